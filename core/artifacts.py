@@ -1,0 +1,121 @@
+"""Files that are either whole or absent: written to a temporary name, synced, renamed.
+
+Also the hashes by which an artifact says what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import ArtifactError, os_errors_as_tssr
+
+TEMPORARY_SUFFIX = ".partial"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success sync it and rename it, on any failure delete it.
+
+    Raises TssrError for a full disk, a read-only folder or a denied path.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    with os_errors_as_tssr(f"write {path}", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on success it takes the place of `path`, on any failure it is deleted.
+
+    A folder that stood at `path` before is moved aside first and deleted last, so a kill between the two
+    renames leaves the old or the new one whole; `sweep_partials` removes what such a kill leaves.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    retired = path.with_name(f".{path.name}.{os.getpid()}.old{TEMPORARY_SUFFIX}")
+    with os_errors_as_tssr(f"write {path}", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.mkdir()
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    _sync(file)
+            if path.exists():
+                path.rename(retired)
+            temporary.rename(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(retired, ignore_errors=True)
+
+
+def sweep_partials(folder: Path) -> int:
+    """Delete what killed writers left in `folder`; returns how many. Call it only under the folder's lock."""
+    leftovers = list(folder.glob(f".*{TEMPORARY_SUFFIX}")) if folder.is_dir() else []
+    for path in leftovers:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object whole or not at all; NaN and infinity are refused, JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, cure: str) -> dict[str, Any]:
+    """Read a JSON object that tssr wrote; `cure` is the command that makes the file again.
+
+    Raises ArtifactError where the file is missing or is no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; {cure}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); {cure}") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} is damaged (no JSON object); {cure}")
+    return value
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with os_errors_as_tssr(f"read {path}", path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values in canonical JSON: the same in every process, independent of key order."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()

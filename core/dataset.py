@@ -1,0 +1,144 @@
+"""A preprocessed data set in memory: one flat array of items, and who may see which part of it.
+
+Histories are never copied or padded here: a split is a pair of bounds into the flat array, so its cost is
+eight bytes a user and nothing of the test part can reach training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .artifacts import read_json
+from .errors import ArtifactError, DataError
+from .schema import INTERACTIONS, INTERACTIONS_FILE, ITEM, MANIFEST_FILE, USER, read_table
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Q histories, oldest item first: history q is `items[starts[q]:ends[q]]`.
+
+    `items` holds item numbers 1…`item_count`; it may hold more than these histories, only the bounds count.
+    """
+
+    items: Int32
+    starts: Int64
+    ends: Int64
+    item_count: int
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def lengths(self) -> Int64:
+        """Actions per history, (Q,)."""
+        return self.ends - self.starts
+
+    def flat(self) -> Int32:
+        """The actions of all these histories after one another."""
+        lengths = self.lengths
+        shift = np.repeat(self.starts - (np.cumsum(lengths) - lengths), lengths)
+        return self.items[np.arange(len(shift)) + shift]
+
+    def counts(self) -> Int64:
+        """How often each item occurs, (N + 1,); entry 0, the padding, is 0."""
+        return np.bincount(self.flat(), minlength=self.item_count + 1)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Histories with the item that followed each: what an evaluation asks."""
+
+    users: Int32
+    histories: Histories
+    targets: Int32
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Leave-one-out: a user's last item is the test target, the one before the validation target.
+
+    Users with fewer than three actions are trained on whole and asked nothing.
+    """
+
+    train: Histories
+    validation: Queries
+    test: Queries
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The canonical tables of one data set, as far as models and evaluation need them."""
+
+    name: str
+    folder: Path
+    histories: Histories
+    manifest: dict[str, Any]
+
+    @property
+    def user_count(self) -> int:
+        """U, the number of users; users are 0…U-1."""
+        return len(self.histories)
+
+    @property
+    def item_count(self) -> int:
+        """N, the number of items; items are 1…N."""
+        return self.histories.item_count
+
+    @property
+    def fingerprint(self) -> str:
+        """Which tables these are: the hash the manifest carries."""
+        return str(self.manifest["fingerprint"])
+
+    def leave_one_out(self) -> Split:
+        """Split every user's history by position."""
+        whole = self.histories
+        asked = np.flatnonzero(whole.lengths >= 3)
+        held_out = np.where(whole.lengths >= 3, 2, 0)
+        train = Histories(whole.items, whole.starts, whole.ends - held_out, whole.item_count)
+
+        def ask(back: int) -> Queries:
+            ends = whole.ends[asked] - back
+            histories = Histories(whole.items, whole.starts[asked], ends, whole.item_count)
+            return Queries(asked.astype(np.int32), histories, whole.items[ends])
+
+        return Split(train, validation=ask(2), test=ask(1))
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read a data set that `tssr preprocess` wrote.
+
+    Raises ArtifactError where a table is missing, damaged, out of order or does not fit the manifest.
+    """
+    name = folder.name
+    cure = f"make it again with: tssr preprocess {name} --force"
+    manifest = read_json(folder / MANIFEST_FILE, cure=cure)
+    table = read_table(folder / INTERACTIONS_FILE, INTERACTIONS, cure=cure, columns=[USER, ITEM])
+    users, items = table[USER].to_numpy(), table[ITEM].to_numpy()
+    try:
+        user_count, item_count = int(manifest["counts"]["users"]), int(manifest["counts"]["items"])
+        str(manifest["fingerprint"])
+    except (KeyError, TypeError, ValueError):
+        raise ArtifactError(f"{folder / MANIFEST_FILE} lacks counts or fingerprint; {cure}") from None
+    if len(users) == 0:
+        raise DataError(f"{folder / INTERACTIONS_FILE} is empty; {cure}")
+    if np.any(np.diff(users) < 0) or users[0] != 0 or users[-1] != user_count - 1:
+        raise ArtifactError(f"{folder / INTERACTIONS_FILE}: users are not 0…{user_count - 1} in order; {cure}")
+    if items.min() < 1 or items.max() > item_count:
+        raise ArtifactError(f"{folder / INTERACTIONS_FILE}: an item is not in 1…{item_count}; {cure}")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=user_count))])
+    histories = Histories(items, offsets[:-1], offsets[1:], item_count)
+    if histories.lengths.min() == 0:
+        user = int(histories.lengths.argmin())
+        raise ArtifactError(f"{folder / INTERACTIONS_FILE}: user {user} has no action; {cure}")
+    return Dataset(name, folder, histories, manifest)

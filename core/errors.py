@@ -1,0 +1,51 @@
+"""Errors a person can cause or cure: one line that names the file, row or option, and what to do."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class TssrError(Exception):
+    """A foreseen error; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(TssrError):
+    """An option or a setting that cannot be meant: unknown, out of range, contradictory."""
+
+    exit_code = 2
+
+
+class DataError(TssrError):
+    """Input that is missing, malformed, or emptied by the settings."""
+
+
+class ArtifactError(TssrError):
+    """A file tssr wrote that is missing, damaged, or belongs to something else."""
+
+
+class TssrWarning(UserWarning):
+    """Something the person should know but that stops nothing."""
+
+
+@contextmanager
+def os_errors_as_tssr(doing: str, path: Path) -> Iterator[None]:
+    """Turn a full disk or a denied path into one line; `doing` is a phrase such as 'write the table'."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or path
+        cures = {
+            errno.ENOSPC: f"the disk holding {path} is full; free space or choose another --workspace",
+            errno.EDQUOT: f"the disk quota of {path} is used up; free space or choose another --workspace",
+            errno.EACCES: f"no permission for {place}; change its owner or choose another --workspace",
+            errno.EPERM: f"no permission for {place}; change its owner or choose another --workspace",
+            errno.EROFS: f"{place} is on a read-only disk; choose another --workspace",
+            errno.ENOTDIR: f"{place} is not a folder; choose another --workspace",
+        }
+        cure = cures.get(error.errno or 0, f"{error.strerror or error} ({place})")
+        raise TssrError(f"could not {doing}: {cure}") from error

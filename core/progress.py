@@ -1,0 +1,72 @@
+"""Progress for a person: a bar on a terminal, a plain line now and then where the output is piped.
+
+Everything here goes to stderr; stdout carries only results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SECONDS_BETWEEN_LINES = 10.0
+
+Advance = Callable[..., None]
+
+
+def note(message: str) -> None:
+    """Say one line on stderr at once."""
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
+
+
+@contextmanager
+def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+    """Show how far a loop is; yields `advance(count=1, text="")`, `text` being the newest figures.
+
+    `total` None means that the end is not known.
+    """
+    if sys.stderr.isatty():
+        with _bar(what, total, unit) as advance:
+            yield advance
+    else:
+        yield _lines(what, total, unit)
+
+
+@contextmanager
+def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(what, total=total, text="")
+
+        def advance(count: int = 1, text: str = "") -> None:
+            bars.update(task, advance=count, **({"text": text} if text else {}))
+
+        yield advance
+
+
+def _lines(what: str, total: int | None, unit: str) -> Advance:
+    started = last = time.monotonic()
+    done = 0
+
+    def advance(count: int = 1, text: str = "") -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            of = f"/{total}" if total is not None else ""
+            rate = done / (now - started)
+            note(f"{what}: {done}{of} {unit}, {rate:.1f}/s{', ' + text if text else ''}")
+
+    return advance

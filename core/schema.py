@@ -1,0 +1,58 @@
+"""The canonical tables: their column names and types, in one place, and the check at the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import ArtifactError
+
+USER, ITEM, TIMESTAMP, POSITION = "user", "item", "timestamp", "position"
+USER_ID, ITEM_ID, TEXT, IMAGE = "user_id", "item_id", "text", "image"
+
+PADDING = 0  # the item number that stands for "no item"; real items are 1…N
+
+INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE = "interactions.parquet", "items.parquet", "users.parquet"
+MANIFEST_FILE = "manifest.json"
+
+INTERACTIONS = pa.schema(
+    [
+        pa.field(USER, pa.int32(), nullable=False),
+        pa.field(ITEM, pa.int32(), nullable=False),
+        pa.field(TIMESTAMP, pa.int64(), nullable=False),
+        pa.field(POSITION, pa.int32(), nullable=False),
+    ]
+)
+ITEMS = pa.schema(
+    [
+        pa.field(ITEM, pa.int32(), nullable=False),
+        pa.field(ITEM_ID, pa.string(), nullable=False),
+        pa.field(TEXT, pa.string()),
+        pa.field(IMAGE, pa.string()),
+    ]
+)
+USERS = pa.schema([pa.field(USER, pa.int32(), nullable=False), pa.field(USER_ID, pa.string(), nullable=False)])
+
+
+def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] | None = None) -> pa.Table:
+    """Read columns of a canonical table and check their types against `schema`.
+
+    Columns of the table beyond `schema` are allowed (items carry further columns of their source).
+    Raises ArtifactError that names the file, the column and `cure`.
+    """
+    wanted = columns if columns is not None else schema.names
+    try:
+        table = pq.read_table(path, columns=wanted)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; {cure}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {cure}") from None
+    for name in wanted:
+        if name not in table.column_names:
+            raise ArtifactError(f"{path} has no column {name!r}; {cure}")
+        if table.schema.field(name).type != schema.field(name).type:
+            found, expected = table.schema.field(name).type, schema.field(name).type
+            raise ArtifactError(f"{path}, column {name!r} is {found}, expected {expected}; {cure}")
+    return table

@@ -1,0 +1,78 @@
+"""Settings are frozen pydantic models whose fields explain themselves.
+
+A value comes from an option on the command line, else from the TOML file of `--config`, else from the
+default. Unknown keys are refused, and every message names the option or key as the person typed it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import UsageError
+
+Model = TypeVar("Model", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys forbidden, strict about types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def record(self) -> dict[str, Any]:
+        """The settings as plain JSON values, for run folders and fingerprints."""
+        return self.model_dump(mode="json")
+
+
+def option_name(field: str) -> str:
+    """`learning_rate` as the person types it: `--learning-rate`."""
+    return "--" + field.replace("_", "-")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raises UsageError that names the file and the place of a syntax error."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"--config {path}: there is no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: not a TOML file: {error}") from None
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+
+
+def _words(error: ValidationError, known: Sequence[str], origin: Mapping[str, str]) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        key = str(item["loc"][0]) if item["loc"] else ""
+        source = origin.get(key, option_name(key))
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{source}: unknown setting {key!r}; known here: {', '.join(sorted(known))}")
+        else:
+            message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+            given = f", not {item['input']!r}" if key else ""
+            lines.append(f"{source}: {message}{given}" if key else message)
+    return "; ".join(lines)
+
+
+def resolve(
+    model: type[Model],
+    options: Mapping[str, Any],
+    config: Mapping[str, Any] | None = None,
+    config_path: Path | None = None,
+) -> Model:
+    """Build `model` from `options` (only those the person typed) over `config` over the defaults.
+
+    Raises UsageError with all problems in one line.
+    """
+    table = dict(config or {})
+    origin = {key: f"--config {config_path}, {key}" for key in table}
+    origin |= {key: option_name(key) for key in options}
+    try:
+        return model.model_validate({**table, **options})
+    except ValidationError as error:
+        raise UsageError(_words(error, list(model.model_fields), origin)) from None

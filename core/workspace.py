@@ -1,0 +1,86 @@
+"""Where everything lies: one folder with raw dumps, data sets, features and runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .artifacts import read_json
+from .errors import UsageError
+from .schema import MANIFEST_FILE
+
+RUN_FILE = "run.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_name(name: str, option: str) -> str:
+    """Refuse names that could leave the workspace or hide in it; returns the name."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{option} {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit")
+    return name
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of `--workspace`; nothing is created before a stage writes."""
+
+    root: Path
+
+    def raw(self, dataset: str) -> Path:
+        """Where a data set's raw dump lies unless `--raw` points elsewhere."""
+        return self.root / "raw" / dataset
+
+    def dataset(self, name: str) -> Path:
+        """The folder of a data set's canonical tables."""
+        return self.root / "datasets" / check_name(name, "--dataset")
+
+    def features(self, dataset: str) -> Path:
+        """The folder that holds a data set's feature stores, one folder each."""
+        return self.root / "features" / check_name(dataset, "--dataset")
+
+    def run(self, name: str) -> Path:
+        """The folder of one training run."""
+        return self.root / "runs" / check_name(name, "--run")
+
+    def dataset_names(self) -> list[str]:
+        """Data sets that are preprocessed, in alphabetical order."""
+        return sorted(path.parent.name for path in (self.root / "datasets").glob(f"*/{MANIFEST_FILE}"))
+
+    def choose_dataset(self, name: str | None) -> Path:
+        """The folder of the data set `name`, or of the only one there is.
+
+        Raises UsageError that lists what there is, or says how to make one.
+        """
+        names = self.dataset_names()
+        if name is not None and name in names:
+            return self.dataset(name)
+        if not names:
+            raise UsageError(f"{self.root} holds no data set; make one first, for example: tssr preprocess hm")
+        if name is not None:
+            raise UsageError(f"--dataset {name}: {self.root} has {', '.join(names)}")
+        if len(names) > 1:
+            raise UsageError(f"{self.root} has several data sets; choose one with --dataset: {', '.join(names)}")
+        return self.dataset(names[0])
+
+    def run_names(self) -> list[str]:
+        """Finished runs, the newest last."""
+        done = []
+        for path in (self.root / "runs").glob(f"*/{RUN_FILE}"):
+            record = read_json(path, cure=f"delete {path.parent} and train again")
+            if record.get("finished_at"):
+                done.append((str(record["finished_at"]), path.parent.name))
+        return [name for _, name in sorted(done)]
+
+    def choose_run(self, name: str | None) -> Path:
+        """The folder of the finished run `name`, or of the newest one."""
+        names = self.run_names()
+        if not names:
+            unfinished = sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
+            hint = f" ({', '.join(unfinished)} did not finish; the same train command resumes it)" if unfinished else ""
+            raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
+        if name is None:
+            return self.run(names[-1])
+        if name not in names:
+            raise UsageError(f"--run {name}: no such finished run; {self.root} has {', '.join(names)}")
+        return self.run(name)

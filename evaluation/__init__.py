@@ -1,0 +1,1 @@
+"""Exact ranking, metrics, tables and pictures of results."""

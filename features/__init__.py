@@ -1,0 +1,1 @@
+"""Reading content, encoders, the feature store."""

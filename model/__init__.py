@@ -1,0 +1,1 @@
+"""Batches, layers, losses, the trainer, one file per model family."""

@@ -1,0 +1,1 @@
+"""The generated H&M-layout dump and the tour through the pipeline."""

@@ -1,0 +1,1 @@
+"""Readers of raw dumps, one file a data set."""
