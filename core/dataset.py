@@ -45,7 +45,8 @@ class Histories:
         """The actions of all these histories after one another."""
         lengths = self.lengths
         shift = np.repeat(self.starts - (np.cumsum(lengths) - lengths), lengths)
-        return self.items[np.arange(len(shift)) + shift]
+        actions: Int32 = self.items[np.arange(len(shift)) + shift]
+        return actions
 
     def counts(self) -> Int64:
         """How often each item occurs, (N + 1,); entry 0, the padding, is 0."""
@@ -121,7 +122,7 @@ def load_dataset(folder: Path) -> Dataset:
     Raises ArtifactError where a table is missing, damaged, out of order or does not fit the manifest.
     """
     name = folder.name
-    cure = f"make it again with: tssr preprocess {name} --force"
+    cure = f"make data set {name} again with: tssr preprocess … --force"
     manifest = read_json(folder / MANIFEST_FILE, cure=cure)
     table = read_table(folder / INTERACTIONS_FILE, INTERACTIONS, cure=cure, columns=[USER, ITEM])
     users, items = table[USER].to_numpy(), table[ITEM].to_numpy()
@@ -133,7 +134,9 @@ def load_dataset(folder: Path) -> Dataset:
     if len(users) == 0:
         raise DataError(f"{folder / INTERACTIONS_FILE} is empty; {cure}")
     if np.any(np.diff(users) < 0) or users[0] != 0 or users[-1] != user_count - 1:
-        raise ArtifactError(f"{folder / INTERACTIONS_FILE}: users are not 0…{user_count - 1} in order; {cure}")
+        raise ArtifactError(
+            f"{folder / INTERACTIONS_FILE}: users are not 0…{user_count - 1} in order; {cure}"
+        )
     if items.min() < 1 or items.max() > item_count:
         raise ArtifactError(f"{folder / INTERACTIONS_FILE}: an item is not in 1…{item_count}; {cure}")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=user_count))])

@@ -50,7 +50,9 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
         task = bars.add_task(what, total=total, text="")
 
         def advance(count: int = 1, text: str = "") -> None:
-            bars.update(task, advance=count, **({"text": text} if text else {}))
+            if text:
+                bars.update(task, text=text)
+            bars.update(task, advance=count)
 
         yield advance
 

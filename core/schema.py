@@ -33,7 +33,9 @@ ITEMS = pa.schema(
         pa.field(IMAGE, pa.string()),
     ]
 )
-USERS = pa.schema([pa.field(USER, pa.int32(), nullable=False), pa.field(USER_ID, pa.string(), nullable=False)])
+USERS = pa.schema(
+    [pa.field(USER, pa.int32(), nullable=False), pa.field(USER_ID, pa.string(), nullable=False)]
+)
 
 
 def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] | None = None) -> pa.Table:

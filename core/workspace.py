@@ -17,7 +17,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def check_name(name: str, option: str) -> str:
     """Refuse names that could leave the workspace or hide in it; returns the name."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{option} {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit")
+        raise UsageError(
+            f"{option} {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit"
+        )
     return name
 
 
@@ -56,11 +58,15 @@ class Workspace:
         if name is not None and name in names:
             return self.dataset(name)
         if not names:
-            raise UsageError(f"{self.root} holds no data set; make one first, for example: tssr preprocess hm")
+            raise UsageError(
+                f"{self.root} holds no data set; make one first, for example: tssr preprocess hm"
+            )
         if name is not None:
             raise UsageError(f"--dataset {name}: {self.root} has {', '.join(names)}")
         if len(names) > 1:
-            raise UsageError(f"{self.root} has several data sets; choose one with --dataset: {', '.join(names)}")
+            raise UsageError(
+                f"{self.root} has several data sets; choose one with --dataset: {', '.join(names)}"
+            )
         return self.dataset(names[0])
 
     def run_names(self) -> list[str]:
@@ -77,7 +83,11 @@ class Workspace:
         names = self.run_names()
         if not names:
             unfinished = sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
-            hint = f" ({', '.join(unfinished)} did not finish; the same train command resumes it)" if unfinished else ""
+            hint = (
+                f" ({', '.join(unfinished)} did not finish; the same train command resumes it)"
+                if unfinished
+                else ""
+            )
             raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
         if name is None:
             return self.run(names[-1])

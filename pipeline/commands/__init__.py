@@ -1,1 +1,10 @@
 """The click commands, one file a command; nothing heavy is imported before a command runs."""
+
+# name: (module under pipeline/commands, one line of help); a module is imported when its command runs.
+COMMANDS = {
+    "demo": ("demo", "Run the whole pipeline on a generated shop, from raw dump to pictures."),
+    "preprocess": ("preprocess", "Turn a raw dump into canonical Parquet tables."),
+    "extract-features": ("extract_features", "Encode pictures or texts into the feature store."),
+    "train": ("train", "Train a model on a preprocessed data set."),
+    "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
+}

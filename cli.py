@@ -1,0 +1,76 @@
+"""The `tssr` command: a lazy group, and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from . import __version__
+from .core.errors import TssrError
+from .pipeline.commands import COMMANDS
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which one uses them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".pipeline.commands.{COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tssr")
+def cli() -> None:
+    """Recommend the next item from what users did and what items look and read like.
+
+    \b
+    The four stages, here on H&M:
+      tssr preprocess hm
+      tssr extract-features --modality image
+      tssr train
+      tssr evaluate --topk 10 20
+    """
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a foreseen error is one line on stderr, a traceback only with --debug."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(args=given, prog_name="tssr", standalone_mode=False)
+    except TssrError as error:
+        if "--debug" in given:
+            traceback.print_exc()
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "tssr"
+        _fail(f"{error.format_message()} ({path} --help lists what there is)", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:  # the last resort, so that no one meets a bare traceback
+        if "--debug" in given:
+            raise
+        _fail(f"unforeseen {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)

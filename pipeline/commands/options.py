@@ -1,0 +1,209 @@
+"""What the commands share: options made from settings, values after one option, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+from pydantic.fields import FieldInfo
+
+from ...core.errors import UsageError
+from ...core.settings import Model, Settings, option_name, read_config, resolve
+from ...core.summary import Summary
+from ...core.workspace import Workspace
+from . import COMMANDS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class ManyOf(click.ParamType[Any]):
+    """Values separated by commas; several may also follow the option (see `StageCommand`)."""
+
+    def __init__(self, value_type: click.ParamType[Any]) -> None:
+        self.value_type = value_type
+        self.name = value_type.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """Split at commas and convert each part."""
+        parts = [part.strip() for part in str(value).split(",")]
+        return tuple(self.value_type.convert(part, param, ctx) for part in parts if part)
+
+
+def _flatten(ctx: click.Context, param: click.Parameter, value: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(entry for group in value for entry in group))
+
+
+class StageCommand(click.Command):
+    """A command whose `ManyOf` options also take several values: `--topk 10 20` is `--topk 10 --topk 20`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat a `ManyOf` option's name before each further value, then parse as usual."""
+        many = {name for p in self.params if isinstance(p.type, ManyOf) for name in p.opts}
+        spread: list[str] = []
+        current: str | None = None
+        for arg in args:
+            if arg.startswith("-") and not _is_number(arg):
+                current, fresh = (arg if arg in many else None), True
+            elif current is not None:
+                if not fresh:
+                    spread.append(current)
+                fresh = False
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _click_type(annotation: Any) -> click.ParamType[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = [a for a in get_args(annotation) if a is not type(None)]
+    if get_origin(annotation) is Literal:
+        return click.Choice([str(a) for a in get_args(annotation)])
+    if get_origin(annotation) is tuple:
+        return ManyOf(_click_type(get_args(annotation)[0]))
+    simple: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+    if annotation is Path:
+        return click.Path(path_type=Path)
+    return simple[annotation]
+
+
+def _shown_default(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    if default is None or default == ():
+        return ""
+    if isinstance(default, tuple):
+        default = " ".join(str(entry) for entry in default)
+    return f"  [default: {default}]"
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    help_text = (field.description or "") + (_shown_default(field) if field.annotation is not bool else "")
+    if field.annotation is bool:
+        flag = option_name(name)
+        positive = f"{flag}/--no-{flag[2:]}" if field.default is not False else flag
+        return click.Option([positive, name], is_flag=True, default=None, help=help_text)
+    kind = _click_type(field.annotation)
+    if isinstance(kind, ManyOf):
+        metavar = kind.value_type.name.upper() + " …"
+        return click.Option(
+            [option_name(name), name],
+            type=kind,
+            multiple=True,
+            callback=_flatten,
+            metavar=metavar,
+            help=help_text,
+        )
+    return click.Option([option_name(name), name], type=kind, default=None, help=help_text)
+
+
+def settings_options(*models: type[Settings]) -> Callable[[click.Command], click.Command]:
+    """Give a command one option for each field of `models`; a field that several share appears once."""
+
+    def decorate(command: click.Command) -> click.Command:
+        known = {param.name for param in command.params}
+        for model in models:
+            for name, field in model.model_fields.items():
+                if name not in known:
+                    command.params.append(_option(name, field))
+                    known.add(name)
+        return command
+
+    return decorate
+
+
+def typed(ctx: click.Context) -> dict[str, Any]:
+    """The options that the person typed, by name; what came from defaults is left out."""
+    sources = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    return {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) in sources}
+
+
+def config_section(path: Path | None, command: str) -> dict[str, Any]:
+    """The table of `--config` that belongs to `command`, for example `[train]`; {} where there is none.
+
+    Raises UsageError for a table that is no command.
+    """
+    if path is None:
+        return {}
+    tables = read_config(path)
+    for name, table in tables.items():
+        if name not in COMMANDS or not isinstance(table, dict):
+            raise UsageError(
+                f"--config {path}: unknown key {name!r}; tables here are named {', '.join(COMMANDS)}"
+            )
+    return {key.replace("-", "_"): value for key, value in tables.get(command, {}).items()}
+
+
+def settings_from(ctx: click.Context, model: type[Model], config: Mapping[str, Any]) -> Model:
+    """Resolve `model` from the typed options over a config section; raises UsageError."""
+    options = {name: value for name, value in typed(ctx).items() if name in model.model_fields}
+    return resolve(model, options, config, ctx.params.get("config"))
+
+
+def stage_options(command: Function) -> Function:
+    """The options every stage has: workspace, config, json, force, debug."""
+    for option in reversed(
+        [
+            click.option(
+                "--workspace",
+                type=click.Path(path_type=Path, file_okay=False),
+                envvar="TSSR_WORKSPACE",
+                default=Path("workspace"),
+                show_default=True,
+                help="Folder for data sets, features and runs (or TSSR_WORKSPACE).",
+            ),
+            click.option(
+                "--config",
+                type=click.Path(path_type=Path),
+                help="TOML file with settings in a table named after the command; options override it.",
+            ),
+            click.option("--force", is_flag=True, help="Do it again even though nothing changed."),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
+            click.option("--debug", is_flag=True, help="Show a traceback on errors."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def workspace_of(ctx: click.Context) -> Workspace:
+    """The workspace the person chose."""
+    return Workspace(Path(ctx.params["workspace"]))
+
+
+def show(summary: Summary, *, as_json: bool) -> None:
+    """Print a stage's result on stdout."""
+    if as_json:
+        click.echo(
+            json.dumps({**summary.data, "cached": summary.cached}, ensure_ascii=False, allow_nan=False)
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=False)
+    table = Table(title=summary.title, title_justify="left", show_header=bool(summary.columns), box=None)
+    width = max((len(row) for row in summary.rows), default=0)
+    for index, column in enumerate(summary.columns or [""] * width):
+        table.add_column(
+            column, justify="left" if index == 0 or not summary.columns else "right", overflow="fold"
+        )
+    for row in summary.rows:
+        table.add_row(*row)
+    console.print(table)
+    for line in summary.notes:
+        console.print(line, markup=False, soft_wrap=True)
+    if summary.cached:
+        console.print("Nothing changed since the last time, so nothing was done (--force does it again).")
