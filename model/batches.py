@@ -1,0 +1,76 @@
+"""Windows of histories, cut on the device from one flat array of items; nothing padded is ever stored.
+
+Cost: eight bytes a window and one gather a batch.
+
+Shapes: B batch, L window length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.dataset import Histories
+from ..core.errors import DataError
+from ..core.schema import PADDING
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows, left-padded with 0: `targets` is what followed each of `inputs`; both (B, L)."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    @property
+    def real(self) -> Tensor:
+        """Where there is an action that another one followed, (B, L) bool."""
+        return self.inputs != PADDING
+
+
+class Windows:
+    """The windows of L transitions that a model is trained on.
+
+    `last` cuts one window from each history, its newest L transitions, as the released TSSR code does;
+    `all` cuts every history from its end into windows so that each action is a target exactly once.
+    """
+
+    def __init__(self, histories: Histories, length: int, which: str, device: torch.device) -> None:
+        starts, ends = histories.starts, histories.ends
+        transitions = np.maximum(ends - starts - 1, 0)
+        cuts = -(-transitions // length)
+        if which == "last":
+            cuts = np.minimum(cuts, 1)
+        if cuts.sum() == 0:
+            raise DataError(
+                "no user has two training actions, so there is nothing to learn from; "
+                "preprocess with a larger --min-actions"
+            )
+        back = np.arange(cuts.sum()) - np.repeat(np.cumsum(cuts) - cuts, cuts)
+        self.length = length
+        self.count = int(cuts.sum())
+        self.transitions = int(np.minimum(transitions, cuts * length).sum())
+        self._items = torch.from_numpy(histories.items).to(device)
+        self._starts = torch.from_numpy(np.repeat(starts, cuts)).to(device)
+        self._lasts = torch.from_numpy(np.repeat(ends - 1, cuts) - back * length).to(device)
+        self._steps = torch.arange(-length, 0, device=device)
+
+    def batch(self, windows: Tensor) -> Batch:
+        """Cut the windows with these numbers, (B,), from the flat array."""
+        places = self._lasts[windows, None] + self._steps  # (B, L), of the inputs
+        real = places >= self._starts[windows, None]
+        places = places.clamp_(min=0)
+        inputs = self._items[places].long() * real
+        targets = self._items[places + 1].long() * real
+        return Batch(inputs, targets)
+
+
+def newest(histories: Histories, low: int, high: int, length: int) -> Tensor:
+    """The newest L items of histories low…high-1, left-padded with 0: (high - low, L) int64."""
+    places = histories.ends[low:high, None] + np.arange(-length, 0)
+    real = places >= histories.starts[low:high, None]
+    items = np.where(real, histories.items[np.maximum(places, 0)], PADDING)
+    return torch.from_numpy(items.astype(np.int64))

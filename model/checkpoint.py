@@ -1,0 +1,106 @@
+"""Weights and training state as safetensors with JSON beside the tensors: no pickle, whole or absent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..core.artifacts import atomic_path
+from ..core.errors import ArtifactError
+
+MODEL_FILE = "model.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+@dataclass
+class TrainState:
+    """Where training stands; with weights, optimizer and random state it is all that a resumed run needs."""
+
+    step: int = 0
+    best: float = -1.0
+    best_step: int = 0
+    validations_without_gain: int = 0
+    last_validated: int = 0
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata={"record": json.dumps(record, sort_keys=True)})
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return tensors, json.loads((file.metadata() or {})["record"])
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} is missing; train again with --force") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete its folder and train again") from None
+
+
+def save_model(path: Path, model: nn.Module, record: dict[str, Any]) -> None:
+    """Write a model's weights; content features are not among them, they stay in the feature store."""
+    _write(path, model.state_dict(), record)
+
+
+def load_model(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Fill `model` with the weights at `path` and return the record saved with them.
+
+    Raises ArtifactError where the file is missing, damaged, or of a model with other sizes.
+    """
+    tensors, record = _read(path)
+    _fill(path, model, tensors)
+    return record
+
+
+def _fill(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(wanted | found):
+        if wanted.get(name) != found.get(name):
+            raise ArtifactError(
+                f"{path} does not fit: {name} is {found.get(name, 'absent')} there and "
+                f"{wanted.get(name, 'absent')} in this model; it was trained on another data set or with "
+                "other settings, so train again"
+            )
+    model.load_state_dict(tensors)
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState
+) -> None:
+    """Write everything a killed run needs to go on to the same numbers."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    _write(path, tensors, asdict(state))
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
+    """Restore weights, optimizer and random state; returns where training stood."""
+    tensors, record = _read(path)
+    _fill(path, model, {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return TrainState(**record)

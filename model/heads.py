@@ -1,0 +1,79 @@
+"""The head all neural models share: inner products with a table of item vectors, plus a bias per item.
+
+The table is its own, not the input embedding (the released TSSR code has a linear classifier there, and
+gSASRec reports the untied table as better). Class 0 of the released classifier, the padding, is left out.
+
+The cross-entropy over all N items never holds more than one block of scores: the gradient is computed on the
+way forward, block by block, so memory is that of the item gradient and not positions x N, and the cost is the
+three matrix products any full softmax needs.
+
+Shapes: P positions, N items, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .layers import LINEAR_BIAS_START
+
+BLOCK_BYTES = 64 * 2**20  # of scores held at once
+
+
+class _FullSoftmax(torch.autograd.Function):
+    """Mean cross-entropy of (P, D) states against (N, D) items, gradients taken on the way forward."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        count = len(states)
+        rows = max(1, BLOCK_BYTES // (4 * len(items)))
+        loss = torch.zeros((), dtype=torch.float32, device=states.device)
+        grad_states = torch.empty_like(states)
+        grad_items, grad_bias = torch.zeros_like(items), torch.zeros_like(bias)
+        for low in range(0, count, rows):
+            block, wanted = states[low : low + rows], targets[low : low + rows]
+            scores = torch.addmm(bias, block, items.T).float()  # (rows, N)
+            top = scores.amax(dim=1, keepdim=True)
+            target_scores = scores.gather(1, wanted[:, None]) - top
+            total = scores.sub_(top).exp_().sum(dim=1, keepdim=True)
+            loss += (total.log() - target_scores).sum()
+            # From here on `scores` is the gradient: (softmax - one-hot) / P.
+            scores.div_(total * count)
+            scores.scatter_add_(1, wanted[:, None], torch.full_like(total, -1 / count))
+            gradient = scores.to(items.dtype)
+            torch.mm(gradient, items, out=grad_states[low : low + rows])
+            grad_items.addmm_(gradient.T, block)
+            grad_bias += gradient.sum(dim=0)
+        ctx.save_for_backward(grad_states, grad_items, grad_bias)
+        return loss / count
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (scale,) = grad_outputs
+        grad_states, grad_items, grad_bias = ctx.saved_tensors
+        return grad_states * scale, grad_items * scale, grad_bias * scale, None
+
+
+def full_softmax(states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over all items.
+
+    `states` (P, D), `items` (N, D), `bias` (N,), `targets` (P,) with item numbers 1…N.
+    """
+    loss: Tensor = _FullSoftmax.apply(states, items, bias, targets - 1)
+    return loss
+
+
+class ItemHead(nn.Module):
+    """The (N, D) item table and (N,) bias that score states."""
+
+    def __init__(self, item_count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(item_count, width))
+        self.bias = nn.Parameter(torch.full((item_count,), LINEAR_BIAS_START))
+        nn.init.xavier_normal_(self.weight)
+
+    def forward(self, states: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N."""
+        return full_softmax(states, self.weight, self.bias, targets)

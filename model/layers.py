@@ -1,0 +1,140 @@
+"""The transformer block that all attention models share, and the masks that keep the future out.
+
+Block and initialisation follow the released TSSR code: LayerNorm after the residual, each residual branch
+behind a learned scalar that starts at 1e-8 (ReZero, arXiv 2003.04887), GELU, biases everywhere.
+On purpose different: a query on padding attends to itself instead of to the average of all steps, the future
+included, which in the released code leaks the answer to the last padding step.
+
+Shapes: B batch, L steps, K keys, D width, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .settings import SequenceSettings
+
+REZERO_START = 1e-8
+LINEAR_BIAS_START = 0.1
+
+
+def causal_mask(real: Tensor) -> Tensor:
+    """Which step may look at which: real steps not after it, and always itself. (B, L) -> (B, 1, L, L)."""
+    length = real.shape[1]
+    past = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=real.device)
+    return ((past & real[:, None, :]) | itself)[:, None]
+
+
+def initialise(module: nn.Module, item_count: int) -> None:
+    """Draw the initial weights as the released code does, for linear layers and embeddings alike."""
+    bound = math.sqrt(1 / (item_count + 1))
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_normal_(part.weight)
+            if part.bias is not None:
+                nn.init.constant_(part.bias, LINEAR_BIAS_START)
+        elif isinstance(part, nn.Embedding):
+            nn.init.uniform_(part.weight, -bound, bound)
+            if part.padding_idx is not None:
+                nn.init.zeros_(part.weight[part.padding_idx])
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, states: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+        """Let `states` (B, L, D) read from `context` (B, K, D) where `mask` (B, 1, L, K) allows it."""
+        B, L, D = states.shape
+        query = self.query(states).view(B, L, self.heads, -1).transpose(1, 2)  # (B, H, L, D/H)
+        key_value = self.key_value(context).view(B, context.shape[1], 2, self.heads, -1)
+        key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, K, D/H)
+        dropout = self.dropout if self.training else 0.0
+        read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        output: Tensor = self.output(read.transpose(1, 2).reshape(B, L, D))
+        return output
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU between, at every step alone."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.widen = nn.Linear(width, inner)
+        self.narrow = nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
+        output: Tensor = self.dropout(self.narrow(F.gelu(self.widen(states))))
+        return output
+
+
+class Residual(nn.Module):
+    """A residual branch with its LayerNorm before or after, and with or without the ReZero gate."""
+
+    def __init__(self, width: int, dropout: float, norm: str) -> None:
+        super().__init__()
+        self.before = norm == "pre"
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.gate = nn.Parameter(torch.tensor(REZERO_START)) if norm == "rezero" else None
+
+    def enter(self, states: Tensor) -> Tensor:
+        """What the branch reads, (B, L, D)."""
+        entered: Tensor = self.norm(states) if self.before else states
+        return entered
+
+    def leave(self, states: Tensor, branch: Tensor) -> Tensor:
+        """Add the branch's result to what was there, (B, L, D)."""
+        branch = self.dropout(branch if self.gate is None else self.gate * branch)
+        left: Tensor = states + branch if self.before else self.norm(states + branch)
+        return left
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward; reads itself, or another stream where a context is given."""
+
+    def __init__(self, settings: SequenceSettings) -> None:
+        super().__init__()
+        width, dropout = settings.width, settings.dropout
+        self.attention = Attention(width, settings.heads, dropout)
+        self.feedforward = FeedForward(width, settings.feedforward_width, dropout)
+        self.attention_residual = Residual(width, dropout, settings.norm)
+        self.feedforward_residual = Residual(width, dropout, settings.norm)
+
+    def forward(self, states: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, L, D) -> (B, L, D); `context` (B, K, D) is used as it is, `mask` is (B, 1, L, K)."""
+        entered = self.attention_residual.enter(states)
+        read = self.attention(entered, entered if context is None else context, mask)
+        states = self.attention_residual.leave(states, read)
+        thought = self.feedforward(self.feedforward_residual.enter(states))
+        return self.feedforward_residual.leave(states, thought)
+
+
+class Encoder(nn.Module):
+    """A stack of blocks over one stream, or over one stream that reads another."""
+
+    def __init__(self, settings: SequenceSettings, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(blocks))
+        # Blocks that normalise before the branch leave the sum of all branches un-normalised.
+        self.final_norm = nn.LayerNorm(settings.width) if settings.norm == "pre" and blocks else None
+
+    def forward(self, states: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, L, D) -> (B, L, D); every block reads the same `context`."""
+        for block in self.blocks:
+            states = block(states, mask, context)
+        return states if self.final_norm is None else self.final_norm(states)

@@ -1,0 +1,77 @@
+"""The two contrasts that align the ID stream with a content stream (TSSR, Eq. 1 and 2).
+
+Both are symmetric InfoNCE over the batch. Where the paper and its released code leave a choice, the code's
+is the default; on purpose different: padding enters neither (the code pools over it and starts one row of
+Eq. 2 on it).
+
+Shapes: B batch, L steps, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .batches import Batch
+
+
+def pooled(states: Tensor, real: Tensor) -> Tensor:
+    """Mean state over the real steps: (B, L, D), (B, L) -> (B, D)."""
+    weight = real.unsqueeze(-1).to(states.dtype)
+    return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def user_contrast(states_id: Tensor, states_content: Tensor, real: Tensor, temperature: float) -> Tensor:
+    """Eq. 1: each user's two pooled streams find each other among the batch's users, by cosine.
+
+    States are the unimodal encoders' outputs (B, L, D). Mean over users, the two directions summed.
+    """
+    view_id = F.normalize(pooled(states_id, real), dim=-1)
+    view_content = F.normalize(pooled(states_content, real), dim=-1)
+    scores = view_id @ view_content.T / temperature  # (B, B)
+    itself = torch.arange(len(scores), device=scores.device)
+    return F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself)
+
+
+def _predict_next(states: Tensor, vectors: Tensor, allowed: Tensor, rows: Tensor) -> Tensor:
+    """Cross-entropy of picking each row's own next item: states, vectors (S, B, D), allowed (S, B, K)."""
+    scores = torch.einsum("sbd,scd->sbc", states, vectors).masked_fill(~allowed, -torch.inf)
+    itself = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape[:2])
+    return F.cross_entropy(scores[rows], itself[rows])
+
+
+def item_contrast(
+    states: tuple[Tensor, Tensor],
+    vectors: tuple[Tensor, Tensor],
+    batch: Batch,
+    *,
+    temperature: float,
+    all_steps: bool = False,
+    mask_duplicates: bool = False,
+) -> Tensor:
+    """Eq. 2: the state of one stream at step l finds the other stream's item of step l + 1.
+
+    `states` are the unimodal outputs and `vectors` the items before position and encoder, each as
+    (ID, content) of (B, L, D). Negatives are the other users' items at the same step, or at every step.
+    Mean over all real steps that have a next item in the window, the two directions summed; 0 where no step
+    has one.
+    """
+    steps, items = batch.real[:, :-1].T, batch.inputs[:, 1:].T  # (L - 1, B); a real step has a real next item
+    followed = batch.real[:, 1:].T
+    sources = [stream[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
+    candidates = [stream[:, 1:].transpose(0, 1) for stream in vectors]
+    if all_steps:
+        flat = steps.numel()
+        steps, items, followed = (part.reshape(1, flat) for part in (steps, items, followed))
+        sources = [source.reshape(1, flat, -1) for source in sources]
+        candidates = [candidate.reshape(1, flat, -1) for candidate in candidates]
+    if not steps.any():
+        return states[0].sum() * 0.0
+    allowed = followed[:, None, :].expand(-1, items.shape[1], -1)
+    if mask_duplicates:
+        itself = torch.eye(items.shape[1], dtype=torch.bool, device=items.device)
+        allowed = allowed & ((items[:, :, None] != items[:, None, :]) | itself)
+    to_content = _predict_next(sources[0], candidates[1], allowed, steps)
+    to_id = _predict_next(sources[1], candidates[0], allowed, steps)
+    return to_content + to_id

@@ -1,0 +1,32 @@
+"""PopRec: everyone gets the items that were taken most often.
+
+Counts are of train actions, every repeat counts. Written as the inner product all models share: an empty
+state, and the count as the item's bias.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .settings import PopRecSettings
+
+
+class PopRec(nn.Module):
+    """Scores are train counts, the same for all users."""
+
+    counts: Tensor
+
+    def __init__(self, counts: Tensor, settings: PopRecSettings) -> None:
+        super().__init__()
+        self.length = 1
+        self.settings = settings
+        self.register_buffer("counts", counts.to(torch.float32))  # exact up to 2^24 actions an item
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, L) -> (B, 1) zeros: the history says nothing here."""
+        return torch.zeros(len(inputs), 1, device=self.counts.device)
+
+    def items(self) -> tuple[Tensor, Tensor]:
+        """Empty vectors (N, 1), and the counts (N,)."""
+        return torch.zeros(len(self.counts), 1, device=self.counts.device), self.counts

@@ -1,0 +1,112 @@
+"""Settings of the models and of their training; the defaults are the paper's.
+
+One class a family, so that `tssr train --lambda-user 0 --model sasrec-id` is an error and not a silent
+nothing. Nothing here imports torch: the command line is built from these classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ..core.settings import Settings
+
+
+class TrainSettings(Settings):
+    """How any model is trained; the same for all, so that a comparison compares models."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate.")
+    batch_size: int = Field(256, ge=1, description="Windows per step; also the users that contrast.")
+    max_epochs: int = Field(1000, ge=1, description="Stop after this many epochs at the latest.")
+    patience: int = Field(10, ge=1, description="Stop after this many validations without a better NDCG@10.")
+    validate_every: int = Field(
+        200, ge=1, description="Validate at the end of an epoch, once at least this many steps have passed."
+    )
+    train_windows: Literal["last", "all"] = Field(
+        "last",
+        description="Train on each user's last window, or cut the history so that every action counts.",
+    )
+    seed: int = Field(1, ge=0, description="The one seed of initial weights, order and dropout.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+
+class PopRecSettings(Settings):
+    """PopRec has one switch."""
+
+    count_all: bool = Field(
+        False,
+        description="Count validation and test actions too; it leaks, use it only to check published tables.",
+    )
+
+
+class SequenceSettings(Settings):
+    """The transformer that SASRec and TSSR share."""
+
+    width: int = Field(128, ge=1, description="D, the width of embeddings and states.")
+    length: int | None = Field(
+        None, ge=1, description="L, the actions a model looks back on (default: the data set's, 10 or 20)."
+    )
+    heads: int = Field(4, ge=1, description="Attention heads; they share the width.")
+    blocks: int = Field(2, ge=1, description="Transformer blocks of each unimodal encoder.")
+    feedforward_width: int = Field(256, ge=1, description="Width inside the feed-forward layers.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on attention weights and sublayer outputs.")
+    norm: Literal["rezero", "post", "pre"] = Field(
+        "rezero",
+        description="LayerNorm after each residual behind a gate that starts at 0, after it, or before it.",
+    )
+
+    @model_validator(mode="after")
+    def heads_share_the_width(self) -> Self:
+        """Refuse a width that the heads cannot share."""
+        if self.width % self.heads:
+            raise ValueError(f"--width {self.width} is not a multiple of --heads {self.heads}")
+        return self
+
+
+class ContentSettings(SequenceSettings):
+    """A sequence model that also reads item content."""
+
+    missing: Literal["mean", "zero"] = Field(
+        "mean",
+        description="What stands for the vector of an item without content: the train items' mean, or 0.",
+    )
+
+
+class TSSRSettings(ContentSettings):
+    """TSSR: two streams, hierarchical contrast, cross-attention and a gate."""
+
+    cross_blocks: int = Field(
+        1, ge=0, description="Cross-attention blocks of each stream; 0 leaves them out."
+    )
+    lambda_user: float = Field(
+        1.0, ge=0, description="Weight of the user-grained contrast (Eq. 1); 0 leaves it out."
+    )
+    lambda_item: float = Field(
+        1.0, ge=0, description="Weight of the item-grained contrast (Eq. 2); 0 leaves it out."
+    )
+    lambda_ce: float = Field(1.0, gt=0, description="Weight of the next-item cross-entropy.")
+    tau_user: float = Field(0.2, gt=0, description="Temperature of the user-grained contrast (cosine).")
+    tau_item: float = Field(
+        1.0, gt=0, description="Temperature of the item-grained contrast (inner product)."
+    )
+    negatives: Literal["same-step", "all-steps"] = Field(
+        "same-step",
+        description="Item-grained negatives: other users' items at the same step, or at every step.",
+    )
+    mask_duplicates: bool = Field(
+        False, description="Do not count the same item in another user as a negative."
+    )
+    fusion: Literal["gate", "sum", "concat"] = Field(
+        "gate", description="How the streams are merged (Eq. 3: gate)."
+    )
+    separate_positions: bool = Field(
+        False, description="A position table for each stream instead of one for all."
+    )
+
+
+# What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "official": {"blocks": 1, "cross_blocks": 4, "batch_size": 128, "max_epochs": 20},
+}

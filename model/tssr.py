@@ -1,0 +1,158 @@
+"""TSSR: a two-stream sequential recommender (Cheng et al., arXiv 2403.07623).
+
+An ID stream and a content stream are encoded apart, aligned by a contrast of users and one of items, then
+read each other by cross-attention and are merged by a gate.
+
+    items ─┬─ learned vectors ─ encoder ─ F_id ──┬─ cross-attention ─┐
+           │            user contrast, item contrast                 ├─ gate ─ state · item table
+           └─ projected content ─ encoder ─ F_con ┴─ cross-attention ┘
+
+Reference: the authors' release, Mingyue-Cheng/TSSR, which decides what the paper leaves open: an untied head
+with bias; the same causal mask in cross-attention, whose keys are always the other stream's unimodal output;
+one position table for both streams; no temperature in the item contrast.
+On purpose different from the release: two blocks a stream and one cross block (the paper's text; the
+release has 1 and 4, see --preset official); padding enters no loss and no attention (there, the last
+padding step sees the answer); class 0 is no candidate.
+Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
+stream (averaged over the M), each stream's cross-attention reads all others, and the gate is a softmax over
+streams whose last logit is 0, which at M = 1 is the paper's sigmoid.
+
+Shapes: B batch, L steps, D width, N items, M content streams, P real positions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .batches import Batch
+from .heads import ItemHead
+from .inputs import ContentFeatures, ContentVectors, ItemVectors
+from .layers import Encoder, causal_mask, initialise
+from .losses import item_contrast, user_contrast
+from .recommender import Losses, NeuralRecommender
+from .settings import TSSRSettings
+
+
+class Gate(nn.Module):
+    """Eq. 3: each stream's share of the merged state, dimension by dimension."""
+
+    def __init__(self, width: int, streams: int) -> None:
+        super().__init__()
+        self.weigh = nn.Linear(streams * width, (streams - 1) * width)
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        """M + 1 streams of (B, L, D) -> (B, L, D)."""
+        shape = (*streams[0].shape[:-1], len(streams) - 1, streams[0].shape[-1])
+        logits = self.weigh(torch.cat(streams, dim=-1)).view(shape)  # (B, L, M, D)
+        logits = torch.cat([logits, torch.zeros_like(logits[..., :1, :])], dim=-2)
+        return (logits.softmax(dim=-2) * torch.stack(streams, dim=-2)).sum(dim=-2)
+
+
+class Sum(nn.Module):
+    """Ablation of the gate: the streams' sum."""
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        """M + 1 streams of (B, L, D) -> (B, L, D)."""
+        return torch.stack(streams).sum(dim=0)
+
+
+class Mix(nn.Module):
+    """Ablation of the gate: the streams side by side through one linear layer."""
+
+    def __init__(self, width: int, streams: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(streams * width, width)
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        """M + 1 streams of (B, L, D) -> (B, L, D)."""
+        mixed: Tensor = self.mix(torch.cat(streams, dim=-1))
+        return mixed
+
+
+class TSSR(NeuralRecommender):
+    """One ID stream and M content streams; stream 0 is the ID stream."""
+
+    def __init__(
+        self,
+        item_count: int,
+        length: int,
+        settings: TSSRSettings,
+        contents: list[ContentFeatures],
+        train_counts: Tensor,
+    ) -> None:
+        super().__init__()
+        self.length = length
+        self.settings = settings
+        width = settings.width
+        inputs: list[nn.Module] = [ItemVectors(item_count, width)]
+        inputs += [ContentVectors(content, width, settings.missing, train_counts) for content in contents]
+        streams = len(inputs)
+        self.inputs = nn.ModuleList(inputs)
+        tables = streams if settings.separate_positions else 1
+        self.positions = nn.ModuleList(nn.Embedding(length, width) for _ in range(tables))
+        self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in inputs)
+        self.cross = nn.ModuleList(Encoder(settings, settings.cross_blocks) for _ in inputs)
+        fusions: dict[str, nn.Module] = {
+            "gate": Gate(width, streams),
+            "sum": Sum(),
+            "concat": Mix(width, streams),
+        }
+        self.fusion = fusions[settings.fusion]
+        initialise(self, item_count)
+        self.head = ItemHead(item_count, width)
+
+    def unimodal_states(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""
+        mask = causal_mask(inputs > 0)
+        vectors = [enter(inputs) for enter in self.inputs]
+        states = []
+        for stream, (vector, encoder) in enumerate(zip(vectors, self.unimodal, strict=True)):
+            position = self.positions[stream % len(self.positions)].weight
+            states.append(encoder(vector + position, mask))
+        return vectors, states
+
+    def merged_states(self, inputs: Tensor, states: list[Tensor]) -> Tensor:
+        """Let the streams read each other and merge them: M + 1 of (B, L, D) -> (B, L, D)."""
+        mask = causal_mask(inputs > 0)
+        mask = mask.repeat(1, 1, 1, len(states) - 1)  # keys: all other streams, one after another
+        crossed = []
+        for stream, encoder in enumerate(self.cross):
+            others = torch.cat(states[:stream] + states[stream + 1 :], dim=1)
+            crossed.append(encoder(states[stream], mask, others))
+        merged: Tensor = self.fusion(crossed)
+        return merged
+
+    def losses(self, batch: Batch) -> Losses:
+        """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
+        chosen, real = self.settings, batch.real
+        vectors, states = self.unimodal_states(batch.inputs)
+        merged = self.merged_states(batch.inputs, states)
+        terms: Losses = {"ce": chosen.lambda_ce * self.head(merged[real], batch.targets[real])}
+        contents = range(1, len(states))
+        if chosen.lambda_user:
+            contrasts = [user_contrast(states[0], states[m], real, chosen.tau_user) for m in contents]
+            terms["user"] = chosen.lambda_user * torch.stack(contrasts).mean()
+        if chosen.lambda_item:
+            contrasts = [
+                item_contrast(
+                    (states[0], states[m]),
+                    (vectors[0], vectors[m]),
+                    batch,
+                    temperature=chosen.tau_item,
+                    all_steps=chosen.negatives == "all-steps",
+                    mask_duplicates=chosen.mask_duplicates,
+                )
+                for m in contents
+            ]
+            terms["item"] = chosen.lambda_item * torch.stack(contrasts).mean()
+        return terms
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, L) -> (B, D), the merged state of the last step."""
+        _, states = self.unimodal_states(inputs)
+        return self.merged_states(inputs, states)[:, -1]
+
+    def items(self) -> tuple[Tensor, Tensor]:
+        """The head's table and bias."""
+        return self.head.weight, self.head.bias
