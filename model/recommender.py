@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .batches import Batch
+from .heads import ItemHead
 
 Losses = dict[str, Tensor]  # terms as they enter the sum, by name; the total is their sum
 
@@ -31,21 +33,33 @@ class Recommender(Protocol):
 
 
 class NeuralRecommender(nn.Module):
-    """A recommender that is trained by gradient: it also names the terms of its loss."""
+    """A recommender that is trained by gradient: states at every step, compared with one table of items."""
 
-    length: int
+    head: ItemHead
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def states(self, inputs: Tensor) -> Tensor:
+        """Give the state after every step: (B, L) left-padded -> (B, L, D); padding steps hold anything."""
+        raise NotImplementedError  # pragma: no cover - every model has its own
 
     def losses(self, batch: Batch) -> Losses:
-        """Give the weighted terms of the loss on a batch; the trainer minimises their sum."""
-        raise NotImplementedError  # pragma: no cover - every model has its own
+        """Give the weighted terms of the loss on a batch, here the cross-entropy at every real step."""
+        real = batch.real
+        return {"ce": self.head(self.states(batch.inputs)[real], batch.targets[real])}
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """Give the state after each window's last step: (B, L) left-padded -> (B, D)."""
-        raise NotImplementedError  # pragma: no cover - every model has its own
+        """Give the state after the last step: (B, any) -> (B, D).
+
+        The window is cut or padded on the left to the model's L, so further padding changes no bit.
+        """
+        return self.states(F.pad(inputs, (self.length - inputs.shape[1], 0)))[:, -1]
 
     def items(self) -> tuple[Tensor, Tensor]:
-        """Give the vectors (N, D) and biases (N,) of items 1…N."""
-        raise NotImplementedError  # pragma: no cover - every model has its own
+        """Give the head's vectors (N, D) and biases (N,)."""
+        return self.head.weight, self.head.bias
 
 
 def parameter_count(model: Recommender) -> int:

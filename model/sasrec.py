@@ -8,18 +8,17 @@ all items at every real step instead of binary cross-entropy with one negative (
 most architecture: Klenitskiy & Vasilev, RecSys 2023), an output projection after the heads, GELU.
 SASRec-Content keeps an item table on the output side, so it is ID-agnostic in what it reads only.
 
-Shapes: B batch, L steps, D width, N items, P real positions.
+Shapes: B batch, L steps, D width, N items.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .batches import Batch
 from .heads import ItemHead
 from .inputs import Concatenated, ContentFeatures, ContentVectors, ItemVectors
 from .layers import Encoder, causal_mask, initialise
-from .recommender import Losses, NeuralRecommender
+from .recommender import NeuralRecommender
 from .settings import ContentSettings, SequenceSettings
 
 
@@ -29,8 +28,7 @@ class SASRec(NeuralRecommender):
     def __init__(
         self, item_input: nn.Module, item_count: int, length: int, settings: SequenceSettings
     ) -> None:
-        super().__init__()
-        self.length = length
+        super().__init__(length)
         self.item_input = item_input
         self.position = nn.Embedding(length, settings.width)
         self.encoder = Encoder(settings, settings.blocks)
@@ -42,19 +40,6 @@ class SASRec(NeuralRecommender):
         entered = self.item_input(inputs) + self.position.weight
         states: Tensor = self.encoder(entered, causal_mask(inputs > 0))
         return states
-
-    def losses(self, batch: Batch) -> Losses:
-        """Cross-entropy of the next item at every real step."""
-        real = batch.real
-        return {"ce": self.head(self.states(batch.inputs)[real], batch.targets[real])}
-
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, L) -> (B, D), the last step."""
-        return self.states(inputs)[:, -1]
-
-    def items(self) -> tuple[Tensor, Tensor]:
-        """The head's table and bias."""
-        return self.head.weight, self.head.bias
 
 
 def sasrec_id(item_count: int, length: int, settings: SequenceSettings) -> SASRec:

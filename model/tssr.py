@@ -81,8 +81,7 @@ class TSSR(NeuralRecommender):
         contents: list[ContentFeatures],
         train_counts: Tensor,
     ) -> None:
-        super().__init__()
-        self.length = length
+        super().__init__(length)
         self.settings = settings
         width = settings.width
         inputs: list[nn.Module] = [ItemVectors(item_count, width)]
@@ -123,6 +122,11 @@ class TSSR(NeuralRecommender):
         merged: Tensor = self.fusion(crossed)
         return merged
 
+    def states(self, inputs: Tensor) -> Tensor:
+        """(B, L) -> (B, L, D), the merged states."""
+        _, states = self.unimodal_states(inputs)
+        return self.merged_states(inputs, states)
+
     def losses(self, batch: Batch) -> Losses:
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
         chosen, real = self.settings, batch.real
@@ -147,12 +151,3 @@ class TSSR(NeuralRecommender):
             ]
             terms["item"] = chosen.lambda_item * torch.stack(contrasts).mean()
         return terms
-
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, L) -> (B, D), the merged state of the last step."""
-        _, states = self.unimodal_states(inputs)
-        return self.merged_states(inputs, states)[:, -1]
-
-    def items(self) -> tuple[Tensor, Tensor]:
-        """The head's table and bias."""
-        return self.head.weight, self.head.bias
