@@ -1,14 +1,19 @@
-"""Where a model runs."""
+"""Where models and encoders run."""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from ..core.errors import UsageError
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device; raises UsageError where there is no such one."""
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -16,7 +21,7 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError:
         raise UsageError(f"--device {name}: use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use --device cpu")
+        raise UsageError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs; use --device cpu")
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {name}: use auto, cpu, cuda or cuda:N")
     return device

@@ -1,0 +1,51 @@
+"""`tssr train`."""
+
+from __future__ import annotations
+
+import click
+
+from ...model.registry import MODELS
+from ...model.settings import TrainSettings
+from ..run_settings import RunSettings
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    typed,
+    workspace_of,
+)
+
+STAGE_PARAMETERS = ("workspace", "config", "force", "as_json", "debug")
+
+
+@settings_options(RunSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
+@click.command("train", cls=StageCommand)
+@stage_options
+@click.pass_context
+def command(ctx: click.Context, /, **_options: object) -> None:
+    """Train a model on a preprocessed data set.
+
+    An option that the chosen model does not have is refused. A killed run goes on where it was when the same
+    command is given again.
+
+    \b
+    Examples:
+      tssr train
+      tssr train --model sasrec-id --learning-rate 1e-3
+      tssr train --features image --lambda-item 0.5 --run half-item-contrast
+    """
+    from ..run import plan_run
+    from ..train import train
+
+    config_path = ctx.params["config"]
+    table = config_section(config_path, "train")
+    own = set(RunSettings.model_fields)
+    chosen = settings_from(ctx, RunSettings, {name: value for name, value in table.items() if name in own})
+    options = {name: value for name, value in typed(ctx).items() if name not in {*own, *STAGE_PARAMETERS}}
+    rest = {name: value for name, value in table.items() if name not in own}
+    workspace = workspace_of(ctx)
+    plan = plan_run(workspace, chosen, rest, options, config_path)
+    show(train(workspace, plan, chosen.run, force=ctx.params["force"]), as_json=ctx.params["as_json"])

@@ -1,0 +1,134 @@
+"""The evaluate stage: a run's best weights in, metrics with their protocol and per-user ranks out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.artifacts import fingerprint, read_json, write_json
+from ..core.dataset import Queries
+from ..core.device import choose_device
+from ..core.errors import UsageError
+from ..core.progress import progress
+from ..core.summary import Summary
+from ..core.workspace import RUN_FILE, Workspace
+from ..evaluation.metrics import Measurement, Protocol, RankCounts
+from ..evaluation.ranking import RankingOptions, rank_targets
+from ..evaluation.ranks import write_ranks
+from ..evaluation.settings import EvaluateSettings
+from .run import RunPlan, build_model, open_run
+
+if TYPE_CHECKING:
+    from ..evaluation.ranking import Ranks
+    from ..model.recommender import Recommender
+
+
+def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, *, force: bool) -> Summary:
+    """Rank all items for every user of the split and measure; writes into the run's folder.
+
+    Raises UsageError where there is no such run, ArtifactError where it no longer fits its data.
+    """
+    folder = workspace.choose_run(run)
+    metrics_file = folder / metrics_name(settings.split)
+    key = _key(folder, settings)
+    if metrics_file.exists() and not force:
+        record = read_json(metrics_file, cure="run the same command with --force")
+        if record.get("key") == key:
+            return _summary(folder, record, settings, cached=True)
+    plan = open_run(workspace, folder)
+    queries = _queries(plan, settings)
+    ranks, window = _rank(folder, plan, queries, settings)
+    write_ranks(folder / f"ranks-{settings.split}.parquet", ranks)
+    record = {
+        "key": key,
+        "run": folder.name,
+        "model": plan.model,
+        "title": plan.spec.title,
+        "dataset": plan.dataset.name,
+        "depth": settings.depth,
+        "measurements": [m.record() for m in _measure(ranks, plan, settings, window)],
+    }
+    write_json(metrics_file, record)
+    return _summary(folder, record, settings, cached=False)
+
+
+def metrics_name(split: str) -> str:
+    """The file in a run's folder that holds a split's metrics."""
+    return "metrics.json" if split == "test" else f"metrics-{split}.json"
+
+
+def trained_model(folder: Path, plan: RunPlan, device_name: str) -> Recommender:
+    """Build the plan's model with the best weights of the run in `folder`, ready to score."""
+    import torch
+
+    from ..model.checkpoint import MODEL_FILE, load_model
+
+    model = build_model(plan, choose_device(device_name))
+    if isinstance(model, torch.nn.Module):
+        load_model(folder / MODEL_FILE, model)
+        model.eval()
+    return model
+
+
+def _key(folder: Path, settings: EvaluateSettings) -> str:
+    trained = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
+    chosen = {name: value for name, value in settings.record().items() if name not in ("device", "backend")}
+    return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **chosen})
+
+
+def _queries(plan: RunPlan, settings: EvaluateSettings) -> Queries:
+    split = plan.dataset.leave_one_out()
+    queries = split.test if settings.split == "test" else split.validation
+    if len(queries) == 0:
+        raise UsageError(
+            f"no user of {plan.dataset.name} has the three actions that a split takes; "
+            "preprocess with a larger --min-actions"
+        )
+    for k in settings.topk:
+        if k > plan.dataset.item_count:
+            raise UsageError(f"--topk {k}: {plan.dataset.name} has only {plan.dataset.item_count} items")
+    return queries
+
+
+def _rank(folder: Path, plan: RunPlan, queries: Queries, settings: EvaluateSettings) -> tuple[Ranks, int]:
+    from .scoring import scorer_of
+
+    device = choose_device(settings.device)
+    model = trained_model(folder, plan, settings.device)
+    window = int(plan.dataset.manifest["window"]) if model.length == 1 else model.length
+    options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
+    with progress(f"ranking {plan.dataset.item_count:,} items", len(queries), "users") as advance:
+        return rank_targets(queries, scorer_of(model, queries, device), options, advance=advance), window
+
+
+def _measure(ranks: Ranks, plan: RunPlan, settings: EvaluateSettings, window: int) -> list[Measurement]:
+    measurements = []
+    for mask in settings.mask:
+        counts = RankCounts.of(ranks.by_mask[mask], ranks.depth)
+        protocol = Protocol(
+            split=settings.split,
+            queries=counts.queries,
+            candidates=plan.dataset.item_count,
+            mask=mask,
+            window=window if mask == "exempt" else None,
+        )
+        measurements.append(Measurement(protocol, counts.metrics(settings.topk)))
+    return measurements
+
+
+def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *, cached: bool) -> Summary:
+    names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "mrr") for k in settings.topk]
+    labels = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
+    columns = ["history mask", *(f"{labels[name.split('@')[0]]}@{name.split('@')[1]}" for name in names)]
+    rows = [
+        (m["protocol"]["mask"], *(f"{m['metrics'][name]:.4f}" for name in names))
+        for m in record["measurements"]
+    ]
+    protocol = record["measurements"][0]["protocol"]
+    note = (
+        f"{protocol['split']} split, {protocol['queries']:,} users, all {protocol['candidates']:,} items "
+        f"ranked, ties by {protocol['ties']}; {folder / metrics_name(settings.split)}"
+    )
+    data = {"stage": "evaluate", "folder": str(folder), **record}
+    title = f"{record['title']} on {record['dataset']}"
+    return Summary(title, rows, data, columns, notes=[note], cached=cached)

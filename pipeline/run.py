@@ -1,0 +1,174 @@
+"""One training run: what was asked for, the record in its folder, and the model made from both."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..core.artifacts import fingerprint, read_json, write_json
+from ..core.dataset import Dataset, load_dataset
+from ..core.errors import ArtifactError, UsageError
+from ..core.settings import Settings, option_name, resolve
+from ..core.workspace import RUN_FILE, Workspace
+from ..features.store import StoreInfo, choose_stores, open_store
+from ..model.registry import Materials, ModelSpec, model_spec
+from ..model.settings import PRESETS, TrainSettings
+from .run_settings import RunSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..model.inputs import ContentFeatures
+    from ..model.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that decides a run's result."""
+
+    model: str
+    dataset: Dataset
+    stores: list[StoreInfo]
+    train: TrainSettings
+    model_settings: Settings
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry's entry."""
+        return model_spec(self.model)
+
+    def record(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return {
+            "model": self.model,
+            "dataset": self.dataset.name,
+            "dataset_fingerprint": self.dataset.fingerprint,
+            "features": {store.name: store.fingerprint for store in self.stores},
+            "settings": {"train": self.train.record(), "model": self.model_settings.record()},
+        }
+
+    def key(self) -> str:
+        """The hash of the plan; where a model runs changes no result that anyone should rely on."""
+        record = self.record()
+        del record["settings"]["train"]["device"]
+        return fingerprint(record)
+
+    def folder(self, workspace: Workspace, name: str | None) -> Path:
+        """The run's folder: the name the person gave, or one made from the plan."""
+        return workspace.run(name or f"{self.dataset.name}-{self.model}-{self.key()[:8]}")
+
+
+def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any], typed: Mapping[str, Any],
+             config_path: Path | None) -> RunPlan:  # fmt: skip
+    """Resolve what the person asked for.
+
+    `typed` are the options given, `table` those of the config file; what neither sets comes from the preset.
+    Raises UsageError for an option that the chosen model does not have, and for missing data or features.
+    """
+    spec = model_spec(chosen.model)
+    if chosen.preset not in PRESETS:
+        raise UsageError(f"--preset {chosen.preset}: there are {', '.join(PRESETS)}")
+    known = {*TrainSettings.model_fields, *spec.settings.model_fields}
+    for name in typed:
+        if name not in known:
+            own = ", ".join(option_name(field) for field in spec.settings.model_fields)
+            raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
+    unknown = {name: value for name, value in table.items() if name not in known}
+    parts = []
+    for model in (TrainSettings, spec.settings):
+        fields = set(model.model_fields)
+        preset = {name: value for name, value in PRESETS[chosen.preset].items() if name in fields}
+        config = {name: value for name, value in table.items() if name in fields} | unknown
+        options = {name: value for name, value in typed.items() if name in fields}
+        parts.append(resolve(model, options, preset | config, config_path))
+    dataset = load_dataset(workspace.choose_dataset(chosen.dataset))
+    stores = choose_stores(workspace.features(dataset.name), chosen.features) if spec.reads_content else []
+    if chosen.features and not spec.reads_content:
+        raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
+    return RunPlan(chosen.model, dataset, stores, parts[0], parts[1])
+
+
+def open_run(workspace: Workspace, folder: Path) -> RunPlan:
+    """Read a run's plan back and check that its data set and features are still those it was trained on.
+
+    Raises ArtifactError that says which changed.
+    """
+    cure = f"delete {folder} and train again"
+    record = read_json(folder / RUN_FILE, cure=cure)
+    try:
+        name, settings, features = record["dataset"], record["settings"], record["features"]
+        spec = model_spec(record["model"])
+        train, model_settings = (
+            resolve(TrainSettings, settings["train"]),
+            resolve(spec.settings, settings["model"]),
+        )
+    except (KeyError, TypeError, UsageError) as error:
+        raise ArtifactError(f"{folder / RUN_FILE} is damaged ({error}); {cure}") from None
+    dataset = load_dataset(workspace.choose_dataset(name))
+    if dataset.fingerprint != record["dataset_fingerprint"]:
+        raise ArtifactError(
+            f"run {folder.name} was trained on another version of data set {name}; train again, or "
+            "preprocess with the settings of that time"
+        )
+    stores = choose_stores(workspace.features(name), tuple(features)) if features else []
+    for store in stores:
+        if store.fingerprint != features[store.name]:
+            raise ArtifactError(
+                f"run {folder.name} was trained on other vectors than feature store {store.name} holds now; "
+                "train again"
+            )
+    return RunPlan(record["model"], dataset, stores, train, model_settings)
+
+
+def build_model(plan: RunPlan, device: torch.device) -> Recommender:
+    """Build the plan's model with its first weights, on `device`."""
+    import torch
+
+    torch.manual_seed(plan.train.seed)
+    histories = plan.dataset.histories
+    counted = (
+        histories if getattr(plan.model_settings, "count_all", False) else plan.dataset.leave_one_out().train
+    )
+    materials = Materials(
+        item_count=plan.dataset.item_count,
+        length=getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"]),
+        contents=[_content(store) for store in plan.stores],
+        train_counts=torch.from_numpy(counted.counts()),
+    )
+    model = plan.spec.build(materials, plan.model_settings)
+    if isinstance(model, torch.nn.Module):
+        model.to(device)
+    return model
+
+
+def _content(store: StoreInfo) -> ContentFeatures:
+    import torch
+
+    from ..model.inputs import ContentFeatures
+
+    vectors, present = open_store(store).item_features()
+    return ContentFeatures(store.modality, torch.from_numpy(vectors), torch.from_numpy(present))
+
+
+def write_run(folder: Path, plan: RunPlan, result: Mapping[str, Any] | None) -> None:
+    """Write the run's record; with a `result` it counts as finished."""
+    import torch
+
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    record = {
+        **plan.record(),
+        "key": plan.key(),
+        "versions": {
+            "tssr": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+        "finished_at": now if result is not None else None,
+        "result": dict(result) if result is not None else None,
+    }
+    write_json(folder / RUN_FILE, record)

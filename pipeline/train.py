@@ -1,0 +1,88 @@
+"""The train stage: a data set and its features in, a run folder with weights, log and record out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.artifacts import read_json, sweep_partials
+from ..core.device import choose_device
+from ..core.errors import ArtifactError
+from ..core.summary import Summary
+from ..core.workspace import RUN_FILE, Workspace
+from .run import RunPlan, build_model, write_run
+
+if TYPE_CHECKING:
+    import torch
+
+
+def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
+    """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
+
+    Raises ArtifactError where a run folder of that name holds another plan.
+    """
+    folder = plan.folder(workspace, name)
+    if force:
+        shutil.rmtree(folder, ignore_errors=True)
+    record = _same_run(folder, plan)
+    if record is not None and record["finished_at"]:
+        return _summary(folder, plan, record["result"], cached=True)
+    sweep_partials(folder)
+    device = choose_device(plan.train.device)
+    model = build_model(plan, device)
+    write_run(folder, plan, None)
+    result = _fit(model, plan, folder, device)
+    write_run(folder, plan, result)
+    return _summary(folder, plan, result, cached=False)
+
+
+def _same_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+    if not (folder / RUN_FILE).exists():
+        return None
+    record = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
+    if record.get("key") != plan.key():
+        raise ArtifactError(
+            f"run folder {folder} holds a run with other settings or data; choose another --run, or --force "
+            "to replace it"
+        )
+    return record
+
+
+def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[str, Any]:
+    from ..model.batches import Windows
+    from ..model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
+    from ..model.recommender import parameter_count
+    from ..model.trainer import Trainer
+    from .scoring import validation_ndcg
+
+    split = plan.dataset.leave_one_out()
+    if not plan.spec.trained:
+        save_model(folder / MODEL_FILE, model, {"step": 0})
+        return {"parameters": 0, "validation_ndcg@10": validation_ndcg(model, split.validation, device)}
+    windows = Windows(split.train, model.length, plan.train.train_windows, device)
+    trainer = Trainer(
+        model, windows, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
+    )
+    fit = trainer.fit()
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    load_model(folder / MODEL_FILE, model)
+    return {"parameters": parameter_count(model), "validation_ndcg@10": fit.best, **asdict(fit)}
+
+
+def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: bool) -> Summary:
+    rows = [("model", plan.spec.title), ("data set", plan.dataset.name)]
+    if plan.stores:
+        rows.append(("features", ", ".join(store.name for store in plan.stores)))
+    rows.append(("validation NDCG@10", f"{result['validation_ndcg@10']:.4f}"))
+    if "steps" in result:
+        rows += [
+            ("best at step", f"{result['best_step']} of {result['steps']} ({result['epochs']:.1f} epochs)"),
+            ("stopped by", result["stopped"]),
+            ("parameters", f"{result['parameters']:,}"),
+            ("time", f"{result['seconds']:.1f} s, {result['positions_per_second']:,.0f} positions/s"),
+        ]
+    rows.append(("run", str(folder)))
+    data = {"stage": "train", "run": folder.name, "folder": str(folder), **plan.record(), "result": result}
+    return Summary(f"Trained {plan.spec.title} on {plan.dataset.name}", rows, data, cached=cached)
