@@ -1,0 +1,111 @@
+"""The steps of the protocol on one machine: NumPy on integer codes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .action_log import ActionLog, Int32
+from .kcore import core_mask
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """A log and what is known of its items: `usable[i]` says whether item code i has content."""
+
+    log: ActionLog
+    usable: Mask
+    is_ordered: bool = False
+
+    def __len__(self) -> int:
+        return len(self.log)
+
+    def _keep(self, mask: Mask) -> LocalEngine:
+        log = self.log
+        kept = replace(log, users=log.users[mask], items=log.items[mask], timestamps=log.timestamps[mask])
+        return replace(self, log=kept)
+
+    @cached_property
+    def present(self) -> tuple[Int32, Int32]:
+        """The user codes and the item codes that still occur, ascending."""
+        log = self.log
+        return (
+            np.flatnonzero(np.bincount(log.users)).astype(np.int32),
+            np.flatnonzero(np.bincount(log.items)).astype(np.int32),
+        )
+
+    def counts(self) -> tuple[int, int, int]:
+        """Users, items and actions that are left."""
+        users, items = self.present
+        return len(users), len(items), len(self)
+
+    def ordered(self) -> LocalEngine:
+        """Sorted by (user, timestamp, source row), a total order."""
+        if self.is_ordered:
+            return self
+        order = _order(self.log)
+        log = self.log
+        sorted_log = replace(
+            log, users=log.users[order], items=log.items[order], timestamps=log.timestamps[order]
+        )
+        return replace(self, log=sorted_log, is_ordered=True)
+
+    def with_content(self) -> LocalEngine:
+        """Without actions on items that have no content."""
+        return self._keep(self.usable[self.log.items])
+
+    def without_repeats(self, *, consecutive: bool) -> LocalEngine:
+        """Without a user's second and later actions on an item, or only those right after the same item."""
+        ordered = self.ordered()
+        users, items = ordered.log.users, ordered.log.items
+        if consecutive:
+            first = np.ones(len(users), bool)
+            first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+            return ordered._keep(first)
+        pairs = users.astype(np.int64) * len(ordered.log.item_ids) + items
+        first = np.zeros(len(users), bool)
+        first[np.unique(pairs, return_index=True)[1]] = True
+        return ordered._keep(first)
+
+    def last(self, count: int) -> LocalEngine:
+        """The last `count` actions of each user."""
+        ordered = self.ordered()
+        users = ordered.log.users
+        ends = np.cumsum(np.bincount(users))
+        return ordered._keep(np.arange(len(users)) >= ends[users] - count)
+
+    def core(self, minimum: int) -> LocalEngine:
+        """The k-core for k = `minimum`."""
+        return self._keep(core_mask(self.log.users, self.log.items, minimum))
+
+    def drawn(self, count: int, seed: int) -> LocalEngine:
+        """`count` users, those whose SHA-256 of "seed:user_id" is smallest; all where there are fewer."""
+        users = self.present[0]
+        if len(users) <= count:
+            return self
+        ids = self.log.user_ids.gather(users).to_list()
+        lots = sorted(
+            (hashlib.sha256(f"{seed}:{name}".encode()).digest(), user)
+            for name, user in zip(ids, users.tolist(), strict=True)
+        )
+        chosen = np.zeros(len(self.log.user_ids), bool)
+        chosen[[user for _, user in lots[:count]]] = True
+        return self._keep(chosen[self.log.users])
+
+
+def _order(log: ActionLog) -> NDArray[np.int64]:
+    """The stable order by (user, timestamp): one sort of packed keys where both fit into 63 bits."""
+    if not len(log):
+        return np.empty(0, np.int64)
+    earliest = int(log.timestamps.min())
+    bits = (int(log.timestamps.max()) - earliest).bit_length()
+    if bits + int(log.users.max()).bit_length() <= 63:
+        keys = (log.users.astype(np.int64) << bits) | (log.timestamps - earliest)
+        return np.argsort(keys, kind="stable")
+    return np.lexsort((log.timestamps, log.users))

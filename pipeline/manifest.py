@@ -1,0 +1,95 @@
+"""The manifest of a data set: what went in, what the settings were, what each step dropped, what came out.
+
+It also answers whether the data set would come out the same if it were made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.artifacts import fingerprint, read_json, sha256_file
+from ..core.errors import ArtifactError
+from ..core.schema import INTERACTIONS_FILE, ITEMS_FILE, MANIFEST_FILE, USERS_FILE
+from .formats import PaperRow
+from .raw.files import RawFile
+from .raw.pictures import Pictures
+
+VERSION = 1  # counts up when the same input and settings give other tables
+
+
+def input_record(file: RawFile) -> dict[str, Any]:
+    """What identifies an input: its path, size, time of change and the hash of its bytes."""
+    stat = file.path.stat()
+    return {
+        "file": str(file.path.absolute()),
+        "bytes": stat.st_size,
+        "modified_ns": stat.st_mtime_ns,
+        "sha256": sha256_file(file.path),
+    }
+
+
+def _unchanged(record: Mapping[str, Any]) -> bool:
+    path = Path(record["file"])
+    if not path.is_file() or path.stat().st_size != record["bytes"]:
+        return False
+    return bool(path.stat().st_mtime_ns == record["modified_ns"]) or sha256_file(path) == record["sha256"]
+
+
+def still_valid(folder: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest in `folder` if its tables answer `request` and no input has changed since, else None."""
+    try:
+        manifest = read_json(folder / MANIFEST_FILE, cure="")
+        pictures = manifest["inputs"]["pictures"]
+        same = (
+            manifest["request"] == request
+            and all(_unchanged(record) for record in manifest["inputs"]["files"])
+            and Pictures(Path(manifest["raw"])).look_again(pictures["folders"]) == pictures
+            and all((folder / name).is_file() for name in manifest["tables"])
+        )
+    except (ArtifactError, KeyError, TypeError):
+        return None
+    return manifest if same else None
+
+
+def table_row(counts: Mapping[str, int]) -> dict[str, float]:
+    """A data set's row as in the paper's Table 2."""
+    users, items, actions = counts["users"], counts["items"], counts["actions"]
+    return {
+        "users": users,
+        "items": items,
+        "actions": actions,
+        "actions_per_item": round(actions / items, 1),
+        "actions_per_user": round(actions / users, 1),
+    }
+
+
+def paper_row(paper: PaperRow | None) -> dict[str, Any] | None:
+    """The paper's own row, or None where the paper does not have the set."""
+    if paper is None:
+        return None
+    counts = {"users": paper.users, "items": paper.items, "actions": paper.actions}
+    return {**table_row(counts), "modality": paper.modality}
+
+
+def table_records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of the tables in `folder`."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)}
+        for name in (INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE)
+    }
+
+
+def tables_fingerprint(tables: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+    """What runs and caches know a data set by: its tables' bytes and the settings that made them."""
+    hashes = {name: record["sha256"] for name, record in tables.items()}
+    return fingerprint({"tables": hashes, "settings": settings})
+
+
+def funnel_rows(funnel: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The funnel as a table for a person."""
+    return [
+        [str(entry["step"]), *(f"{entry[unit]:,}" for unit in ("users", "items", "actions"))]
+        for entry in funnel
+    ]

@@ -1,0 +1,157 @@
+"""`tssr preprocess`: from a raw dump to canonical tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..core.artifacts import atomic_folder, write_json
+from ..core.errors import DataError, UsageError
+from ..core.progress import progress
+from ..core.schema import ITEM_ID, MANIFEST_FILE
+from ..core.summary import Summary
+from .action_log import ActionLog, collect
+from .formats import FORMATS
+from .local_engine import LocalEngine
+from .manifest import (
+    VERSION,
+    funnel_rows,
+    input_record,
+    paper_row,
+    still_valid,
+    table_records,
+    table_row,
+    tables_fingerprint,
+)
+from .preprocess_settings import PreprocessSettings
+from .protocol import plan, run_plan
+from .raw.custom import Custom, parse_map
+from .raw.problems import Problems
+from .raw.source import Actions, Catalogue, Source
+from .tables import write_interactions, write_items, write_users
+
+
+def preprocess(
+    format_name: str, settings: PreprocessSettings, raw: Path, folder: Path, *, force: bool = False
+) -> Summary:
+    """Make the data set in `folder` from a dump, unless it is there and nothing has changed.
+
+    `raw` is where the dump lies if the settings do not say. Raises DataError for a dump that is missing or
+    damaged and for settings that leave nothing, UsageError for options that do not fit the format.
+    """
+    request = {"version": VERSION, "format": format_name, "raw": str(raw), "settings": settings.record()}
+    manifest = None if force else still_valid(folder, request)
+    if manifest is not None:
+        return _summary(folder, manifest, cached=True)
+    source = _open(format_name, settings, raw)
+    problems = Problems(strict=settings.strict)
+    inputs = [input_record(file) for file in source.files()]
+    catalogue = source.catalogue(problems)
+    log = _read(format_name, source, problems)
+    steps = plan(settings, has_content=catalogue is not None and bool(catalogue.modalities))
+    left, funnel = run_plan(LocalEngine(log, _usable(log, catalogue, problems)), steps)
+    left = left.ordered()
+    users, items = left.present
+    with atomic_folder(folder) as temporary:
+        write_interactions(temporary, left.log, users, items)
+        write_users(temporary, left.log, users)
+        write_items(temporary, left.log, items, catalogue.table if catalogue else None)
+        tables = table_records(temporary)
+        counts = {"users": len(users), "items": len(items), "actions": len(left)}
+        manifest = {
+            "fingerprint": tables_fingerprint(tables, {"format": format_name, **settings.protocol()}),
+            "counts": counts,
+            "window": FORMATS[format_name].window,
+            "raw": str(source.root.absolute()),
+            "order": source.order,
+            "funnel": funnel,
+            "table_2": {"this": table_row(counts), "paper": paper_row(FORMATS[format_name].paper)},
+            "problems": problems.record(),
+            "request": request,
+            "inputs": {"files": inputs, "pictures": source.pictures.record()},
+            "tables": tables,
+        }
+        write_json(temporary / MANIFEST_FILE, manifest)
+    return _summary(folder, manifest, cached=False)
+
+
+def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
+    if format_name != "custom":
+        settings.refuse_custom_options(format_name)
+        return cast(Source, FORMATS[format_name].open(settings.raw or raw))
+    if settings.interactions is None:
+        raise UsageError("custom needs --interactions FILE")
+    mapping = parse_map(settings.map or "")
+    return Custom(settings.interactions, settings.items, mapping, settings.format, settings.raw)
+
+
+def _read(format_name: str, source: Source, problems: Problems) -> ActionLog:
+    def shown() -> Iterator[Actions]:
+        with progress(f"preprocess {format_name}", None, "actions") as advance:
+            for batch in source.actions(problems):
+                yield batch
+                advance(len(batch.timestamps))
+
+    log = collect(shown())
+    if not len(log):
+        why = f"; {problems.lines()[0]}" if problems.malformed else ""
+        raise DataError(f"{source.files()[0]} has no actions{why}")
+    return log
+
+
+def _usable(log: ActionLog, catalogue: Catalogue | None, problems: Problems) -> NDArray[np.bool_]:
+    """Which item codes have content of one of the source's modalities, (N,)."""
+    if catalogue is None or not catalogue.modalities:
+        return np.ones(len(log.item_ids), bool)
+    known = pl.DataFrame({ITEM_ID: log.item_ids}).join(
+        catalogue.table.select(
+            ITEM_ID,
+            listed=pl.lit(True),
+            usable=pl.any_horizontal(pl.col(name).is_not_null() for name in catalogue.modalities),
+        ),
+        on=ITEM_ID,
+        how="left",
+        maintain_order="left",
+    )
+    unlisted = known["listed"].null_count()
+    if unlisted:
+        example = known.filter(pl.col("listed").is_null())[ITEM_ID][0]
+        problems.note(f"{unlisted:,} items of the actions are not in the table of items ({example}, …)")
+    return known["usable"].fill_null(False).to_numpy()
+
+
+def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summary:
+    name, counts, table_2 = folder.name, manifest["counts"], manifest["table_2"]
+    notes = [f"Table 2, {name}: {_table_words(table_2['this'])}"]
+    if table_2["paper"]:
+        notes.append(f"Table 2, the paper: {_table_words(table_2['paper'])}")
+    notes += [f"Note: {line}" for line in manifest["problems"]["lines"]]
+    notes.append(f"Tables: {folder}")
+    return Summary(
+        title=f"Data set {name}",
+        columns=("step", "users", "items", "actions"),
+        rows=funnel_rows(manifest["funnel"]),
+        notes=notes,
+        data={
+            "dataset": name,
+            "folder": str(folder),
+            "counts": counts,
+            "fingerprint": manifest["fingerprint"],
+            "funnel": manifest["funnel"],
+            "table_2": table_2,
+            "problems": manifest["problems"],
+        },
+        cached=cached,
+    )
+
+
+def _table_words(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['users']:,} users, {row['items']:,} items, {row['actions']:,} actions, "
+        f"{row['actions_per_item']} per item, {row['actions_per_user']} per user"
+    )

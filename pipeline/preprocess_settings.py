@@ -1,0 +1,40 @@
+"""What `tssr preprocess` can be told: the protocol, and where the raw files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ..core.errors import UsageError
+from ..core.settings import option_name
+from .protocol import ProtocolSettings
+
+
+class PreprocessSettings(ProtocolSettings):
+    """The protocol and the raw files."""
+
+    raw: Path | None = Field(
+        None, description="Folder of the raw dump (custom: of the pictures).  [default: WORKSPACE/raw/FORMAT]"
+    )
+    interactions: Path | None = Field(
+        None, description="custom: the actions, as .csv, .tsv, .jsonl or .parquet (text also .gz)."
+    )
+    items: Path | None = Field(None, description="custom: the items, in the same formats.")
+    map: str | None = Field(
+        None, description="custom: which column is what, as user=…,item=…,time=…,text=…+…,image=…"
+    )
+    format: Literal["rows", "sequences"] = Field(
+        "rows", description="custom: rows of actions, or one user a line: user item item …, oldest first."
+    )
+
+    def protocol(self) -> dict[str, Any]:
+        """The settings of the protocol alone, as plain JSON values."""
+        return {name: value for name, value in self.record().items() if name in ProtocolSettings.model_fields}
+
+    def refuse_custom_options(self, format_name: str) -> None:
+        """Raise UsageError where an option of custom is given for another format."""
+        for name in ("interactions", "items", "map", "format"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise UsageError(f"{option_name(name)} belongs to custom; {format_name} has a fixed layout")

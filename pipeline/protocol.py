@@ -1,0 +1,128 @@
+"""The protocol of `preprocess`: its settings, and the steps they ask for, in order.
+
+The steps say what is done; an engine says how (`local_engine.py`). The order is the paper's: items without
+content leave first, then the core filter runs to its fixed point, then users are drawn from those that pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from pydantic import Field
+
+from ..core.errors import DataError
+from ..core.settings import Settings
+
+Repeats = Literal["keep", "consecutive", "drop"]
+
+
+class ProtocolSettings(Settings):
+    """What becomes of the actions between the raw dump and the tables."""
+
+    min_actions: int = Field(
+        5, ge=0, description="Drop users and items with fewer actions, to a fixed point; 0 turns it off."
+    )
+    repeats: Repeats = Field(
+        "keep",
+        description="A user's repeated actions on an item: keep all, merge consecutive ones, or drop all but "
+        "the first.",
+    )
+    keep_missing_content: bool = Field(
+        False, description="Keep items that have no picture or text, where the data set has such content."
+    )
+    keep_last: int | None = Field(
+        None,
+        ge=3,
+        description="Keep only the last N actions of each user before the filter.",
+    )
+    users: int | None = Field(
+        None, ge=0, description="Draw N of the users that pass the filter, by --seed; 0 is all (hm: 100000)."
+    )
+    seed: int = Field(0, description="Seed of the draw of users.")
+    strict: bool = Field(False, description="Stop at the first malformed row instead of counting it.")
+
+
+EngineType = TypeVar("EngineType", bound="Engine")
+
+
+class Engine(Protocol):
+    """The actions in some engine's own form; each method gives what is left, and changes nothing in place."""
+
+    def counts(self) -> tuple[int, int, int]:
+        """Users, items and actions that are left."""
+
+    def with_content(self: EngineType) -> EngineType:
+        """Without actions on items that have no content."""
+
+    def without_repeats(self: EngineType, *, consecutive: bool) -> EngineType:
+        """Without a user's second and later actions on an item, or only those right after the same item."""
+
+    def last(self: EngineType, count: int) -> EngineType:
+        """The last `count` actions of each user."""
+
+    def core(self: EngineType, minimum: int) -> EngineType:
+        """The k-core for k = `minimum`."""
+
+    def drawn(self: EngineType, count: int, seed: int) -> EngineType:
+        """`count` users, those whose SHA-256 of "seed:user_id" is smallest; all where there are fewer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what the funnel calls it, what to try where it leaves nothing, and the work itself."""
+
+    name: str
+    cure: str
+    apply: Callable[[Engine], Engine]
+
+
+def plan(settings: ProtocolSettings, *, has_content: bool) -> list[Step]:
+    """The steps that `settings` ask for; `has_content` says whether the source knows of content at all."""
+    steps = []
+    if has_content and not settings.keep_missing_content:
+        steps.append(
+            Step("items without content dropped", "--keep-missing-content", lambda log: log.with_content())
+        )
+    if settings.repeats != "keep":
+        consecutive = settings.repeats == "consecutive"
+        name = "consecutive repeats merged" if consecutive else "repeats dropped"
+        steps.append(Step(name, "--repeats keep", lambda log: log.without_repeats(consecutive=consecutive)))
+    if settings.keep_last is not None:
+        count = settings.keep_last
+        steps.append(Step(f"last {count} actions kept", "a larger --keep-last", lambda log: log.last(count)))
+    if settings.min_actions > 1:
+        least = settings.min_actions
+        steps.append(Step(f"{least}-core", "a smaller --min-actions", lambda log: log.core(least)))
+    if settings.users:
+        drawn = settings.users
+        steps.append(
+            Step(
+                f"up to {drawn:,} users drawn",
+                "a larger --users",
+                lambda log: log.drawn(drawn, settings.seed),
+            )
+        )
+    return steps
+
+
+def run_plan(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, list[dict[str, Any]]]:
+    """Run the steps in order; returns what is left, and the funnel: users, items and actions after each step.
+
+    Raises DataError that names the step that left nothing, what came before it, and what to try.
+    """
+    funnel = [_entry("read", engine)]
+    for step in steps:
+        engine = cast(EngineType, step.apply(engine))
+        funnel.append(_entry(step.name, engine))
+        if funnel[-1]["actions"] == 0:
+            before = " → ".join(f"{entry['step']}: {entry['actions']:,} actions" for entry in funnel)
+            cures = " or ".join(dict.fromkeys(done.cure for done in steps[: len(funnel) - 1]))
+            raise DataError(f"step '{step.name}' left nothing ({before}); try {cures}")
+    return engine, funnel
+
+
+def _entry(step: str, engine: Engine) -> dict[str, Any]:
+    users, items, actions = engine.counts()
+    return {"step": step, "users": users, "items": items, "actions": actions}

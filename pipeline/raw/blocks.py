@@ -1,0 +1,92 @@
+"""A text file in blocks of whole lines, so that a file of any size passes through bounded memory.
+
+Each block knows the line it starts at: a malformed row is named by file and line without keeping the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ...core.errors import DataError
+from .files import RawFile
+
+BLOCK_BYTES = 16 << 20
+LONGEST_LINE = 64 << 20
+
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines as bytes; only the last block of a file may lack the final newline."""
+
+    data: bytes
+    first_line: int
+
+    @property
+    def line_count(self) -> int:
+        """Lines in the block, a last one without newline included."""
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
+
+def _cut(data: bytes, *, quoted: bool) -> int:
+    """Where the last whole line ends; 0 where there is none.
+
+    In quoted text a newline counts only where the quotes before it are balanced (RFC 4180), so a row with
+    line breaks inside a field stays in one block.
+    """
+    end = data.rfind(b"\n") + 1
+    if not quoted:
+        return end
+    odd = data.count(b'"', 0, end) % 2
+    while end and odd:
+        earlier = data.rfind(b"\n", 0, end - 1) + 1
+        odd = (odd + data.count(b'"', earlier, end)) % 2
+        end = earlier
+    return end
+
+
+def _read(file: RawFile, stream: BinaryIO, line: int) -> bytes:
+    try:
+        return stream.read(BLOCK_BYTES)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{file}: damaged or cut off after line {line - 1} ({error}); download it again"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{file}: could not be read ({error.strerror or error})") from None
+
+
+def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[Block]:
+    """Yield the blocks of `file` in order, without a byte order mark; an empty file raises DataError.
+
+    Raises DataError for a compressed file that is cut off, for text that is not UTF-8 but UTF-16, and for a
+    line longer than LONGEST_LINE.
+    """
+    with file.open() as stream:
+        rest, line = _read(file, stream, 1).removeprefix(_BOM), 1
+        if not rest:
+            raise DataError(f"{file} is empty")
+        if rest.startswith(_UTF_16):
+            raise DataError(f"{file} is UTF-16 text; save it as UTF-8")
+        more = True
+        while more:
+            end = _cut(rest, quoted=quoted)
+            if end:
+                block = Block(rest[:end], line)
+                yield block
+                line += block.line_count
+                rest = rest[end:]
+            elif len(rest) > LONGEST_LINE:
+                quote = ", or has a quote that is never closed" if quoted else ""
+                raise DataError(f"{file}, line {line}: is longer than {LONGEST_LINE >> 20} MiB{quote}")
+            chunk = _read(file, stream, line + rest.count(b"\n"))
+            more = bool(chunk)
+            rest += chunk
+        if rest:
+            yield Block(rest, line)

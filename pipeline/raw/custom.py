@@ -1,0 +1,195 @@
+"""Any log of one's own: a table of actions, or one user a line, and perhaps a table of items.
+
+CSV, TSV, JSON lines or Parquet, told by the suffix; the text formats may end in `.gz`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from ...core.errors import DataError, UsageError
+from .blocks import read_blocks
+from .delimited import check_columns, read_delimited, read_header
+from .files import RawFile
+from .jsonlines import read_json_lines, read_objects
+from .parquet import column_names, read_parquet
+from .pictures import Pictures
+from .problems import Problems
+from .rows import Rows
+from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame, with_pictures
+
+KEYS = ("user", "item", "time", "text", "image")
+
+_DELIMITERS = {"csv": ",", "tsv": "\t", "tab": "\t"}
+_JSON_LINES = ("jsonl", "ndjson", "json")
+
+
+def parse_map(text: str) -> dict[str, str]:
+    """Read `user=user_id,item=item_id,text=title+genres`; raises UsageError that says what is wrong."""
+    entries: dict[str, str] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, column = (part.strip() for part in entry.partition("="))
+        if not equals or not column:
+            raise UsageError(f"--map {entry}: write KEY=COLUMN, for example user=user_id,item=item_id")
+        if key not in KEYS:
+            raise UsageError(f"--map {entry}: unknown key {key!r}; keys are {', '.join(KEYS)}")
+        if key in entries:
+            raise UsageError(f"--map {entry}: {key!r} is given twice")
+        entries[key] = column
+    return entries
+
+
+def _existing(path: Path, option: str) -> RawFile:
+    if not path.is_file():
+        raise UsageError(f"{option} {path}: there is no such file")
+    file = RawFile(path)
+    if file.kind == "parquet" and path.name.lower().endswith(".gz"):
+        raise UsageError(f"{option} {path}: Parquet is compressed inside; unpack the .gz")
+    return file
+
+
+def _table_file(path: Path, option: str) -> RawFile:
+    file = _existing(path, option)
+    known = (*_DELIMITERS, *_JSON_LINES, "parquet")
+    if file.kind not in known:
+        raise UsageError(
+            f"{option} {path}: the name must end in .{', .'.join(known)} (text formats also .gz)"
+        )
+    return file
+
+
+def _columns(file: RawFile) -> list[str]:
+    if file.kind in _DELIMITERS:
+        return read_header(file, _DELIMITERS[file.kind])
+    if file.kind == "parquet":
+        return column_names(file)
+    first = next(read_objects(file, Problems()), None)
+    if first is None:
+        raise DataError(f"{file} has no rows")
+    return list(first[1])
+
+
+def _read(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
+    if file.kind in _DELIMITERS:
+        return read_delimited(file, wanted, problems, delimiter=_DELIMITERS[file.kind])
+    if file.kind == "parquet":
+        return read_parquet(file, wanted)
+    return read_json_lines(file, wanted, problems)
+
+
+class Custom:
+    """The files a person named; `mapping` tells which column is what."""
+
+    def __init__(
+        self,
+        interactions: Path,
+        items: Path | None,
+        mapping: Mapping[str, str],
+        form: Literal["rows", "sequences"],
+        root: Path | None,
+    ) -> None:
+        self.mapping = mapping
+        self.sequences = form == "sequences"
+        self.interactions = (_existing if self.sequences else _table_file)(interactions, "--interactions")
+        self.items = _table_file(items, "--items") if items is not None else None
+        self.root = root or (items or interactions).parent
+        self.pictures = Pictures(self.root)
+        self._check_map()
+        self.order = (
+            "place in the line"
+            if self.sequences
+            else f"{mapping['time']}, then row of {self.interactions}"
+            if "time" in mapping
+            else f"row of {self.interactions} (no time is mapped: the timestamps are row numbers)"
+        )
+
+    def _check_map(self) -> None:
+        needed = set() if self.sequences else {"user", "item"}
+        needed |= {"item"} if self.items else set()
+        for key in sorted(needed - set(self.mapping)):
+            raise UsageError(f"--map lacks {key}=COLUMN; for example --map user=user_id,item=item_id")
+        for key in ("text", "image"):
+            if key in self.mapping and self.items is None:
+                raise UsageError(f"--map {key}={self.mapping[key]} names a column of items; add --items FILE")
+
+    def files(self) -> list[RawFile]:
+        """The files the person named."""
+        return [self.interactions] + ([self.items] if self.items else [])
+
+    def actions(self, problems: Problems) -> Iterator[Actions]:
+        """The rows, or the lines of sequences."""
+        return self._sequences(problems) if self.sequences else self._rows(problems)
+
+    def _rows(self, problems: Problems) -> Iterator[Actions]:
+        user, item, time = self.mapping["user"], self.mapping["item"], self.mapping.get("time")
+        wanted = list(dict.fromkeys([user, item] + ([time] if time else [])))
+        first = 0
+        for rows in _read(self.interactions, wanted, problems):
+            yield actions_of(rows, self.interactions, problems, user=user, item=item, time=time, first=first)
+            first += len(rows)
+
+    def _sequences(self, problems: Problems) -> Iterator[Actions]:
+        first = 0
+        for block in read_blocks(self.interactions):
+            users: list[str] = []
+            lengths: list[int] = []
+            items: list[list[str]] = []
+            for line, data in enumerate(block.data.split(b"\n"), start=block.first_line):
+                words = _words(self.interactions, line, data, problems)
+                if words:
+                    users.append(words[0])
+                    items.append(words[1:])
+                    lengths.append(len(words) - 1)
+            repeated = np.repeat(np.arange(len(users)), lengths)
+            yield Actions(
+                pa.array(users, pa.string()).take(pa.array(repeated)),
+                pa.array(chain.from_iterable(items), pa.string()),
+                np.arange(first, first + len(repeated), dtype=np.int64),
+            )
+            first += len(repeated)
+
+    def catalogue(self, problems: Problems) -> Catalogue | None:
+        """The items file with the mapped text and picture."""
+        if self.items is None:
+            return None
+        text = [name.strip() for name in self.mapping.get("text", "").split("+") if name.strip()]
+        image = self.mapping.get("image")
+        item, names = self.mapping["item"], _columns(self.items)
+        check_columns(self.items, names, [item, *text, *([image] if image else [])])
+        table = text_frame(list(_read(self.items, names, problems)), names)
+        items = catalogue_table(
+            self.items,
+            table,
+            problems,
+            item=item,
+            text=joined(text) if text else pl.lit(None, pl.String),
+            image=pl.col(image).replace("", None) if image else pl.lit(None, pl.String),
+        )
+        if image:
+            items = with_pictures(items, self.pictures, problems, str(self.root))
+        return Catalogue(items, [key for key in ("text", "image") if key in self.mapping])
+
+
+def _words(file: RawFile, line: int, data: bytes, problems: Problems) -> list[str]:
+    """The user and the items of one line; [] for a blank or malformed one."""
+    if not data.strip():
+        return []
+    try:
+        words = data.decode("utf-8").split()
+    except UnicodeDecodeError:
+        problems.row(file, line, "is not UTF-8")
+        return []
+    if "\0" in "".join(words):
+        problems.row(file, line, "holds a NUL byte")
+        return []
+    if len(words) < 2:
+        problems.row(file, line, f"user {words[0]!r} has no item")
+        return []
+    return words

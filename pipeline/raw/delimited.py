@@ -1,0 +1,173 @@
+"""CSV and TSV in columns of text: Arrow parses whole blocks; a block with a malformed row goes row by row.
+
+The slow way exists to name the line and the reason, so that the fast way never has to.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.csv
+
+from ...core.errors import DataError
+from .blocks import LONGEST_LINE, Block, read_blocks
+from .files import RawFile
+from .problems import Problems
+from .rows import Rows, flat, text_array
+
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+
+
+def _parse(block: Block, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of each row that is not blank."""
+    csv.field_size_limit(LONGEST_LINE * 2)
+    text = io.StringIO(block.data.decode("utf-8", errors="surrogateescape"), newline="")
+    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+    line = block.first_line
+    for fields in reader:
+        if fields:
+            yield line, fields
+        line = block.first_line + reader.line_num
+
+
+def read_header(file: RawFile, delimiter: str, *, quoted: bool = True) -> list[str]:
+    """The names in the first row."""
+    first = next(read_blocks(file, quoted=quoted))
+    fields = next((fields for _, fields in _parse(first, delimiter, quoted)), [])
+    if any(not name.isprintable() for name in fields):
+        raise DataError(f"{file}, line {first.first_line}: the header is not plain UTF-8 text")
+    return [name.strip() for name in fields]
+
+
+def check_columns(file: RawFile, header: Sequence[str], wanted: Sequence[str], delimiter: str = "") -> None:
+    """Raise DataError where a wanted column is missing or occurs twice."""
+    for name in wanted:
+        if header.count(name) > 1:
+            raise DataError(f"{file}, line 1: column {name!r} occurs {header.count(name)} times")
+        if name not in header:
+            other = next((word for sign, word in _SEPARATORS.items() if sign in "".join(header)), None)
+            hint = f"; it looks separated by {other}" if delimiter and len(header) == 1 and other else ""
+            raise DataError(f"{file} has no column {name!r}; it has {', '.join(header) or 'none'}{hint}")
+
+
+def _slowly(
+    file: RawFile,
+    block: Block,
+    names: Sequence[str],
+    wanted: Sequence[str],
+    style: tuple[str, bool],
+    problems: Problems,
+) -> Rows:
+    columns: list[list[str]] = [[] for _ in wanted]
+    places = [names.index(name) for name in wanted]
+    lines: list[int] = []
+    for line, fields in _parse(block, *style):
+        if len(fields) != len(names):
+            problems.row(file, line, f"has {len(fields)} fields, expected {len(names)}")
+            continue
+        values = [fields[place] for place in places]
+        if not all(value.isascii() or _is_unicode(value) for value in values):
+            problems.row(file, line, "is not UTF-8")
+            continue
+        if any("\0" in value for value in values):
+            problems.row(file, line, "holds a NUL byte")
+            continue
+        lines.append(line)
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    return Rows(
+        {name: text_array(column) for name, column in zip(wanted, columns, strict=True)}, lambda: lines
+    )
+
+
+def _is_unicode(value: str) -> bool:
+    """Whether no byte had to be escaped when the value was decoded."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _at_once(
+    block: Block, names: Sequence[str], wanted: Sequence[str], style: tuple[str, bool]
+) -> Rows | None:
+    """The block's rows as Arrow parses them, or None where a row is malformed."""
+    delimiter, quoted = style
+    has_quotes = quoted and b'"' in block.data
+    skipped: list[object] = []
+
+    def skip(row: object) -> str:
+        skipped.append(row)
+        return "skip"
+
+    if b"\0" in block.data:
+        return None
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(block.data),
+            read_options=pa.csv.ReadOptions(column_names=list(names), block_size=1 << 21),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char='"' if quoted else False,
+                newlines_in_values=has_quotes,
+                invalid_row_handler=skip,
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                include_columns=list(wanted),
+                column_types=dict.fromkeys(wanted, pa.string()),
+                null_values=[],
+                strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if skipped:
+        return None
+
+    def lines() -> Sequence[int]:
+        if table.num_rows == block.line_count:
+            return range(block.first_line, block.first_line + table.num_rows)
+        return [line for line, _ in _parse(block, *style)]
+
+    return Rows({name: flat(table[name]) for name in wanted}, lines)
+
+
+def read_delimited(
+    file: RawFile,
+    wanted: Sequence[str],
+    problems: Problems,
+    *,
+    delimiter: str = ",",
+    quoted: bool = True,
+    names: Sequence[str] | None = None,
+) -> Iterator[Rows]:
+    """Yield the columns `wanted` of a file, some rows at a time.
+
+    `names` are the columns of a file without a header; else the first row is the header. Rows with another
+    number of fields, with bytes that are not UTF-8 or with a NUL byte are counted in `problems` and left out.
+    Raises DataError for an empty file, a column that is missing or occurs twice, and a damaged file.
+    """
+    style = (delimiter, quoted)
+    header = list(names) if names is not None else read_header(file, delimiter, quoted=quoted)
+    check_columns(file, header, wanted, delimiter)
+    # A column that nobody wants may occur twice; Arrow needs the names to differ.
+    distinct = [name if name in wanted else f"#{place}" for place, name in enumerate(header)]
+    for index, block in enumerate(read_blocks(file, quoted=quoted)):
+        body = _without_header(block, style) if index == 0 and names is None else block
+        if body.data:
+            yield _at_once(body, distinct, wanted, style) or _slowly(
+                file, body, distinct, wanted, style, problems
+            )
+
+
+def _without_header(block: Block, style: tuple[str, bool]) -> Block:
+    rows = _parse(block, *style)
+    next(rows)
+    following = next(rows, None)
+    if following is None:
+        return Block(b"", block.first_line)
+    skipped = following[0] - block.first_line
+    start = 0
+    for _ in range(skipped):
+        start = block.data.index(b"\n", start) + 1
+    return Block(block.data[start:], following[0])

@@ -1,0 +1,121 @@
+"""JSON lines in columns of text: Arrow parses whole blocks; a block it refuses goes line by line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from .blocks import Block, read_blocks
+from .delimited import check_columns
+from .files import RawFile
+from .problems import Problems
+from .rows import Rows, flat, text_array
+
+
+def parse_json(line: str) -> Any:
+    """One JSON value; raises ValueError."""
+    return json.loads(line)
+
+
+def as_text(value: object) -> str | None:
+    """A JSON value as text: lists joined by commas, null stays null, objects as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(as_text, value)))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def read_objects(
+    file: RawFile, problems: Problems, parse: Callable[[str], Any] = parse_json
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, object) of a file with one object a line; other lines are counted in `problems`."""
+    for block in read_blocks(file):
+        yield from _objects(file, block, problems, parse)
+
+
+def _objects(
+    file: RawFile, block: Block, problems: Problems, parse: Callable[[str], Any]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, data in enumerate(block.data.split(b"\n"), start=block.first_line):
+        if not data.strip():
+            continue
+        try:
+            value = parse(data.decode("utf-8"))
+        except UnicodeDecodeError:
+            problems.row(file, line, "is not UTF-8")
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            problems.row(file, line, f"is no JSON object ({type(error).__name__})")
+        else:
+            if isinstance(value, dict):
+                yield line, value
+            else:
+                problems.row(file, line, f"is no JSON object but {type(value).__name__}")
+
+
+def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Problems) -> Rows:
+    lines: list[int] = []
+    columns: dict[str, list[str | None]] = {name: [] for name in wanted}
+    for line, value in _objects(file, block, problems, parse_json):
+        texts = {name: as_text(value.get(name)) for name in wanted}
+        if any(text is not None and "\0" in text for text in texts.values()):
+            problems.row(file, line, "holds a NUL byte")
+            continue
+        if any(text is not None and not _encodes(text) for text in texts.values()):
+            problems.row(file, line, "holds half a surrogate pair, which is no text")
+            continue
+        lines.append(line)
+        for name, text in texts.items():
+            columns[name].append(text)
+    return Rows({name: text_array(column) for name, column in columns.items()}, lambda: lines)
+
+
+def _encodes(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _at_once(block: Block, schema: pa.Schema) -> Rows | None:
+    if rb"\u0000" in block.data or b"\0" in block.data:
+        return None
+    try:
+        table = pa.json.read_json(
+            pa.BufferReader(block.data),
+            read_options=pa.json.ReadOptions(block_size=max(len(block.data) // 4, 1 << 20)),
+            parse_options=pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+    def lines() -> Sequence[int]:
+        rows = enumerate(block.data.split(b"\n"), start=block.first_line)
+        return [line for line, data in rows if data.strip()]
+
+    return Rows({name: flat(table[name]) for name in schema.names}, lines)
+
+
+def _schema(first: dict[str, Any], wanted: Sequence[str]) -> pa.Schema | None:
+    """How Arrow should read the wanted fields, told by the first object; None where it cannot."""
+    kinds = {str: pa.string(), int: pa.int64(), type(None): pa.string()}
+    types = [kinds.get(type(first.get(name))) for name in wanted]
+    return None if None in types else pa.schema(list(zip(wanted, types, strict=True)))
+
+
+def read_json_lines(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
+    """Yield the fields `wanted` of a file with one JSON object a line, some rows at a time, as text.
+
+    A field of whole numbers may come as int64. A field that an object lacks is null.
+    Raises DataError for an empty file, a damaged one, or one whose first object lacks a wanted field.
+    """
+    schema: pa.Schema | None = None
+    known = False
+    for block in read_blocks(file):
+        if not known:
+            first = next((value for _, value in _objects(file, block, Problems(), parse_json)), None)
+            if first is not None:
+                check_columns(file, list(first), wanted)
+                schema, known = _schema(first, wanted), True
+        yield (_at_once(block, schema) if schema else None) or _slowly(file, block, wanted, problems)

@@ -1,0 +1,52 @@
+"""Which pictures of a dump are there: each folder is listed once, no picture is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...core.errors import DataError, os_errors_as_tssr
+
+
+class Pictures:
+    """The pictures under `root`, asked for by a path relative to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, frozenset[str]] = {}
+
+    def has(self, relative: str) -> bool:
+        """Whether the picture is there; raises DataError for a path that leaves the root."""
+        path = PurePosixPath(relative)
+        if path.is_absolute() or ".." in path.parts or "\0" in relative:
+            raise DataError(
+                f"picture {relative!r} lies outside {self.root}; paths are relative to that folder"
+            )
+        folder = str(path.parent)
+        if folder not in self._folders:
+            self._folders[folder] = self._list(folder)
+        return path.name in self._folders[folder]
+
+    def _list(self, folder: str) -> frozenset[str]:
+        place = self.root / folder
+        with os_errors_as_tssr(f"list {place}", place):
+            if not place.is_dir():
+                return frozenset()
+            with os.scandir(place) as entries:
+                return frozenset(entry.name for entry in entries if entry.is_file())
+
+    def record(self) -> dict[str, Any]:
+        """Which folders were asked, and a hash of the names in them: changes when a picture comes or goes."""
+        return self.look_again(self._folders)
+
+    def look_again(self, folders: Iterable[str]) -> dict[str, Any]:
+        """The record of these folders as they are now."""
+        digest, count = hashlib.sha256(), 0
+        for folder in sorted(folders):
+            names = sorted(self._folders.get(folder) or self._list(folder))
+            count += len(names)
+            digest.update("\0".join([folder, *names, "\n"]).encode("utf-8", errors="surrogateescape"))
+        return {"folders": sorted(folders), "files": count, "sha256": digest.hexdigest()}

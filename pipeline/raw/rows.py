@@ -1,0 +1,34 @@
+"""Rows of a raw file: columns of text, and the line each row began at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some consecutive rows of one file; `columns` are equally long Arrow arrays of strings or int64."""
+
+    columns: Mapping[str, pa.Array]
+    lines: Callable[[], Sequence[int]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+def text_array(values: Sequence[str | None]) -> pa.Array:
+    """An Arrow string array, also of no values at all."""
+    return pa.array(values, pa.string())
+
+
+def strings(column: pa.Array) -> pa.Array:
+    """The column as an Arrow string array."""
+    return column if column.type == pa.string() else column.cast(pa.string())
+
+
+def flat(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one Arrow array."""
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
