@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from ..core.settings import Settings
 
@@ -16,12 +16,14 @@ from ..core.settings import Settings
 class TrainSettings(Settings):
     """How any model is trained; the same for all, so that a comparison compares models."""
 
+    model_config = ConfigDict(title="Training, the same for all models")
+
     learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate.")
     batch_size: int = Field(256, ge=1, description="Windows per step; also the users that contrast.")
     max_epochs: int = Field(1000, ge=1, description="Stop after this many epochs at the latest.")
-    patience: int = Field(10, ge=1, description="Stop after this many validations without a better NDCG@10.")
+    patience: int = Field(20, ge=1, description="Stop after this many validations without a better NDCG@10.")
     validate_every: int = Field(
-        200, ge=1, description="Validate at the end of an epoch, once at least this many steps have passed."
+        50, ge=1, description="Validate at the end of an epoch, once at least this many steps have passed."
     )
     train_windows: Literal["last", "all"] = Field(
         "last",
@@ -34,6 +36,8 @@ class TrainSettings(Settings):
 class PopRecSettings(Settings):
     """PopRec has one switch."""
 
+    model_config = ConfigDict(title="PopRec")
+
     count_all: bool = Field(
         False,
         description="Count validation and test actions too; it leaks, use it only to check published tables.",
@@ -42,6 +46,8 @@ class PopRecSettings(Settings):
 
 class SequenceSettings(Settings):
     """The transformer that SASRec and TSSR share."""
+
+    model_config = ConfigDict(title="Sequence models")
 
     width: int = Field(128, ge=1, description="D, the width of embeddings and states.")
     length: int | None = Field(
@@ -67,6 +73,8 @@ class SequenceSettings(Settings):
 class ContentSettings(SequenceSettings):
     """A sequence model that also reads item content."""
 
+    model_config = ConfigDict(title="Models that read content")
+
     missing: Literal["mean", "zero"] = Field(
         "mean",
         description="What stands for the vector of an item without content: the train items' mean, or 0.",
@@ -75,6 +83,8 @@ class ContentSettings(SequenceSettings):
 
 class TSSRSettings(ContentSettings):
     """TSSR: two streams, hierarchical contrast, cross-attention and a gate."""
+
+    model_config = ConfigDict(title="TSSR")
 
     cross_blocks: int = Field(
         1, ge=0, description="Cross-attention blocks of each stream; 0 leaves them out."
@@ -108,5 +118,5 @@ class TSSRSettings(ContentSettings):
 # What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "official": {"blocks": 1, "cross_blocks": 4, "batch_size": 128, "max_epochs": 20},
+    "official": {"blocks": 1, "cross_blocks": 4, "batch_size": 128, "max_epochs": 20, "validate_every": 200},
 }

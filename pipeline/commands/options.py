@@ -40,8 +40,26 @@ def _flatten(ctx: click.Context, param: click.Parameter, value: Sequence[Sequenc
     return tuple(dict.fromkeys(entry for group in value for entry in group))
 
 
+class SettingsOption(click.Option):
+    """An option made from a settings field; the help lists it under the title of its settings."""
+
+    section = ""
+
+
 class StageCommand(click.Command):
     """A command whose `ManyOf` options also take several values: `--topk 10 20` is `--topk 10 --topk 20`."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options by section: first the command's own, then each settings class's."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                title = getattr(param, "section", "") or "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat a `ManyOf` option's name before each further value, then parse as usual."""
@@ -91,16 +109,16 @@ def _shown_default(field: FieldInfo) -> str:
     return f"  [default: {default}]"
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
+def _option(name: str, field: FieldInfo) -> SettingsOption:
     help_text = (field.description or "") + (_shown_default(field) if field.annotation is not bool else "")
     if field.annotation is bool:
         flag = option_name(name)
         positive = f"{flag}/--no-{flag[2:]}" if field.default is not False else flag
-        return click.Option([positive, name], is_flag=True, default=None, help=help_text)
+        return SettingsOption([positive, name], is_flag=True, default=None, help=help_text)
     kind = _click_type(field.annotation)
     if isinstance(kind, ManyOf):
         metavar = kind.value_type.name.upper() + " …"
-        return click.Option(
+        return SettingsOption(
             [option_name(name), name],
             type=kind,
             multiple=True,
@@ -108,7 +126,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
             metavar=metavar,
             help=help_text,
         )
-    return click.Option([option_name(name), name], type=kind, default=None, help=help_text)
+    return SettingsOption([option_name(name), name], type=kind, default=None, help=help_text)
 
 
 def settings_options(*models: type[Settings]) -> Callable[[click.Command], click.Command]:
@@ -119,7 +137,9 @@ def settings_options(*models: type[Settings]) -> Callable[[click.Command], click
         for model in models:
             for name, field in model.model_fields.items():
                 if name not in known:
-                    command.params.append(_option(name, field))
+                    option = _option(name, field)
+                    option.section = model.model_config.get("title") or ""
+                    command.params.append(option)
                     known.add(name)
         return command
 
