@@ -1,0 +1,116 @@
+"""Recall, NDCG and MRR at k, and the protocol without which such a number means nothing.
+
+With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.dataset import Int64
+from .masks import Mask
+from .scoring import Float64
+
+
+def recall_at(ranks: Float64, k: int) -> Float64:
+    """1 where rank <= k, else 0; NaN ranks (beyond the depth, or masked) are misses.
+
+    >>> recall_at(np.array([1, 3.5, 11, np.nan]), 10).tolist()
+    [1.0, 1.0, 0.0, 0.0]
+    """
+    return np.where(ranks <= k, 1.0, 0.0)
+
+
+def ndcg_at(ranks: Float64, k: int) -> Float64:
+    """1 / log2(rank + 1) where rank <= k, else 0.
+
+    >>> ndcg_at(np.array([1, 3, 7, 11]), 10).round(4).tolist()
+    [1.0, 0.5, 0.3333, 0.0]
+    """
+    return np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
+
+
+def mrr_at(ranks: Float64, k: int) -> Float64:
+    """1 / rank where rank <= k, else 0.
+
+    >>> mrr_at(np.array([1, 2.5, 4, 11]), 10).tolist()
+    [1.0, 0.4, 0.25, 0.0]
+    """
+    return np.where(ranks <= k, 1 / ranks, 0.0)
+
+
+METRICS = {"recall": recall_at, "ndcg": ndcg_at, "mrr": mrr_at}
+
+
+@dataclass(frozen=True)
+class RankCounts:
+    """How many queries were asked, and how many got rank 1, 1½, 2, …, depth.
+
+    These integers are all that processes exchange: added in any order they give the same metrics to the bit,
+    where means, or sums of fractions, would not.
+    """
+
+    queries: int
+    counts: Int64  # counts[h - 2] queries have rank h / 2
+
+    @classmethod
+    def of(cls, ranks: Float64, depth: int) -> RankCounts:
+        """Count the ranks of one shard.
+
+        >>> RankCounts.of(np.array([1, 1, 2.5, np.nan]), depth=3)
+        RankCounts(queries=4, counts=array([2, 0, 0, 1, 0]))
+        """
+        halves = (2 * ranks[~np.isnan(ranks)]).astype(np.int64)
+        return cls(len(ranks), np.bincount(halves - 2, minlength=2 * depth - 1))
+
+    def __add__(self, other: RankCounts) -> RankCounts:
+        """Join two shards."""
+        return RankCounts(self.queries + other.queries, self.counts + other.counts)
+
+    def metrics(self, topk: tuple[int, ...]) -> dict[str, float]:
+        """Means over all queries, by name: recall@10, ndcg@10, mrr@10, …; k may not exceed the depth.
+
+        >>> RankCounts.of(np.array([1, 3, 11, np.nan]), depth=20).metrics((10,))
+        {'recall@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333}
+        """
+        ranks = np.arange(2, len(self.counts) + 2) / 2
+        return {
+            f"{name}@{k}": float(np.sum(self.counts * gain(ranks, k)) / self.queries)
+            for k in topk
+            for name, gain in METRICS.items()
+        }
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What was asked: the conditions under which two numbers may be compared."""
+
+    split: str
+    queries: int
+    candidates: int
+    mask: Mask
+    window: int | None  # L of the mask `exempt`; None for the others
+    ties: str = "mid-rank"
+
+    def describe(self) -> str:
+        """The protocol in one line, to stand beside the numbers."""
+        window = f" (last {self.window} actions)" if self.window is not None else ""
+        return (
+            f"{self.split} split, {self.queries:,} users, all {self.candidates:,} items ranked, "
+            f"history mask {self.mask}{window}, ties by {self.ties}"
+        )
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Metrics by name, and the protocol they were measured under."""
+
+    protocol: Protocol
+    metrics: dict[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"protocol": asdict(self.protocol), "metrics": self.metrics}

@@ -1,0 +1,147 @@
+"""Exact full ranking: the rank of each user's target among all items.
+
+A rank is 1 + the items with a greater score + half of the other items with an equal score (mid-rank). Each
+block of queries is searched once for its best items, and all masks are answered from that one list. Only
+where the list cannot tell, because the target ties with its end or a long history hides much of it, are the
+scores of all items counted.
+
+Ranks are exact up to `depth` and NaN beyond it, however long a list was searched. They do not depend on the
+size of a block, on threads or on processes: `scoring` says how rounding is kept out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.dataset import Int32, Int64, Queries
+from .masks import Mask, masked_pairs
+from .scoring import Block, Float64, Index, Scorer, Scores, open_index
+from .search import Backend
+
+BLOCK = 512  # queries ranked together; shards start at its multiples, so their blocks are the same blocks
+_WHOLE_SCORES_AT_ONCE = 1 << 22  # scores of whole rows that are counted in one step
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """How to rank: under which masks, how deep, and what searches.
+
+    `window` is L, the actions a model looks back on; only the mask `exempt` asks for it. `device` is a
+    device as torch names it; the search follows it, the rest is on the CPU.
+    """
+
+    masks: tuple[Mask, ...] = ("none",)
+    window: int = 1
+    depth: int = 100
+    backend: Backend = "auto"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The rank of each of Q targets under each mask, (Q,); NaN beyond `depth` and where the mask hides it."""
+
+    users: Int32
+    targets: Int32
+    by_mask: dict[Mask, Float64]
+    depth: int
+
+
+def shard_range(query_count: int, shard: int, shards: int) -> tuple[int, int]:
+    """The queries lo…hi-1 that process `shard` of `shards` ranks: whole blocks, spread evenly."""
+    blocks = -(-query_count // BLOCK)
+    lo, hi = (min(query_count, blocks * part // shards * BLOCK) for part in (shard, shard + 1))
+    return lo, hi
+
+
+def rank_targets(
+    queries: Queries,
+    scorer: Scorer,
+    options: RankingOptions,
+    *,
+    bounds: tuple[int, int] | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Ranks:
+    """Rank the targets of `queries`, or of those within `bounds` (from `shard_range`).
+
+    `advance` is told how many queries each step has ranked. Raises DataError where a score is NaN or
+    infinite, ArtifactError where the scorer knows another number of items than the data set.
+    """
+    lo, hi = bounds if bounds is not None else (0, len(queries))
+    index = open_index(scorer, queries.histories.item_count, options.backend, options.device)
+    ranks: dict[Mask, Float64] = {mask: np.empty(hi - lo) for mask in options.masks}
+    for first in range(lo, hi, BLOCK):
+        last = min(first + BLOCK, hi)
+        for mask, found in _rank_block(queries, index, options, first, last).items():
+            ranks[mask][first - lo : last - lo] = found
+        advance(last - first)
+    return Ranks(queries.users[lo:hi], queries.targets[lo:hi], ranks, options.depth)
+
+
+def _rank_block(
+    queries: Queries, index: Index, options: RankingOptions, lo: int, hi: int
+) -> dict[Mask, Float64]:
+    item_count, targets = queries.histories.item_count, queries.targets[lo:hi].astype(np.int64)
+    block = index.block(lo, hi)
+    count = _Ahead(block, targets)
+    masked = {mask: masked_pairs(mask, queries, lo, hi, options.window) for mask in options.masks}
+    hidden = {mask: count.among_pairs(*pairs) for mask, pairs in masked.items()}
+
+    longest = max(int(np.bincount(rows, minlength=1).max()) for rows, _ in masked.values())
+    k = min(item_count, options.depth + min(longest, options.depth))
+    scores, items = block.best(k)
+    ahead = count.among_listed(np.arange(hi - lo), scores, items)
+    if k < item_count:
+        # Below the list's end there may be more, so here the count is the least it can be.
+        least = 1 + ahead - np.max(list(hidden.values()), axis=0)
+        unsettled = np.flatnonzero((scores[:, -1] >= count.low) & (least <= options.depth))
+        ahead[unsettled] = count.among_all(unsettled, item_count)
+
+    ranks = {}
+    for mask, (rows, masked_items) in masked.items():
+        rank = 1 + ahead - hidden[mask]
+        rank[rows[masked_items == targets[rows]]] = np.nan
+        ranks[mask] = np.where(rank <= options.depth, rank, np.nan)
+    return ranks
+
+
+class _Ahead:
+    """Counts what stands before the target of each query: 1 for a greater score, ½ for an equal one."""
+
+    def __init__(self, block: Block, targets: Int64) -> None:
+        self._block = block
+        self._targets = targets
+        self._goal = block.pair_scores(np.arange(len(targets)), targets)
+        self.low = self._goal - block.tolerance  # a score outside low…high is surely less or greater
+        self._high = self._goal + block.tolerance
+
+    def among_pairs(self, rows: Int64, items: Int64) -> Float64:
+        """Count over pairs of (row, item), the target left out; one number for each of the B queries."""
+        others = items != self._targets[rows]
+        rows, items = rows[others], items[others]
+        scores, goal = self._block.pair_scores(rows, items), self._goal[rows]
+        weights = (scores > goal) + 0.5 * (scores == goal)
+        return np.bincount(rows, weights, minlength=len(self._goal)).astype(np.float64)
+
+    def among_listed(self, rows: Int64, scores: Scores, items: Int64) -> Float64:
+        """Count over a list of items with their block scores for each of some queries, (R, K) -> (R,)."""
+        low = self.low[rows].astype(scores.dtype)[:, None]
+        high = self._high[rows].astype(scores.dtype)[:, None]
+        greater = scores > high
+        near_rows, near_columns = np.nonzero((scores >= low) & ~greater)
+        near = self.among_pairs(rows[near_rows], items[near_rows, near_columns])
+        counts: Float64 = np.count_nonzero(greater, axis=1) + near[rows]
+        return counts
+
+    def among_all(self, rows: Int64, item_count: int) -> Float64:
+        """Count over all items for some queries, (R,)."""
+        counts = np.empty(len(rows))
+        step = max(1, _WHOLE_SCORES_AT_ONCE // item_count)
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            items = np.broadcast_to(np.arange(1, item_count + 1), (len(part), item_count))
+            counts[first : first + step] = self.among_listed(part, self._block.whole(part), items)
+        return counts

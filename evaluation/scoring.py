@@ -1,0 +1,169 @@
+"""How a model is asked for scores, and how the rounding of float32 is kept out of the answer.
+
+A matrix product in float32 may give two equal items different last bits, depending on the block, the number
+of threads or the library. So a product is trusted only as far as its error bound; pairs closer than that are
+scored again in float64, always summed in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.dataset import Int64
+from ..core.errors import ArtifactError, DataError
+from .search import Backend, Float32, exact_search
+
+Float64 = NDArray[np.float64]
+Scores = NDArray[Any]  # float32 or float64
+
+_PAIR_VALUES_AT_ONCE = 1 << 22  # float64 numbers that one step of `pair_scores` holds
+_ROUNDING = 2.0**-24  # relative error of one operation in float32
+_SMALLEST = float(np.finfo(np.float32).tiny)  # absolute error of an operation that underflows
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class VectorScorer:
+    """Scores by inner product: query q gives item i the score `encode(…)[q] @ items[i - 1] + bias[i - 1]`.
+
+    `encode(lo, hi)` returns the (B, D) vectors of queries lo…hi-1; `items` is (N, D), `bias` (N,).
+    """
+
+    encode: Callable[[int, int], Float32]
+    items: Float32
+    bias: Float32
+
+
+@dataclass(frozen=True)
+class DenseScorer:
+    """Scores computed outside: `scores(lo, hi)` returns the (B, N) scores of queries lo…hi-1.
+
+    They are compared as they are: a caller whose equal scores may differ in last bits rounds them first.
+    """
+
+    scores: Callable[[int, int], Scores]
+
+
+Scorer = VectorScorer | DenseScorer
+
+
+def open_index(scorer: Scorer, item_count: int, backend: Backend, device: str) -> VectorIndex | DenseIndex:
+    """Make a scorer ready to be asked block by block.
+
+    Raises ArtifactError where it knows another number of items, DataError for NaN or infinite item vectors.
+    """
+    if isinstance(scorer, DenseScorer):
+        return DenseIndex(scorer)
+    if len(scorer.items) != item_count:
+        raise ArtifactError(
+            f"the model scores {len(scorer.items)} items, the data set has {item_count}; train it again"
+        )
+    return VectorIndex(scorer, backend, device)
+
+
+def _refuse_not_finite(finite: NDArray[np.bool_], lo: int) -> None:
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise DataError(
+            f"scores are NaN or infinite for query {lo + int(bad[0])} and {len(bad) - 1} more "
+            "of its block; the training diverged: lower --learning-rate and train again"
+        )
+
+
+class VectorIndex:
+    """All item vectors, ready to be searched; the bias is one more dimension."""
+
+    def __init__(self, scorer: VectorScorer, backend: Backend, device: str) -> None:
+        self._encode = scorer.encode
+        self.vectors: Float32 = np.concatenate([scorer.items, scorer.bias[:, None]], axis=1, dtype=np.float32)
+        self.largest_norm = float(np.linalg.norm(self.vectors.astype(np.float64), axis=1).max())
+        if not self.largest_norm < _LARGEST:
+            raise DataError(
+                "the model's item vectors are NaN or infinite; the training diverged: "
+                "lower --learning-rate and train again"
+            )
+        self.search = exact_search(self.vectors, backend, device)
+
+    def block(self, lo: int, hi: int) -> VectorBlock:
+        """Encode queries lo…hi-1; raises DataError where a score could be NaN or infinite."""
+        return VectorBlock(self, self._encode(lo, hi), lo)
+
+
+class VectorBlock:
+    """A block of B encoded queries before all N items."""
+
+    def __init__(self, index: VectorIndex, queries: Float32, lo: int) -> None:
+        ones = np.ones((len(queries), 1), dtype=np.float32)
+        self._index = index
+        self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
+        largest: Float64 = np.linalg.norm(self._queries.astype(np.float64), axis=1) * index.largest_norm
+        _refuse_not_finite(np.asarray(largest < _LARGEST), lo)
+        # Summing D products in any order errs by at most D roundings of the sum of their sizes (Higham,
+        # Accuracy and Stability of Numerical Algorithms, section 3.1); three more for rounding this bound.
+        roundings = self._queries.shape[1] + 3
+        self.tolerance: Float64 = roundings * (_ROUNDING * largest + _SMALLEST)
+
+    def best(self, k: int) -> tuple[Scores, Int64]:
+        """The k best items of each query: their float32 scores and numbers, (B, k) each, the best first."""
+        return self._index.search(self._queries, k)
+
+    def whole(self, rows: Int64) -> Scores:
+        """The float32 scores of all items for some queries, (R, N)."""
+        scores: Float32 = self._queries[rows] @ self._index.vectors.T
+        return scores
+
+    def pair_scores(self, rows: Int64, items: Int64) -> Float64:
+        """The float64 scores of single pairs, (P,): the same pair gives the same bits wherever it stands."""
+        scores = np.empty(len(rows), dtype=np.float64)
+        step = max(1, _PAIR_VALUES_AT_ONCE // self._queries.shape[1])
+        for first in range(0, len(rows), step):
+            part = slice(first, first + step)
+            products = self._queries[rows[part]].astype(np.float64)
+            products *= self._index.vectors[items[part] - 1]
+            scores[part] = products.sum(axis=1)
+        return scores
+
+
+class DenseIndex:
+    """The dense counterpart of `VectorIndex`."""
+
+    def __init__(self, scorer: DenseScorer) -> None:
+        self._scores = scorer.scores
+
+    def block(self, lo: int, hi: int) -> DenseBlock:
+        """Ask for the scores of queries lo…hi-1; raises DataError where one is NaN or infinite."""
+        scores = self._scores(lo, hi)
+        _refuse_not_finite(np.isfinite(scores).all(axis=1), lo)
+        return DenseBlock(scores)
+
+
+class DenseBlock:
+    """A block of B rows of scores that were computed outside; nothing is searched or rounded."""
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+        self.tolerance: Float64 = np.zeros(len(scores))
+
+    def best(self, k: int) -> tuple[Scores, Int64]:
+        """The k best items of each query: their scores and numbers, (B, k) each, the best first."""
+        import torch
+
+        top = torch.from_numpy(np.ascontiguousarray(self._scores)).topk(k)
+        return top.values.numpy(), top.indices.numpy() + 1
+
+    def whole(self, rows: Int64) -> Scores:
+        """The scores of all items for some queries, (R, N)."""
+        return self._scores[rows]
+
+    def pair_scores(self, rows: Int64, items: Int64) -> Float64:
+        """The scores of single pairs, (P,)."""
+        return self._scores[rows, items - 1].astype(np.float64)
+
+
+Index = VectorIndex | DenseIndex
+Block = VectorBlock | DenseBlock

@@ -1,0 +1,83 @@
+"""Exact search for the best items by inner product: FAISS on the CPU, torch on CUDA or where FAISS is absent.
+
+Both return the same items up to the rounding of float32, which the callers settle (see `scoring`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.dataset import Int64
+from ..core.errors import UsageError
+
+Float32 = NDArray[np.float32]
+Backend = Literal["auto", "faiss", "torch"]
+
+# (B, D) queries and k give (B, k) scores, the best first, and (B, k) item numbers.
+Search = Callable[[Float32, int], tuple[Float32, Int64]]
+
+SCORES_AT_ONCE = 1 << 25  # elements of a score matrix that the torch search holds
+
+
+def exact_search(vectors: Float32, backend: Backend = "auto", device: str = "cpu") -> Search:
+    """A search over all rows of `vectors` (N, D); row i is item i + 1. `device` is cpu, cuda or cuda:N.
+
+    `auto` takes torch on CUDA, else FAISS, else torch. Raises UsageError where FAISS is chosen but absent.
+    """
+    if backend == "faiss" or (backend == "auto" and device == "cpu"):
+        try:
+            return _faiss_search(vectors)
+        except ImportError:
+            if backend == "faiss":
+                raise UsageError(
+                    "--backend faiss: FAISS is not installed; pip install faiss-cpu, or use --backend torch"
+                ) from None
+    return _torch_search(vectors, device)
+
+
+def _faiss_search(vectors: Float32) -> Search:
+    import faiss
+
+    # Small batches else take a path without BLAS that is four times slower.
+    faiss.cvar.distance_compute_blas_threshold = 1
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+
+    def search(queries: Float32, k: int) -> tuple[Float32, Int64]:
+        scores, rows = index.search(queries, k)
+        return scores, rows + 1
+
+    return search
+
+
+def _torch_search(vectors: Float32, device: str) -> Search:
+    import torch
+
+    items = torch.from_numpy(vectors).to(device)
+    rows_at_once = max(1, SCORES_AT_ONCE // len(vectors))
+
+    @contextmanager
+    def full_precision() -> Iterator[None]:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    def search(queries: Float32, k: int) -> tuple[Float32, Int64]:
+        with torch.inference_mode(), full_precision():
+            parts = [
+                (torch.from_numpy(queries[lo : lo + rows_at_once]).to(device) @ items.T).topk(k)
+                for lo in range(0, len(queries), rows_at_once)
+            ]
+        scores = torch.cat([part.values for part in parts]).cpu().numpy()
+        rows = torch.cat([part.indices for part in parts]).cpu().numpy()
+        return scores, rows + 1
+
+    return search

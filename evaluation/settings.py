@@ -1,0 +1,45 @@
+"""Settings of `tssr evaluate`; nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from ..core.settings import Settings
+
+DEPTH = 100  # per-user ranks are kept exactly at least so far
+
+
+class EvaluateSettings(Settings):
+    """What to measure and how to rank; the defaults are the headline protocol."""
+
+    topk: tuple[int, ...] = Field(
+        (10, 20), min_length=1, description="Measure Recall, NDCG and MRR at these list lengths."
+    )
+    mask: tuple[Literal["none", "exempt", "hard"], ...] = Field(
+        ("none", "exempt", "hard"),
+        min_length=1,
+        description=(
+            "Rank among all items (none, the headline), without the window's items except the target "
+            "(exempt, as the official code), or without the whole history (hard)."
+        ),
+    )
+    split: Literal["test", "validation"] = Field("test", description="Which held-out actions to predict.")
+    backend: Literal["auto", "faiss", "torch"] = Field(
+        "auto", description="What searches: FAISS, torch, or FAISS on the CPU and torch on a GPU."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+    @field_validator("topk")
+    @classmethod
+    def at_least_one(cls, topk: tuple[int, ...]) -> tuple[int, ...]:
+        """Refuse a list of no items."""
+        if min(topk) < 1:
+            raise ValueError("list lengths should be 1 or more")
+        return topk
+
+    @property
+    def depth(self) -> int:
+        """Ranks up to this one are kept exactly."""
+        return max(DEPTH, *self.topk)

@@ -1,0 +1,80 @@
+import doctest
+from fractions import Fraction
+from math import log2
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tssr.evaluation import metrics
+from tssr.evaluation.metrics import Measurement, Protocol, RankCounts, mrr_at, ndcg_at, recall_at
+
+
+def test_worked_examples_hold():
+    assert doctest.testmod(metrics).attempted >= 5
+    assert doctest.testmod(metrics).failed == 0
+
+
+def test_ten_ranks_by_hand():
+    ranks = np.array([1, 1, 2, 2.5, 3, 7, 10, 10.5, 50, np.nan])
+    found = RankCounts.of(ranks, depth=100).metrics((1, 10, 20))
+    assert found["recall@1"] == pytest.approx(2 / 10)
+    assert found["recall@10"] == pytest.approx(7 / 10)
+    assert found["recall@20"] == pytest.approx(8 / 10)
+    hits = [1, 1, 2, Fraction(5, 2), 3, 7, 10]
+    assert found["mrr@10"] == pytest.approx(float(sum(1 / Fraction(rank) for rank in hits)) / 10)
+    assert found["ndcg@10"] == pytest.approx(sum(1 / log2(rank + 1) for rank in hits) / 10)
+    assert found["ndcg@1"] == pytest.approx(2 / 10)
+    assert found["ndcg@20"] == pytest.approx(found["ndcg@10"] + 1 / log2(11.5) / 10)
+
+
+def test_a_mid_rank_across_the_cut_is_a_miss():
+    ranks = np.array([10.0, 10.5])
+    for metric in (recall_at, ndcg_at, mrr_at):
+        assert metric(ranks, 10)[0] > 0
+        assert metric(ranks, 10)[1] == 0
+
+
+HALVES = st.lists(st.one_of(st.just(np.nan), st.integers(2, 60).map(lambda half: half / 2)), min_size=1)
+
+
+@given(HALVES, st.integers(1, 30))
+def test_counts_give_the_mean_over_queries(values, k):
+    ranks = np.array(values)
+    found = RankCounts.of(ranks, depth=30).metrics((k,))
+    assert found[f"recall@{k}"] == pytest.approx(recall_at(ranks, k).mean())
+    assert found[f"ndcg@{k}"] == pytest.approx(ndcg_at(ranks, k).mean())
+    assert found[f"mrr@{k}"] == pytest.approx(mrr_at(ranks, k).mean())
+    assert 0 <= found[f"mrr@{k}"] <= found[f"ndcg@{k}"] <= found[f"recall@{k}"] <= 1
+
+
+@given(HALVES, st.data())
+def test_shards_of_any_size_give_the_same_bits(values, data):
+    ranks = np.array(values)
+    cut = data.draw(st.integers(0, len(ranks)))
+    whole = RankCounts.of(ranks, depth=30)
+    joined = RankCounts.of(ranks[cut:], depth=30) + RankCounts.of(ranks[:cut], depth=30)
+    assert joined.metrics((5, 10)) == whole.metrics((5, 10))
+    assert joined.queries == len(ranks)
+
+
+def test_a_number_travels_with_its_protocol():
+    protocol = Protocol(split="test", queries=19412, candidates=11924, mask="exempt", window=10)
+    assert protocol.describe() == (
+        "test split, 19,412 users, all 11,924 items ranked, history mask exempt (last 10 actions), "
+        "ties by mid-rank"
+    )
+    assert Measurement(protocol, {"recall@10": 0.5}).record() == {
+        "protocol": {
+            "split": "test",
+            "queries": 19412,
+            "candidates": 11924,
+            "mask": "exempt",
+            "window": 10,
+            "ties": "mid-rank",
+        },
+        "metrics": {"recall@10": 0.5},
+    }
+    hard = Protocol(split="validation", queries=3, candidates=9, mask="hard", window=None)
+    assert "history mask hard, ties" in hard.describe()
