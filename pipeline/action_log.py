@@ -41,6 +41,7 @@ class IdCoder:
 
     def __init__(self) -> None:
         self._type = pl.Categorical(pl.Categories.random())
+        self._alive = pl.Series([], dtype=self._type)  # Polars forgets codes that no series uses
         self._ids: list[pl.Series] = []
         self._count = 0
 

@@ -21,22 +21,29 @@ from .rows import Rows, flat, text_array
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
-def _parse(block: Block, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of each row that is not blank."""
+def _parse(block: Block, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield (line, fields) of each row that is not blank; None for one that no fields can be told from."""
     csv.field_size_limit(LONGEST_LINE * 2)
-    text = io.StringIO(block.data.decode("utf-8", errors="surrogateescape"), newline="")
+    text = io.StringIO(block.data.decode("utf-8", errors="surrogateescape"), newline="\n")
     reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
     line = block.first_line
-    for fields in reader:
-        if fields:
-            yield line, fields
+    while True:
+        try:
+            fields = next(reader, [])
+        except csv.Error:
+            yield line, None
+        else:
+            if fields:
+                yield line, fields
+            elif block.first_line + reader.line_num == line:
+                return
         line = block.first_line + reader.line_num
 
 
 def read_header(file: RawFile, delimiter: str, *, quoted: bool = True) -> list[str]:
     """The names in the first row."""
     first = next(read_blocks(file, quoted=quoted))
-    fields = next((fields for _, fields in _parse(first, delimiter, quoted)), [])
+    fields = next((fields for _, fields in _parse(first, delimiter, quoted)), None) or []
     if any(not name.isprintable() for name in fields):
         raise DataError(f"{file}, line {first.first_line}: the header is not plain UTF-8 text")
     return [name.strip() for name in fields]
@@ -65,6 +72,9 @@ def _slowly(
     places = [names.index(name) for name in wanted]
     lines: list[int] = []
     for line, fields in _parse(block, *style):
+        if fields is None:
+            problems.row(file, line, "has a carriage return within the row")
+            continue
         if len(fields) != len(names):
             problems.row(file, line, f"has {len(fields)} fields, expected {len(names)}")
             continue
@@ -94,12 +104,6 @@ def _at_once(
     """The block's rows as Arrow parses them, or None where a row is malformed."""
     delimiter, quoted = style
     has_quotes = quoted and b'"' in block.data
-    skipped: list[object] = []
-
-    def skip(row: object) -> str:
-        skipped.append(row)
-        return "skip"
-
     if b"\0" in block.data:
         return None
     try:
@@ -110,7 +114,6 @@ def _at_once(
                 delimiter=delimiter,
                 quote_char='"' if quoted else False,
                 newlines_in_values=has_quotes,
-                invalid_row_handler=skip,
             ),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=list(wanted),
@@ -120,8 +123,6 @@ def _at_once(
             ),
         )
     except pa.ArrowInvalid:
-        return None
-    if skipped:
         return None
 
     def lines() -> Sequence[int]:

@@ -23,7 +23,7 @@ class Pictures:
         path = PurePosixPath(relative)
         if path.is_absolute() or ".." in path.parts or "\0" in relative:
             raise DataError(
-                f"picture {relative!r} lies outside {self.root}; paths are relative to that folder"
+                f"picture {relative!r} leaves {self.root}; paths are relative to that folder"
             )
         folder = str(path.parent)
         if folder not in self._folders:

@@ -144,8 +144,8 @@ def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, w
     there = [path if path and pictures.has(path) else None for path in paths]
     missing = [path for path, found in zip(paths, there, strict=True) if found is None and path]
     if missing:
-        shown = ", ".join(missing[:3])
-        problems.note(f"{len(missing):,} of {len(paths):,} pictures are missing in {where} ({shown}, …)")
+        shown = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
+        problems.note(f"{len(missing):,} of {len(paths):,} pictures are missing in {where} ({shown})")
     return table.with_columns(pl.Series(IMAGE, there, pl.String))
 
 

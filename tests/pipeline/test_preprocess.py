@@ -1,0 +1,398 @@
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tssr.core.dataset import load_dataset
+from tssr.core.errors import DataError, UsageError
+from tssr.core.schema import INTERACTIONS, ITEMS, USERS
+from tssr.pipeline.preprocess import preprocess
+from tssr.pipeline.preprocess_settings import PreprocessSettings
+
+TABLES = ("interactions.parquet", "items.parquet", "users.parquet")
+
+
+def write_hm(root, *, customers=8, articles=7, pictures=6):
+    """Every customer buys every article but one, some twice; the last articles have no picture."""
+    names = [f"0{number}23456{number:03d}" for number in range(1, articles + 1)]
+    lines = ["t_dat,customer_id,article_id,price,sales_channel_id"]
+    for day in range(articles):
+        for customer in range(customers):
+            if day != customer % articles:
+                lines.append(f"2020-09-{day + 1:02d},c{customer},{names[day]},0.01,2")
+            if customer == 3:
+                lines.append(f"2020-09-{day + 1:02d},c{customer},{names[day]},0.01,2")
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "transactions_train.csv").write_text("\n".join(lines) + "\n")
+    header = "article_id,prod_name,product_type_name,colour_group_name,detail_desc,index_name"
+    rows = [f'{name},Top {name},Vest,Black,"Soft.\nWarm.",Ladies' for name in names]
+    (root / "articles.csv").write_text("\n".join([header, *rows]) + "\n")
+    for name in names[:pictures]:
+        path = root / "images" / name[:3] / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"jpg")
+    return names
+
+
+def run(folder, raw=Path("unused"), format_name="hm", *, force=False, **settings):
+    return preprocess(format_name, PreprocessSettings(**settings), raw, folder, force=force)
+
+
+def custom(folder, text, mapping, *, items=None, name="log.csv", **settings):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    if items is not None:
+        (folder / "items.csv").write_text(items)
+        settings["items"] = folder / "items.csv"
+    return run(folder / "out", format_name="custom", interactions=folder / name, map=mapping, **settings)
+
+
+def actions(folder):
+    """The tables put together again: (user id, item id, time, position) in the order of the file."""
+    table = pl.read_parquet(folder / "interactions.parquet")
+    users = dict(pl.read_parquet(folder / "users.parquet").iter_rows())
+    items = dict(pl.read_parquet(folder / "items.parquet", columns=["item", "item_id"]).iter_rows())
+    return [(users[user], items[item], time, place) for user, item, time, place in table.iter_rows()]
+
+
+def test_hm_end_to_end(tmp_path):
+    names = write_hm(tmp_path / "raw")
+    summary = run(tmp_path / "hm", tmp_path / "raw")
+    assert summary.data["counts"] == {"users": 8, "items": 6, "actions": 47}
+    for name, schema in zip(TABLES, (INTERACTIONS, ITEMS, USERS), strict=True):
+        found = pq.read_schema(tmp_path / "hm" / name)
+        assert [found.field(field.name) for field in schema] == list(schema)
+    items = pl.read_parquet(tmp_path / "hm" / "items.parquet")
+    assert items["item"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert items["item_id"].to_list() == names[:6]
+    assert items["text"][0] == f"Top {names[0]}. Vest. Black. Soft. Warm"
+    assert items["image"][0] == f"images/{names[0][:3]}/{names[0]}.jpg"
+    assert items["index_name"][0] == "Ladies"
+    first = actions(tmp_path / "hm")[:2]
+    day = 18506 * 86400
+    assert first == [("c0", names[1], day + 86400, 0), ("c0", names[2], day + 2 * 86400, 1)]
+    assert load_dataset(tmp_path / "hm").item_count == 6
+
+
+def test_the_manifest_says_what_happened(tmp_path):
+    write_hm(tmp_path / "raw")
+    run(tmp_path / "hm", tmp_path / "raw", users=5)
+    manifest = json.loads((tmp_path / "hm" / "manifest.json").read_text())
+    assert [(entry["step"], entry["actions"]) for entry in manifest["funnel"]][:3] == [
+        ("read", 55),
+        ("items without content dropped", 47),
+        ("5-core", 47),
+    ]
+    assert manifest["counts"]["users"] == 5
+    assert manifest["window"] == 10
+    assert manifest["raw"] == str(tmp_path / "raw")
+    assert manifest["table_2"]["paper"]["actions"] == 692413
+    assert [Path(entry["file"]).name for entry in manifest["inputs"]["files"]] == [
+        "transactions_train.csv",
+        "articles.csv",
+    ]
+    assert manifest["problems"]["lines"] == [
+        "1 of 7 pictures are missing in images/ (images/072/0723456007.jpg)"
+    ]
+
+
+def test_missing_content_may_stay(tmp_path):
+    write_hm(tmp_path / "raw")
+    summary = run(tmp_path / "hm", tmp_path / "raw", keep_missing_content=True)
+    assert summary.data["counts"]["items"] == 7
+    assert pl.read_parquet(tmp_path / "hm" / "items.parquet")["image"].null_count() == 1
+
+
+def test_the_same_bytes_in_any_process_with_any_number_of_threads(tmp_path):
+    write_hm(tmp_path / "raw")
+    run(tmp_path / "one", tmp_path / "raw")
+    code = (
+        "from pathlib import Path; from tssr.pipeline.preprocess import preprocess;"
+        "from tssr.pipeline.preprocess_settings import PreprocessSettings;"
+        "import sys; paths = map(Path, sys.argv[1:]); preprocess('hm', PreprocessSettings(), *paths)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "raw", tmp_path / "two"],
+        check=True,
+        env={"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"},
+    )
+    for name in TABLES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_nothing_is_done_twice_unless_something_changed(tmp_path):
+    names = write_hm(tmp_path / "raw", pictures=7)
+    folder = tmp_path / "hm"
+    assert not run(folder, tmp_path / "raw").cached
+    assert run(folder, tmp_path / "raw").cached
+    articles = tmp_path / "raw" / "articles.csv"
+    articles.write_bytes(articles.read_bytes())  # another time of change, the same bytes
+    assert run(folder, tmp_path / "raw").cached
+    assert not run(folder, tmp_path / "raw", force=True).cached
+    assert not run(folder, tmp_path / "raw", repeats="consecutive").cached
+    assert not run(folder, tmp_path / "raw").cached
+    (tmp_path / "raw" / "images" / names[0][:3] / f"{names[0]}.jpg").unlink()
+    assert not run(folder, tmp_path / "raw").cached
+    (folder / "users.parquet").unlink()
+    assert not run(folder, tmp_path / "raw").cached
+
+
+def test_a_failing_run_leaves_the_old_tables(tmp_path):
+    write_hm(tmp_path / "raw")
+    run(tmp_path / "hm", tmp_path / "raw")
+    before = (tmp_path / "hm" / "manifest.json").read_bytes()
+    with pytest.raises(DataError, match="step '99-core' left nothing"):
+        run(tmp_path / "hm", tmp_path / "raw", min_actions=99)
+    assert (tmp_path / "hm" / "manifest.json").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hm", "raw"]
+
+
+def test_a_missing_or_wrong_raw_folder_says_what_is_expected(tmp_path):
+    with pytest.raises(
+        DataError, match=r"no folder .*nowhere; hm expects transactions_train\.csv, articles\.csv, "
+    ):
+        run(tmp_path / "hm", tmp_path / "nowhere")
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "news.tsv").touch()
+    with pytest.raises(
+        DataError, match=r"transactions_train\.csv is not there; .*kaggle.*the folder holds news\.tsv"
+    ):
+        run(tmp_path / "hm", tmp_path / "wrong")
+
+
+def test_no_pictures_at_all_name_the_option(tmp_path):
+    write_hm(tmp_path / "raw", pictures=0)
+    with pytest.raises(
+        DataError, match=r"step 'items without content dropped' left nothing.*--keep-missing-content"
+    ):
+        run(tmp_path / "hm", tmp_path / "raw")
+
+
+def test_malformed_rows_of_hm(tmp_path):
+    write_hm(tmp_path / "raw")
+    with (tmp_path / "raw" / "transactions_train.csv").open("a") as file:
+        file.write("2020-13-45,c1,0123456001,0.1,2\n2020-09-01,,0123456001,0.1,2\n2020-09-01,c1\n")
+    summary = run(tmp_path / "hm", tmp_path / "raw")
+    assert summary.data["problems"]["malformed_rows"] == 3
+    assert (
+        "transactions_train.csv, line 57: t_dat '2020-13-45' is neither a whole number nor an ISO date"
+        in summary.data["problems"]["first_malformed"]
+    )
+    with pytest.raises(DataError, match=r"transactions_train\.csv, line 5[789]: "):
+        run(tmp_path / "hm", tmp_path / "raw", strict=True)
+
+
+def test_custom_rows_keep_exact_times_and_the_order_of_the_file(tmp_path):
+    text = "user,item,when\nb,x,16777217\na,y,16777216\na,x,16777216\na,z,16777215\nb,y,16777216\n"
+    custom(tmp_path, text, "user=user,item=item,time=when", min_actions=0)
+    assert actions(tmp_path / "out") == [
+        ("a", "z", 16777215, 0),
+        ("a", "y", 16777216, 1),
+        ("a", "x", 16777216, 2),
+        ("b", "y", 16777216, 0),
+        ("b", "x", 16777217, 1),
+    ]
+
+
+def test_without_a_time_the_rows_are_the_order_and_the_manifest_says_so(tmp_path):
+    custom(tmp_path, "user,item\na,z\nb,x\na,y\n", "user=user,item=item", min_actions=0)
+    assert actions(tmp_path / "out") == [("a", "z", 0, 0), ("a", "y", 2, 1), ("b", "x", 1, 0)]
+    order = json.loads((tmp_path / "out" / "manifest.json").read_text())["order"]
+    assert order == "row of log.csv (no time is mapped: the timestamps are row numbers)"
+
+
+LOG = [("b", "x", 3), ("a", "y", 2), ("a", "x", 1)]
+EXPECTED = [("a", "x", 1, 0), ("a", "y", 2, 1), ("b", "x", 3, 0)]
+
+
+def as_csv(separator=","):
+    return "\n".join(separator.join(map(str, row)) for row in [("u", "i", "t"), *LOG]) + "\n"
+
+
+def as_json(values=LOG):
+    return "".join(
+        json.dumps({"u": user, "i": item, "t": time, "more": [1]}) + "\n" for user, item, time in values
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("log.csv", as_csv()),
+        ("log.CSV.gz", gzip.compress(as_csv().encode())),
+        ("log.tsv", as_csv("\t")),
+        ("log.jsonl", as_json()),
+        ("log.ndjson.gz", gzip.compress(as_json().encode())),
+        ("log.json", as_json([(user, item, str(time)) for user, item, time in LOG])),
+    ],
+)
+def test_custom_formats(tmp_path, name, data):
+    custom(tmp_path, data, "user=u,item=i,time=t", name=name, min_actions=0)
+    assert actions(tmp_path / "out") == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pa.array([3, 2, 1]),
+        pa.array([3, 2, 1], pa.int16()),
+        pa.array(["3", "2", "1"]),
+        pa.array([3, 2, 1], pa.timestamp("s")),
+        pa.array([3_900, 2_100, 1_000], pa.timestamp("ms", "UTC")),
+    ],
+)
+def test_custom_parquet(tmp_path, times):
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"u": ["b", "a", "a"], "i": ["x", "y", "x"], "t": times}), path)
+    run(tmp_path / "out", format_name="custom", interactions=path, map="user=u,item=i,time=t", min_actions=0)
+    assert actions(tmp_path / "out") == EXPECTED
+
+
+def test_sequences_one_user_a_line(tmp_path):
+    text = "2 7 8 7\n\n1 9\n"
+    custom(tmp_path, text, None, name="log.txt", format="sequences", min_actions=0)
+    assert actions(tmp_path / "out") == [
+        ("1", "9", 3, 0),
+        ("2", "7", 0, 0),
+        ("2", "8", 1, 1),
+        ("2", "7", 2, 2),
+    ]
+
+
+def test_custom_items_join_text_and_drop_what_has_no_content(tmp_path):
+    items = (
+        "id,title,genres,item,image\nx,  Some  Film. ,Drama,own,p/x.jpg\n"
+        "y,,,own,p/none.jpg\nx,Again,,,\nz,Z,,,\n"
+    )
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "x.jpg").touch()
+    log = "user,id\na,x\na,y\na,z\na,w\n"
+    summary = custom(
+        tmp_path, log, "user=user,item=id,text=title+genres,image=image", items=items, min_actions=0
+    )
+    table = pl.read_parquet(tmp_path / "out" / "items.parquet")
+    assert table.select("item_id", "text", "image", "source_item", "genres", "source_image").rows() == [
+        ("x", "Some Film. Drama", "p/x.jpg", "own", "Drama", "p/x.jpg"),
+        ("z", "Z", None, "", "", ""),
+    ]
+    assert summary.data["problems"]["lines"] == [
+        "items.csv: 1 rows of items that occurred before, left out",
+        f"1 of 3 pictures are missing in {tmp_path} (p/none.jpg)",
+        "1 items of the actions are not in the table of items (w, …)",
+    ]
+    again = custom(
+        tmp_path, log, "user=user,item=id,text=title", items=items, min_actions=0, keep_missing_content=True
+    )
+    assert again.data["counts"]["items"] == 4
+
+
+def test_custom_without_items_has_no_content_and_drops_nothing(tmp_path):
+    summary = custom(tmp_path, "user,item\na,x\n", "user=user,item=item", min_actions=0)
+    assert [entry["step"] for entry in summary.data["funnel"]] == ["read"]
+    row = pl.read_parquet(tmp_path / "out" / "items.parquet").row(0)
+    assert row == (1, "x", None, None)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("user=user", r"--map lacks item=COLUMN"),
+        ("user", r"--map user: write KEY=COLUMN"),
+        (
+            "user=user,thing=item",
+            r"--map thing=item: unknown key 'thing'; keys are user, item, time, text, image",
+        ),
+        ("user=user,user=item", r"--map user=item: 'user' is given twice"),
+        ("user=user,item=item,text=title", r"--map text=title names a column of items; add --items FILE"),
+    ],
+)
+def test_maps_that_cannot_be_meant(tmp_path, mapping, message):
+    with pytest.raises(UsageError, match=message):
+        custom(tmp_path, "user,item\na,x\n", mapping)
+
+
+def test_options_that_do_not_fit(tmp_path):
+    write_hm(tmp_path / "raw")
+    with pytest.raises(UsageError, match=r"--map belongs to custom; hm has a fixed layout"):
+        run(tmp_path / "hm", tmp_path / "raw", map="user=u")
+    with pytest.raises(UsageError, match=r"custom needs --interactions FILE"):
+        run(tmp_path / "out", format_name="custom")
+    with pytest.raises(UsageError, match=r"--interactions .*none\.csv: there is no such file"):
+        run(tmp_path / "out", format_name="custom", interactions=tmp_path / "none.csv", map="user=u,item=i")
+    with pytest.raises(UsageError, match=r"--interactions .*log\.xls: the name must end in \.csv, \.tsv"):
+        custom(tmp_path, "x", "user=u,item=i", name="log.xls")
+    with pytest.raises(UsageError, match=r"log\.parquet\.gz: Parquet is compressed inside"):
+        custom(tmp_path, "x", "user=u,item=i", name="log.parquet.gz")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("user,item\n", "log.csv", r"log\.csv has no actions$"),
+        (
+            "user,item\n,x\n",
+            "log.csv",
+            r"log\.csv has no actions; 1 malformed row dropped: .*line 2: user is empty",
+        ),
+        ("user,thing\na,x\n", "log.csv", r"log\.csv has no column 'item'; it has user, thing"),
+        ('{"user": "a"}\n', "log.jsonl", r"log\.jsonl has no column 'item'; it has user"),
+        (
+            "[1]\n",
+            "log.jsonl",
+            r"log\.jsonl has no actions; 1 malformed row .*line 1: is no JSON object but list",
+        ),
+        ("PAR1", "log.parquet", r"log\.parquet is no readable Parquet file"),
+    ],
+)
+def test_logs_that_hold_nothing(tmp_path, text, name, message):
+    with pytest.raises(DataError, match=message):
+        custom(tmp_path, text, "user=user,item=item", name=name)
+
+
+def test_empty_items_and_pictures_outside(tmp_path):
+    log, mapping = "user,id\na,x\n", "user=user,item=id,image=image"
+    with pytest.raises(DataError, match=r"items\.csv has no items"):
+        custom(tmp_path, log, mapping, items="id,image\n", min_actions=0)
+    with pytest.raises(DataError, match=r"picture '\.\./x\.jpg' leaves .*; paths are relative"):
+        custom(tmp_path, log, mapping, items="id,image\nx,../x.jpg\n", min_actions=0)
+
+
+def test_a_user_without_items_and_broken_lines_in_sequences(tmp_path):
+    summary = custom(
+        tmp_path, b"1 2 3\n4\n5 \xff\n6 a\0b\n", None, name="log.txt", format="sequences", min_actions=0
+    )
+    assert summary.data["problems"]["first_malformed"] == [
+        "log.txt, line 2: user '4' has no item",
+        "log.txt, line 3: is not UTF-8",
+        "log.txt, line 4: holds a NUL byte",
+    ]
+
+
+def test_broken_json_lines_are_counted_with_their_line(tmp_path):
+    text = (
+        as_json()
+        + '{"u": "a", "i"\n\n{"u": "a", "i": "w", "t": 99999999999999999999}\n{"u": null, "i": "w", "t": 1}\n'
+    )
+    summary = custom(tmp_path, text, "user=u,item=i,time=t", name="log.jsonl", min_actions=0)
+    assert summary.data["counts"]["actions"] == 3
+    assert summary.data["problems"]["first_malformed"] == [
+        "log.jsonl, line 4: is no JSON object (JSONDecodeError)",
+        "log.jsonl, line 7: u is empty",
+        "log.jsonl, line 6: t '99999999999999999999' is neither a whole number nor an ISO date",
+    ]
+
+
+def test_positions_count_up_within_each_user(tmp_path):
+    write_hm(tmp_path / "raw")
+    run(tmp_path / "hm", tmp_path / "raw")
+    table = pl.read_parquet(tmp_path / "hm" / "interactions.parquet")
+    for _, part in table.group_by("user"):
+        assert part["position"].to_list() == list(range(len(part)))
+        assert np.all(np.diff(part["timestamp"].to_numpy()) >= 0)
