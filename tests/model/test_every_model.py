@@ -1,0 +1,191 @@
+"""The contract that every model of the registry keeps; a model added there is tested here at once."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tssr.model.batches import newest
+from tssr.model.checkpoint import load_model, save_model
+from tssr.model.inputs import ContentVectors, ItemVectors
+from tssr.model.recommender import NeuralRecommender, Recommender
+from tssr.model.registry import MODELS, model_spec
+
+CASES = [
+    pytest.param(name, contents, id=f"{name}-{contents}" if spec.reads_content else name)
+    for name, spec in MODELS.items()
+    for contents in ((1, 2) if spec.reads_content else (0,))
+]
+every_model = pytest.mark.parametrize(("name", "contents"), CASES)
+ORDER_BLIND = {"poprec"}  # all others must know that item i is followed by item i + 1
+sequence_models = pytest.mark.parametrize(
+    ("name", "contents"), [case for case in CASES if case.values[0] not in ORDER_BLIND]
+)
+
+
+def train(model, windows, steps, learning_rate=0.02):
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    model.train()
+    batch = windows.batch(torch.arange(windows.count))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        torch.stack(list(model.losses(batch).values())).sum().backward()
+        optimizer.step()
+    return model.eval()
+
+
+@torch.no_grad()
+def scores_of(model, inputs):
+    vectors, bias = model.items()
+    return model.encode(inputs) @ vectors.T + bias
+
+
+def inputs_of(histories, length):
+    return newest(histories, 0, len(histories), length)
+
+
+def entrances(model):
+    return [part for part in model.modules() if isinstance(part, (ItemVectors, ContentVectors))]
+
+
+def test_an_unknown_model_is_answered_with_the_names():
+    with pytest.raises(Exception, match=r"--model bert4rec: there are poprec, .*tssr"):
+        model_spec("bert4rec")
+
+
+@every_model
+def test_shapes(build, ring, name, contents):
+    model = build(name, contents)
+    inputs = inputs_of(ring, model.length)
+    vectors, bias = model.items()
+    states = model.encode(inputs)
+    assert isinstance(model, Recommender)
+    assert states.shape == (len(ring), vectors.shape[1])
+    assert (len(vectors), len(bias)) == (ring.item_count, ring.item_count)
+    assert scores_of(model, inputs).isfinite().all()
+
+
+@sequence_models
+def test_the_ring_is_learned(build, ring, windows, name, contents):
+    model = train(build(name, contents), windows, 60)
+    inputs = inputs_of(ring, model.length)
+    followers = inputs[:, -1] % ring.item_count + 1
+    assert (scores_of(model, inputs).argmax(1) + 1).tolist() == followers.tolist()
+
+
+@every_model
+def test_a_batch_gives_what_each_window_gives_alone(build, ring, name, contents):
+    model = build(name, contents)
+    inputs = inputs_of(ring, model.length)
+    alone = torch.cat([scores_of(model, window[None]) for window in inputs])
+    torch.testing.assert_close(scores_of(model, inputs), alone, rtol=1e-5, atol=1e-6)
+
+
+@every_model
+def test_more_padding_on_the_left_changes_no_bit(build, ring, name, contents):
+    model = build(name, contents)
+    short = inputs_of(ring, model.length)[:, -2:]
+    for width in (2, 3, model.length, model.length + 4):
+        wide = F.pad(short, (width - 2, 0))
+        assert torch.equal(scores_of(model, wide), scores_of(model, short))
+
+
+@every_model
+def test_actions_older_than_the_window_change_no_bit(build, ring, name, contents):
+    model = build(name, contents)
+    inputs = inputs_of(ring, model.length)
+    longer = torch.cat([torch.full((len(inputs), 3), 2), inputs], dim=1)
+    assert torch.equal(scores_of(model, longer), scores_of(model, inputs))
+
+
+@sequence_models
+def test_padding_influences_nothing(build, ring, windows, name, contents):
+    model = build(name, contents)
+    batch = windows.batch(torch.arange(windows.count))
+    inputs = inputs_of(ring, model.length)
+
+    @torch.no_grad()
+    def answers():
+        torch.manual_seed(2)
+        return [
+            scores_of(model, inputs),
+            model.states(batch.inputs)[batch.real],
+            *model.losses(batch).values(),
+        ]
+
+    before = answers()
+    with torch.no_grad():
+        for part in entrances(model):
+            (part.table.weight if isinstance(part, ItemVectors) else part.features)[0] = 7.0
+    assert all(torch.equal(old, new) for old, new in zip(before, answers(), strict=True))
+
+
+@sequence_models
+def test_a_later_item_cannot_alter_an_earlier_state(build, ring, name, contents):
+    """The gradient of step l's state with respect to what entered after l is exactly zero."""
+    model = build(name, contents)
+    inputs = inputs_of(ring, model.length)
+    entered = []
+
+    def keep(_module, _args, output):
+        leaf = output.detach().requires_grad_()
+        entered.append(leaf)
+        return leaf
+
+    for part in entrances(model):
+        part.register_forward_hook(keep)
+    states = model.states(inputs)
+    direction = torch.randn_like(states)
+    full = (inputs > 0).all(dim=1)
+    for step in range(model.length):
+        watched = (states[:, step] * direction[:, step]).sum()
+        for gradient in torch.autograd.grad(watched, entered, retain_graph=True):
+            assert not gradient[:, step + 1 :].any()
+            assert gradient[full][:, : step + 1].any(dim=-1).all()  # every step up to l is read
+
+
+@sequence_models
+def test_every_parameter_has_a_gradient(build, windows, name, contents):
+    model = build(name, contents)
+    batch = windows.batch(torch.arange(windows.count))
+    torch.stack(list(model.losses(batch).values())).sum().backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@every_model
+def test_the_same_seed_gives_the_same_bits(build, ring, windows, name, contents):
+    def result():
+        model = build(name, contents, seed=4)
+        if isinstance(model, NeuralRecommender):
+            train(model, windows, 3)
+        return scores_of(model, inputs_of(ring, model.length))
+
+    assert torch.equal(result(), result())
+
+
+@every_model
+def test_save_and_load_give_equal_scores(build, ring, windows, tmp_path, name, contents):
+    model = build(name, contents)
+    if isinstance(model, NeuralRecommender):
+        train(model, windows, 2)
+    save_model(tmp_path / "model.safetensors", model, {"step": 2})
+    other = build(name, contents, seed=9)
+    assert load_model(tmp_path / "model.safetensors", other) == {"step": 2}
+    inputs = inputs_of(ring, model.length)
+    assert torch.equal(scores_of(model, inputs), scores_of(other, inputs))
+
+
+@every_model
+def test_features_are_not_saved_with_the_model(build, name, contents):
+    assert not [key for key in build(name, contents).state_dict() if "features" in key]
+
+
+@sequence_models
+def test_one_user_with_one_transition_is_enough_to_learn_from(build, windows, name, contents):
+    model = build(name, contents).train()
+    batch = windows.batch(torch.tensor([0]))
+    assert int(batch.real.sum()) == 1
+    total = torch.stack(list(model.losses(batch).values())).sum()
+    total.backward()
+    assert total.isfinite()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
