@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+
+from tssr.model.layers import Attention, Encoder, Residual, causal_mask, initialise
+from tssr.model.settings import SequenceSettings
+
+B, L, D = 2, 3, 4
+
+
+def test_the_mask_allows_real_steps_before_and_oneself():
+    mask = causal_mask(torch.tensor([[False, True, True], [False, False, False]]))
+    assert mask.shape == (2, 1, 3, 3)
+    assert mask[0, 0].int().tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert mask[1, 0].int().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def attention_by_loop(layer, states, context, mask):
+    """softmax(Q K^T / sqrt(D/H)) V, head by head and step by step, in float64."""
+    heads, size = layer.heads, D // layer.heads
+    query, key_value = layer.query(states), layer.key_value(context)
+    key, value = key_value[..., :D], key_value[..., D:]
+    read = torch.zeros_like(states)
+    for b in range(len(states)):
+        for head in range(heads):
+            part = slice(head * size, (head + 1) * size)
+            for step in range(states.shape[1]):
+                allowed = [k for k in range(context.shape[1]) if mask[b, 0, step, k]]
+                scores = [float(query[b, step, part] @ key[b, k, part]) / math.sqrt(size) for k in allowed]
+                total = sum(math.exp(score) for score in scores)
+                for k, score in zip(allowed, scores, strict=True):
+                    read[b, step, part] += math.exp(score) / total * value[b, k, part]
+    return layer.output(read)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention_is_its_formula(heads):
+    torch.manual_seed(0)
+    layer = Attention(D, heads, dropout=0.5).double().eval()
+    states, context = torch.randn(B, L, D).double(), torch.randn(B, 2 * L, D).double()
+    mask = causal_mask(torch.tensor([[False, True, True], [True, True, True]])).repeat(1, 1, 1, 2)
+    torch.testing.assert_close(layer(states, context, mask), attention_by_loop(layer, states, context, mask))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("norm", "formula"),
+    [
+        ("post", lambda norm, x, y: norm(x + y)),
+        ("pre", lambda norm, x, y: x + y),
+        ("rezero", lambda norm, x, y: norm(x + 0.25 * y)),
+    ],
+)
+def test_residuals(norm, formula):
+    torch.manual_seed(0)
+    residual = Residual(D, dropout=0.0, norm=norm)
+    if residual.gate is not None:
+        residual.gate.fill_(0.25)
+    states, branch = torch.randn(2, D), torch.randn(2, D)
+    entered = residual.norm(states) if norm == "pre" else states
+    torch.testing.assert_close(residual.enter(states), entered)
+    torch.testing.assert_close(residual.leave(states, branch), formula(residual.norm, states, branch))
+
+
+@torch.no_grad()
+def test_a_rezero_encoder_starts_as_the_normalised_input():
+    torch.manual_seed(0)
+    encoder = Encoder(SequenceSettings(width=D, heads=2, norm="rezero"), blocks=2).eval()
+    states = torch.randn(B, L, D)
+    expected = torch.nn.functional.layer_norm(states, (D,))
+    result = encoder(states, causal_mask(torch.ones(B, L, dtype=torch.bool)))
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["rezero", "post", "pre"])
+def test_every_norm_keeps_the_future_out(norm):
+    torch.manual_seed(0)
+    encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
+    states = torch.randn(B, L, D, requires_grad=True)
+    result = encoder(states, causal_mask(torch.ones(B, L, dtype=torch.bool)))
+    (gradient,) = torch.autograd.grad((result[:, 0] * torch.randn(B, D)).sum(), states)
+    assert gradient[:, 0].any()
+    assert not gradient[:, 1:].any()
+
+
+def test_initial_weights_are_those_of_the_released_code():
+    module = torch.nn.ModuleList([torch.nn.Linear(300, 200), torch.nn.Embedding(100, 50, padding_idx=0)])
+    torch.manual_seed(0)
+    initialise(module, item_count=99)
+    linear, embedding = module
+    assert linear.weight.std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.02)
+    assert linear.bias.unique().tolist() == pytest.approx([0.1])
+    assert not embedding.weight[0].any()
+    assert 0.099 < embedding.weight.abs().max().item() <= 0.1

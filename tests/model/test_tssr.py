@@ -1,0 +1,128 @@
+"""TSSR against its equations, and what each of its losses may touch."""
+
+import pytest
+import torch
+
+from tssr.model.layers import causal_mask
+from tssr.model.losses import item_contrast, user_contrast
+from tssr.model.tssr import Gate
+
+SHARED = ("inputs", "positions", "unimodal")
+
+
+@pytest.fixture
+def batch(windows):
+    return windows.batch(torch.arange(windows.count))
+
+
+@torch.no_grad()
+def test_the_gate_of_two_streams_is_the_papers_sigmoid():
+    torch.manual_seed(0)
+    gate = Gate(width=3, streams=2)
+    x, y = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
+    share = torch.sigmoid(torch.cat([x, y], dim=-1) @ gate.weigh.weight.T + gate.weigh.bias)
+    torch.testing.assert_close(gate([x, y]), share * x + (1 - share) * y)
+
+
+@torch.no_grad()
+def test_shares_of_three_streams_sum_to_one():
+    torch.manual_seed(0)
+    same = torch.randn(2, 4, 3)
+    torch.testing.assert_close(Gate(width=3, streams=3)([same, same, same]), same)
+
+
+@torch.no_grad()
+def test_one_content_stream_is_the_papers_model(build, batch):
+    """Eq. 3 and the figure, written out for one ID and one content stream."""
+    model = build("tssr", dropout=0.0, norm="post")
+    inputs, mask = batch.inputs, causal_mask(batch.inputs > 0)
+    position = model.positions[0].weight
+    embedded_id = model.inputs[0].table.weight[inputs]
+    embedded_content = model.inputs[1].features[inputs] @ model.inputs[1].project.weight.T
+    embedded_content = embedded_content + model.inputs[1].project.bias
+    encoded_id = model.unimodal[0](embedded_id + position, mask)
+    encoded_content = model.unimodal[1](embedded_content + position, mask)
+    x = model.cross[0](encoded_id, mask, encoded_content)
+    y = model.cross[1](encoded_content, mask, encoded_id)
+    share = torch.sigmoid(model.fusion.weigh(torch.cat([x, y], dim=-1)))
+    merged = share * x + (1 - share) * y
+    torch.testing.assert_close(model.states(inputs)[batch.real], merged[batch.real])
+
+    real, targets = batch.real, batch.targets[batch.real]
+    scores = merged[real] @ model.head.weight.T + model.head.bias
+    terms = model.losses(batch)
+    expected = {
+        "ce": torch.nn.functional.cross_entropy(scores, targets - 1),
+        "user": user_contrast(encoded_id, encoded_content, real, model.settings.tau_user),
+        "item": item_contrast(
+            (encoded_id, encoded_content),
+            (embedded_id, embedded_content),
+            batch,
+            temperature=model.settings.tau_item,
+        ),
+    }
+    assert list(terms) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value)
+
+
+def touched(model, term):
+    """The top-level parts whose parameters a term has a gradient for."""
+    model.zero_grad()
+    term.backward(retain_graph=True)
+    return {n.split(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+@pytest.mark.parametrize("contents", [1, 2])
+def test_contrasts_touch_the_unimodal_parts_alone(build, batch, contents):
+    model = build("tssr", contents)
+    terms = model.losses(batch)
+    assert touched(model, terms["user"]) == set(SHARED)
+    assert touched(model, terms["item"]) == set(SHARED)
+    assert touched(model, terms["ce"]) == {*SHARED, "cross", "fusion", "head"}
+
+
+def test_a_contrast_of_one_content_stream_does_not_touch_the_other(build, batch):
+    model = build("tssr", 2)
+    vectors, states = model.unimodal_states(batch.inputs)
+    loss = user_contrast(states[0], states[1], batch.real, 0.2)
+    loss = loss + item_contrast((states[0], states[1]), (vectors[0], vectors[1]), batch, temperature=1.0)
+    loss.backward()
+    assert all(p.grad is None for part in (model.inputs[2], model.unimodal[2]) for p in part.parameters())
+
+
+@pytest.mark.parametrize("term", ["user", "item"])
+def test_weights_scale_their_term_and_zero_leaves_it_out(build, batch, term):
+    name = f"lambda_{term}"
+    base = build("tssr").losses(batch)
+    assert term not in build("tssr", **{name: 0.0}).losses(batch)
+    torch.testing.assert_close(build("tssr", **{name: 0.5}).losses(batch)[term], 0.5 * base[term])
+
+
+def test_two_equal_content_streams_contrast_like_one(build, batch):
+    """Contrasts are averaged over content streams, so their weight does not grow with the number."""
+    model = build("tssr", 2)
+    model.inputs[2].load_state_dict(model.inputs[1].state_dict() | {"missing": torch.zeros(16)})
+    model.inputs[2].features.copy_(model.inputs[1].features)
+    model.unimodal[2].load_state_dict(model.unimodal[1].state_dict())
+    _, states = model.unimodal_states(batch.inputs)
+    single = user_contrast(states[0], states[1], batch.real, model.settings.tau_user)
+    torch.testing.assert_close(model.losses(batch)["user"], single)
+
+
+@pytest.mark.parametrize("fusion", ["gate", "sum", "concat"])
+@pytest.mark.parametrize("cross_blocks", [0, 2])
+@pytest.mark.parametrize("separate_positions", [False, True])
+def test_ablations_run_and_train_every_parameter(build, batch, fusion, cross_blocks, separate_positions):
+    changed = {"fusion": fusion, "cross_blocks": cross_blocks, "separate_positions": separate_positions}
+    model = build("tssr", 2, **changed)
+    torch.stack(list(model.losses(batch).values())).sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert len(model.positions) == (3 if separate_positions else 1)
+
+
+@pytest.mark.parametrize("choice", [{"negatives": "all-steps"}, {"mask_duplicates": True}])
+def test_switches_of_the_item_contrast_reach_it(build, batch, choice):
+    base, changed = build("tssr").losses(batch), build("tssr", **choice).losses(batch)
+    assert changed["item"] != base["item"]
+    assert changed["ce"] == base["ce"]
