@@ -53,7 +53,7 @@ class Windows:
         self.length = length
         self.count = int(cuts.sum())
         self.transitions = int(np.minimum(transitions, cuts * length).sum())
-        self._items = torch.from_numpy(histories.items).to(device)
+        self._items = torch.tensor(histories.items, device=device)  # a copy: the table is read-only
         self._starts = torch.from_numpy(np.repeat(starts, cuts)).to(device)
         self._lasts = torch.from_numpy(np.repeat(ends - 1, cuts) - back * length).to(device)
         self._steps = torch.arange(-length, 0, device=device)

@@ -1,0 +1,78 @@
+"""What every test folder may use: the command line in this process, and a small shop to run it on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tssr.cli import main
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def tssr(capfd, monkeypatch, tmp_path):
+    """Run `tssr …` in an empty folder; capfd takes what is printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TSSR_WORKSPACE", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory) -> Path:
+    """A raw H&M dump of 60 customers and 20 articles; article i is mostly followed by i + 1."""
+    folder = tmp_path_factory.mktemp("shop")
+    draw = np.random.default_rng(7)
+    articles = [f"0{100000000 + i}" for i in range(20)]
+    with (folder / "articles.csv").open("w") as file:
+        file.write("article_id,prod_name,product_type_name,colour_group_name,detail_desc\n")
+        for i, article in enumerate(articles):
+            file.write(f"{article},Thing {i},Type {i % 4},Colour {i % 5},A thing of kind {i}.\n")
+    with (folder / "transactions_train.csv").open("w") as file:
+        file.write("t_dat,customer_id,article_id,price,sales_channel_id\n")
+        for customer in range(60):
+            item = int(draw.integers(20))
+            for day in range(8):
+                file.write(f"2020-01-{day + 1:02d},{customer:064x},{articles[item]},0.05,1\n")
+                item = (item + 1) % 20 if draw.random() < 0.9 else int(draw.integers(20))
+    for article in articles:
+        path = folder / "images" / article[:3] / f"{article}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), tuple(int(c) for c in draw.integers(0, 255, 3))).save(path)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real samples, which only some machines have."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the real data samples are not on this machine")
+    return SHARED / "data"

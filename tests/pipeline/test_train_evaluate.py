@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tssr.cli import main
+
+ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
+TRAIN = ("train", "--width", "16", "--heads", "2", "--max-epochs", "2", "--batch-size", "16")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, shop):
+    """The shop preprocessed and its pictures encoded by a small random network, made once."""
+    folder = tmp_path_factory.mktemp("prepared")
+    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
+    main(["extract-features", *ENCODER, "--workspace", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def prepared(tssr, workspace, tmp_path):
+    """`tssr` in a folder whose workspace is a copy of the prepared one."""
+    shutil.copytree(workspace, tmp_path / "workspace")
+    return tssr
+
+
+def test_the_four_commands_of_the_card(tssr, shop, tmp_path):
+    assert tssr("preprocess", "hm", "--raw", shop).code == 0
+    assert tssr("extract-features", *ENCODER).code == 0
+    trained = tssr(*TRAIN)
+    assert trained.code == 0, trained.err
+    assert "TSSR" in trained.out
+    scored = tssr("evaluate", "--topk", "10", "20")
+    assert scored.code == 0, scored.err
+    (run,) = (tmp_path / "workspace" / "runs").iterdir()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert [m["protocol"]["mask"] for m in metrics["measurements"]] == ["none", "exempt", "hard"]
+    assert all(m["protocol"]["split"] == "test" for m in metrics["measurements"])
+    assert set(metrics["measurements"][0]["metrics"]) == {
+        f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (10, 20)
+    }
+    ranks = pq.read_table(run / "ranks-test.parquet")
+    assert ranks.num_rows == 60
+    recall = np.mean(ranks["rank_none"].fill_null(np.inf).to_numpy() <= 10)
+    assert recall == pytest.approx(metrics["measurements"][0]["metrics"]["recall@10"])
+    assert not list(run.glob("*checkpoint*"))
+
+
+@pytest.mark.parametrize(
+    "spelling", [("--topk", "2", "5"), ("--topk", "2,5"), ("--topk", "2", "--topk", "5"), ("--topk=2,5",)]
+)
+def test_every_spelling_of_topk_means_the_same(prepared, spelling):
+    prepared("train", "--model", "poprec")
+    names = set(prepared("evaluate", *spelling, "--json").json["measurements"][0]["metrics"])
+    assert names == {f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (2, 5)}
+
+
+def test_a_second_time_does_nothing_and_force_does_it_again(prepared):
+    first = prepared(*TRAIN, "--json").json
+    again = prepared(*TRAIN, "--json").json
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert again["result"] == first["result"]
+    forced = prepared(*TRAIN, "--json", "--force").json
+    assert not forced["cached"]
+    assert forced["result"]["validation_ndcg@10"] == first["result"]["validation_ndcg@10"]
+    assert [prepared("evaluate", "--json").json["cached"] for _ in range(2)] == [False, True]
+    assert not prepared("evaluate", "--json", "--topk", "3").json["cached"]
+    assert not prepared("evaluate", "--json", "--topk", "3", "--force").json["cached"]
+
+
+def test_evaluate_takes_the_newest_run_unless_told_otherwise(prepared):
+    prepared("train", "--model", "poprec", "--run", "first")
+    prepared(*TRAIN, "--model", "sasrec-id", "--run", "second")
+    assert prepared("evaluate", "--json").json["run"] == "second"
+    assert prepared("evaluate", "--json", "--run", "first").json["run"] == "first"
+    missing = prepared("evaluate", "--run", "third")
+    assert missing.code == 2
+    assert "--run third: no such finished run" in missing.err
+    assert "first, second" in missing.err
+
+
+def test_validation_split_goes_to_its_own_files(prepared, tmp_path):
+    prepared("train", "--model", "poprec", "--run", "pop")
+    measured = prepared("evaluate", "--split", "validation", "--json").json
+    assert measured["measurements"][0]["protocol"]["split"] == "validation"
+    run = tmp_path / "workspace" / "runs" / "pop"
+    assert (run / "metrics-validation.json").exists()
+    assert not (run / "metrics.json").exists()
+
+
+def test_config_file_is_read_and_options_override_it(prepared, tmp_path):
+    config = tmp_path / "tssr.toml"
+    config.write_text('[train]\nmodel = "sasrec-id"\nwidth = 8\nheads = 2\nmax-epochs = 1\nbatch_size = 16\n')
+    settings = prepared("train", "--config", config, "--width", "4", "--json").json["settings"]
+    assert settings["model"]["width"] == 4
+    assert settings["model"]["heads"] == 2
+    assert settings["train"]["max_epochs"] == 1
+
+
+def test_preset_official_sets_the_released_numbers(prepared):
+    small = ("--width", "16", "--heads", "2", "--max-epochs", "1", "--batch-size", "16")
+    settings = prepared("train", "--preset", "official", *small, "--json").json["settings"]
+    assert (settings["model"]["blocks"], settings["model"]["cross_blocks"]) == (1, 4)
+    assert settings["train"]["max_epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("[train]\nlerning_rate = 1\n", "unknown setting 'lerning_rate'"),
+        ("[trian]\nseed = 1\n", "unknown key 'trian'"),
+        ("[train\n", "not a TOML file"),
+        ("[train]\nseed = -1\n", "seed: should be greater than or equal to 0"),
+        ('[train]\nwidth = "wide"\n', "width: should be a valid integer"),
+    ],
+)
+def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
+    config = tmp_path / "bad.toml"
+    config.write_text(toml)
+    failed = prepared("train", "--config", config)
+    assert failed.code == 2
+    assert words in failed.err
+    assert str(config) in failed.err
+    assert failed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "nosuch"), "--model nosuch: there are poprec"),
+        (("--model", "sasrec-id", "--lambda-user", "0"), "--lambda-user: sasrec-id has no such option"),
+        (("--model", "sasrec-id", "--features", "image"), "--features: sasrec-id reads no content"),
+        (("--features", "text"), "make it with: tssr extract-features --modality text"),
+        (("--lambda-item", "-1"), "--lambda-item: should be greater than or equal to 0"),
+        (("--tau-user", "0"), "--tau-user: should be greater than 0"),
+        (("--width", "10", "--heads", "4"), "--width 10 is not a multiple of --heads 4"),
+        (("--preset", "nosuch"), "--preset nosuch: there are paper, official"),
+        (("--dataset", "toy"), "--dataset toy: workspace has hm"),
+        (("--run", "../out"), "--run '../out': use letters"),
+        (("--device", "cuda:9"), "--device cuda:9: torch sees"),
+        (("--device", "abacus"), "--device abacus: use auto"),
+        (("--no-such",), "No such option"),
+        (("--seed", "x"), "'x' is not a valid integer"),
+    ],
+)
+def test_what_an_option_gets_wrong(prepared, arguments, words):
+    failed = prepared("train", *arguments)
+    assert failed.code == 2
+    assert words in failed.err
+    assert failed.err.count("\n") == 1
+
+
+def test_without_data_without_features_and_without_runs(tssr, shop):
+    nothing = tssr("train")
+    assert nothing.code == 2
+    assert "make one first, for example: tssr preprocess hm" in nothing.err
+    tssr("preprocess", "hm", "--raw", shop)
+    assert "tssr extract-features --modality image" in tssr("train").err
+    assert "make one with: tssr train" in tssr("evaluate").err
+
+
+def test_several_data_sets_must_be_chosen_from(tssr, shop):
+    tssr("preprocess", "hm", "--raw", shop)
+    tssr("preprocess", "hm", "--raw", shop, "--dataset", "other")
+    failed = tssr("train", "--model", "poprec")
+    assert failed.code == 2
+    assert "choose one with --dataset: hm, other" in failed.err
+
+
+def test_a_run_of_another_version_of_the_data_is_refused(prepared, shop):
+    prepared("train", "--model", "poprec")
+    prepared("preprocess", "hm", "--raw", shop, "--repeats", "drop")
+    failed = prepared("evaluate")
+    assert failed.code == 1
+    assert "was trained on another version of data set hm" in failed.err
+
+
+def test_a_checkpoint_of_another_model_is_refused(prepared, tmp_path):
+    prepared(*TRAIN, "--model", "sasrec-id", "--run", "narrow")
+    prepared(*TRAIN, "--model", "sasrec-id", "--width", "32", "--run", "wide")
+    runs = tmp_path / "workspace" / "runs"
+    (runs / "wide" / "model.safetensors").replace(runs / "narrow" / "model.safetensors")
+    failed = prepared("evaluate", "--run", "narrow")
+    assert failed.code == 1
+    assert "does not fit" in failed.err
+
+
+def test_damaged_files_of_a_run(prepared, tmp_path):
+    prepared("train", "--model", "poprec", "--run", "pop")
+    run = tmp_path / "workspace" / "runs" / "pop"
+    whole = (run / "model.safetensors").read_bytes()
+    (run / "model.safetensors").write_bytes(whole[:-3])
+    failed = prepared("evaluate")
+    assert (failed.code, "is damaged" in failed.err) == (1, True)
+    (run / "model.safetensors").write_bytes(whole)
+    (run / "run.json").write_text('{"finished_at": "now"')
+    failed = prepared("evaluate")
+    assert (failed.code, "run.json is damaged" in failed.err) == (1, True)
+
+
+def test_a_run_name_that_is_taken(prepared):
+    prepared("train", "--model", "poprec", "--run", "mine")
+    failed = prepared(*TRAIN, "--model", "sasrec-id", "--run", "mine")
+    assert failed.code == 1
+    assert "holds a run with other settings" in failed.err
+    assert prepared(*TRAIN, "--model", "sasrec-id", "--run", "mine", "--force").code == 0
+
+
+def test_topk_beyond_the_catalogue(prepared):
+    prepared("train", "--model", "poprec")
+    failed = prepared("evaluate", "--topk", "21")
+    assert failed.code == 2
+    assert "--topk 21: hm has only 20 items" in failed.err
