@@ -1,44 +1,50 @@
 """Which items of a user's own history are kept out of the ranking.
 
 `none` keeps every item in. `exempt` takes out the items of the model's input window except the target, as the
-official TSSR code does. `hard` takes out the whole history; a target that was bought before is never a hit.
+official TSSR code does. `hard` takes out the whole history; a target that was taken before is never a hit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..core.dataset import Histories, Int64, Queries
+from ..core.dataset import Histories, Int64
 
 Mask = Literal["none", "exempt", "hard"]
 
-Pairs = tuple[Int64, Int64]  # (row of the block, item number), P of each
 
+@dataclass(frozen=True)
+class SeenItems:
+    """The distinct items of a block of histories, (P,) each: row of the block, item, how long ago.
 
-def history_pairs(histories: Histories, lo: int, hi: int, window: int | None = None) -> Pairs:
-    """The distinct items of histories lo…hi-1, as pairs of (row - lo, item), sorted.
-
-    `window` keeps only the last so many actions of each history.
+    `age` is 0 for the last action; where an item occurs several times its last time counts.
     """
-    starts, ends = histories.starts[lo:hi], histories.ends[lo:hi]
-    if window is not None:
-        starts = np.maximum(starts, ends - window)
-    part = Histories(histories.items, starts, ends, histories.item_count)
-    width = histories.item_count + 1
-    keys = np.repeat(np.arange(hi - lo), part.lengths) * width + part.flat()
-    rows, items = np.divmod(np.unique(keys), width)
-    return rows, items
 
+    rows: Int64
+    items: Int64
+    age: Int64
 
-def masked_pairs(mask: Mask, queries: Queries, lo: int, hi: int, window: int) -> Pairs:
-    """What `mask` takes out for queries lo…hi-1, as pairs of (row - lo, item)."""
-    if mask == "none":
-        nothing = np.empty(0, dtype=np.int64)
-        return nothing, nothing
-    if mask == "hard":
-        return history_pairs(queries.histories, lo, hi)
-    rows, items = history_pairs(queries.histories, lo, hi, window)
-    others = items != queries.targets[lo:hi][rows]
-    return rows[others], items[others]
+    @classmethod
+    def of(cls, histories: Histories, lo: int, hi: int) -> SeenItems:
+        """Look into histories lo…hi-1; row 0 is history lo."""
+        starts, ends = histories.starts[lo:hi], histories.ends[lo:hi]
+        part = Histories(histories.items, starts, ends, histories.item_count)
+        width = part.item_count + 1
+        rows = np.repeat(np.arange(len(part)), part.lengths)
+        ages = np.repeat(np.cumsum(part.lengths), part.lengths) - 1 - np.arange(len(rows))
+        newest_first = (rows * width + part.flat())[::-1]
+        keys, first = np.unique(newest_first, return_index=True)
+        return cls(keys // width, keys % width, ages[::-1][first])
+
+    def hidden_by(self, mask: Mask, targets: Int64, window: int) -> NDArray[np.bool_]:
+        """Which of these items `mask` takes out, (P,); `targets` are those of the block, (B,)."""
+        if mask == "none":
+            return np.zeros(len(self.rows), dtype=np.bool_)
+        if mask == "hard":
+            return np.ones(len(self.rows), dtype=np.bool_)
+        exempt: NDArray[np.bool_] = np.logical_and(self.age < window, self.items != targets[self.rows])
+        return exempt

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
-from .masks import Mask, masked_pairs
+from .masks import Mask, SeenItems
 from .scoring import Block, Float64, Index, Scorer, Scores, open_index
 from .search import Backend
 
@@ -87,10 +87,12 @@ def _rank_block(
     item_count, targets = queries.histories.item_count, queries.targets[lo:hi].astype(np.int64)
     block = index.block(lo, hi)
     count = _Ahead(block, targets)
-    masked = {mask: masked_pairs(mask, queries, lo, hi, options.window) for mask in options.masks}
-    hidden = {mask: count.among_pairs(*pairs) for mask, pairs in masked.items()}
+    seen = SeenItems.of(queries.histories, lo, hi)
+    seen_weights = count.weights(seen.rows, seen.items)
+    hides = {mask: seen.hidden_by(mask, targets, options.window) for mask in options.masks}
+    hidden = {mask: _sum_rows(seen.rows, seen_weights * hide, hi - lo) for mask, hide in hides.items()}
 
-    longest = max(int(np.bincount(rows, minlength=1).max()) for rows, _ in masked.values())
+    longest = max(int(np.bincount(seen.rows[hide], minlength=1).max()) for hide in hides.values())
     k = min(item_count, options.depth + min(longest, options.depth))
     scores, items = block.best(k)
     ahead = count.among_listed(np.arange(hi - lo), scores, items)
@@ -101,11 +103,15 @@ def _rank_block(
         ahead[unsettled] = count.among_all(unsettled, item_count)
 
     ranks = {}
-    for mask, (rows, masked_items) in masked.items():
+    for mask, hide in hides.items():
         rank = 1 + ahead - hidden[mask]
-        rank[rows[masked_items == targets[rows]]] = np.nan
+        rank[seen.rows[hide & (seen.items == targets[seen.rows])]] = np.nan
         ranks[mask] = np.where(rank <= options.depth, rank, np.nan)
     return ranks
+
+
+def _sum_rows(rows: Int64, weights: Float64, count: int) -> Float64:
+    return np.bincount(rows, weights, count).astype(np.float64)  # of nothing, it gives integers
 
 
 class _Ahead:
@@ -118,13 +124,11 @@ class _Ahead:
         self.low = self._goal - block.tolerance  # a score outside low…high is surely less or greater
         self._high = self._goal + block.tolerance
 
-    def among_pairs(self, rows: Int64, items: Int64) -> Float64:
-        """Count over pairs of (row, item), the target left out; one number for each of the B queries."""
-        others = items != self._targets[rows]
-        rows, items = rows[others], items[others]
+    def weights(self, rows: Int64, items: Int64) -> Float64:
+        """What each pair of (row, item) counts, (P,); the target itself counts nothing."""
         scores, goal = self._block.pair_scores(rows, items), self._goal[rows]
-        weights = (scores > goal) + 0.5 * (scores == goal)
-        return np.bincount(rows, weights, minlength=len(self._goal)).astype(np.float64)
+        weights: Float64 = ((scores > goal) + 0.5 * (scores == goal)) * (items != self._targets[rows])
+        return weights
 
     def among_listed(self, rows: Int64, scores: Scores, items: Int64) -> Float64:
         """Count over a list of items with their block scores for each of some queries, (R, K) -> (R,)."""
@@ -132,8 +136,8 @@ class _Ahead:
         high = self._high[rows].astype(scores.dtype)[:, None]
         greater = scores > high
         near_rows, near_columns = np.nonzero((scores >= low) & ~greater)
-        near = self.among_pairs(rows[near_rows], items[near_rows, near_columns])
-        counts: Float64 = np.count_nonzero(greater, axis=1) + near[rows]
+        near = self.weights(rows[near_rows], items[near_rows, near_columns])
+        counts: Float64 = np.count_nonzero(greater, axis=1) + _sum_rows(near_rows, near, len(rows))
         return counts
 
     def among_all(self, rows: Int64, item_count: int) -> Float64:

@@ -21,7 +21,7 @@ from .search import Backend, Float32, exact_search
 Float64 = NDArray[np.float64]
 Scores = NDArray[Any]  # float32 or float64
 
-_PAIR_VALUES_AT_ONCE = 1 << 22  # float64 numbers that one step of `pair_scores` holds
+_PAIR_VALUES_AT_ONCE = 1 << 16  # float64 numbers that one step of `pair_scores` holds: they fit a cache
 _ROUNDING = 2.0**-24  # relative error of one operation in float32
 _SMALLEST = float(np.finfo(np.float32).tiny)  # absolute error of an operation that underflows
 _LARGEST = float(np.finfo(np.float32).max)
@@ -66,13 +66,18 @@ def open_index(scorer: Scorer, item_count: int, backend: Backend, device: str) -
     return VectorIndex(scorer, backend, device)
 
 
-def _refuse_not_finite(finite: NDArray[np.bool_], lo: int) -> None:
-    if not finite.all():
-        bad = np.flatnonzero(~finite)
+def _refuse_not_finite(largest: Float64, lo: int) -> None:
+    bad = np.flatnonzero(~(largest < _LARGEST))
+    if len(bad):
         raise DataError(
             f"scores are NaN or infinite for query {lo + int(bad[0])} and {len(bad) - 1} more "
             "of its block; the training diverged: lower --learning-rate and train again"
         )
+
+
+def _norms(vectors: Float32) -> Float64:
+    norms: Float64 = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return norms
 
 
 class VectorIndex:
@@ -81,7 +86,7 @@ class VectorIndex:
     def __init__(self, scorer: VectorScorer, backend: Backend, device: str) -> None:
         self._encode = scorer.encode
         self.vectors: Float32 = np.concatenate([scorer.items, scorer.bias[:, None]], axis=1, dtype=np.float32)
-        self.largest_norm = float(np.linalg.norm(self.vectors.astype(np.float64), axis=1).max())
+        self.largest_norm = float(_norms(self.vectors).max())
         if not self.largest_norm < _LARGEST:
             raise DataError(
                 "the model's item vectors are NaN or infinite; the training diverged: "
@@ -101,8 +106,8 @@ class VectorBlock:
         ones = np.ones((len(queries), 1), dtype=np.float32)
         self._index = index
         self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
-        largest: Float64 = np.linalg.norm(self._queries.astype(np.float64), axis=1) * index.largest_norm
-        _refuse_not_finite(np.asarray(largest < _LARGEST), lo)
+        largest = _norms(self._queries) * index.largest_norm
+        _refuse_not_finite(largest, lo)
         # Summing D products in any order errs by at most D roundings of the sum of their sizes (Higham,
         # Accuracy and Stability of Numerical Algorithms, section 3.1); three more for rounding this bound.
         roundings = self._queries.shape[1] + 3
@@ -138,7 +143,7 @@ class DenseIndex:
     def block(self, lo: int, hi: int) -> DenseBlock:
         """Ask for the scores of queries lo…hi-1; raises DataError where one is NaN or infinite."""
         scores = self._scores(lo, hi)
-        _refuse_not_finite(np.isfinite(scores).all(axis=1), lo)
+        _refuse_not_finite(np.abs(scores).max(axis=1), lo)
         return DenseBlock(scores)
 
 
