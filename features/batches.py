@@ -1,0 +1,144 @@
+"""Contents to batches of tensors: pictures decoded in worker processes, texts sorted by length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..core.errors import DataError, TssrError
+from .content import SOURCE, content_key, read_picture
+from .encoder import Inputs
+from .parts import Chunk
+from .pictures import BadContentError, UnreachableFileError
+from .store import KEY
+from .text_encoder import Tokens
+
+Place = tuple[int, int]  # which chunk, which of its members
+Prepare = Callable[[bytes], Any]
+PREFETCH = 4  # batches that each worker decodes ahead
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How content is brought to the encoder."""
+
+    batch_size: int
+    workers: int
+    pin_memory: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Contents of one chunk: `inputs` belong to the members at `places`, `failures` have no vector."""
+
+    chunk: int
+    places: list[int]
+    inputs: Inputs
+    failures: list[tuple[int, BadContentError]]
+
+    def pin_memory(self) -> Batch:
+        """Called by the loader where the batch goes to a GPU."""
+        return replace(self, inputs=tuple(tensor.pin_memory() for tensor in self.inputs))
+
+
+class _Pictures(Dataset[Any]):
+    """Reads and prepares one picture; runs in the worker processes."""
+
+    def __init__(self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare) -> None:
+        self.sources, self.keys = content[SOURCE], content[KEY]
+        self.chunks, self.raw, self.prepare = chunks, raw, prepare
+
+    def __getitem__(self, index: Place) -> tuple[Place, Any]:
+        chunk, place = index
+        member = self.chunks[chunk].members[place]
+        path = self.sources[member].as_py()
+        try:
+            picture = read_picture(self.raw, path)
+            if content_key(picture) == self.keys[member].as_py():
+                return index, self.prepare(picture)
+        except UnreachableFileError:
+            pass
+        except BadContentError as error:
+            return index, error
+        return index, DataError(f"{self.raw / path} changed while it was read; run the same command again")
+
+
+def _collate(loaded: list[tuple[Place, Any]]) -> Batch | DataError:
+    chunk = loaded[0][0][0]
+    good = [(place, value) for (_, place), value in loaded if isinstance(value, np.ndarray)]
+    failures = [(place, value) for (_, place), value in loaded if isinstance(value, BadContentError)]
+    for _, value in loaded:
+        if isinstance(value, DataError):
+            return value
+    inputs = (torch.from_numpy(np.stack([value for _, value in good])),) if good else ()
+    return Batch(chunk, [place for place, _ in good], inputs, failures)
+
+
+def picture_batches(
+    content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare, options: Loading
+) -> Iterator[Batch]:
+    """The chunks' pictures, chunk after chunk, decoded ahead of the encoder in `options.workers` processes.
+
+    Raises DataError where a picture changes under our hands and TssrError where a worker dies.
+    """
+    sampler = [
+        [(chunk, place) for place in range(start, min(start + options.batch_size, len(members)))]
+        for chunk, members in enumerate(chunk.members for chunk in chunks)
+        for start in range(0, len(members), options.batch_size)
+    ]
+    loader: DataLoader[Any] = DataLoader(
+        _Pictures(content, chunks, raw, prepare),
+        batch_sampler=sampler,
+        collate_fn=_collate,
+        num_workers=options.workers,
+        pin_memory=options.pin_memory,
+        prefetch_factor=PREFETCH if options.workers else None,
+    )
+    try:
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "worker" not in str(error):
+            raise
+        raise TssrError(
+            f"a process that decodes pictures died ({str(error).splitlines()[0]}); "
+            f"what is finished is kept, run again with fewer --workers"
+        ) from error
+
+
+def text_batches(content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: Loading) -> Iterator[Batch]:
+    """The chunks' texts, each chunk sorted by length, in batches of at most batch size x longest tokens.
+
+    A batch of short texts holds more of them, so that every batch costs about the same.
+    """
+    budget = options.batch_size * tokens.length
+    for number, chunk in enumerate(chunks):
+        ids = tokens(content[SOURCE].take(pa.array(chunk.members)).to_pylist())
+        places = sorted(range(len(ids)), key=lambda place: (len(ids[place]), place))
+        while places:
+            # Grow the batch while its texts, all padded to the longest, stay within the budget.
+            size = 1
+            while size < len(places) and (size + 1) * len(ids[places[size]]) <= budget:
+                size += 1
+            taken, places = places[:size], places[size:]
+            yield Batch(number, taken, pad([ids[place] for place in taken], tokens.padding), [])
+
+
+def pad(ids: list[list[int]], padding: int) -> Inputs:
+    """Token ids and mask, (B, L) each, filled up on the right to the longest."""
+    length = max(map(len, ids))
+    table = torch.full((len(ids), length), padding)
+    mask = torch.zeros_like(table)
+    for row, sequence in enumerate(ids):
+        table[row, : len(sequence)] = torch.tensor(sequence)
+        mask[row, : len(sequence)] = 1
+    return table, mask

@@ -1,0 +1,36 @@
+"""One writer a store: a lock that the kernel releases when its holder dies, so none can go stale."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..core.errors import os_errors_as_tssr
+from ..core.progress import note
+
+LOCK_FILE = ".lock"
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold `folder` for writing; where another process holds it, say which one and wait for it."""
+    path = folder / LOCK_FILE
+    with os_errors_as_tssr(f"lock {folder}", path):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    with file:
+        with os_errors_as_tssr(f"lock {folder}", path):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                note(f"{folder.name} is being written by {file.read().strip()}; waiting for it to finish")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+        yield

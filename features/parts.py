@@ -1,0 +1,183 @@
+"""Writing a store: which contents go into which part, the part files, and the one commit at the end.
+
+The contents without a vector are cut into chunks in item order, and a chunk becomes one part file. What a
+chunk holds depends only on the catalogue and the parts there are, so a rerun after a kill, or any number of
+processes, cuts the same chunks and writes the same bytes. A part's name carries its number and the hash of
+its bytes: it is renamed into place when whole and can be trusted or refused by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..core.artifacts import atomic_path, fingerprint, sha256_file, write_json
+from ..core.errors import ArtifactError, TssrError
+from ..core.progress import note
+from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
+from .pictures import BadContentError
+from .store import (
+    DETAIL,
+    KEY,
+    KEY_TYPE,
+    REASON,
+    STORE_ITEMS,
+    VECTOR,
+    Vectors,
+    map_part,
+    read_manifest,
+)
+
+PART_ROWS = 4096
+PART_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Contents that become the part `number`: places in the CONTENT table, one for each distinct key."""
+
+    number: int
+    members: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part file whose bytes were checked."""
+
+    number: int
+    path: Path
+    sha256: str
+
+    @staticmethod
+    def checked(path: Path) -> Part:
+        """Hash a part file; raises ArtifactError where its bytes are not those its name promises."""
+        digest = sha256_file(path)
+        _, number, promised = path.stem.split("-")
+        if not digest.startswith(promised):
+            raise ArtifactError(f"{path} is damaged: its bytes do not match its checksum")
+        return Part(int(number), path, digest)
+
+
+def write_part(
+    folder: Path, number: int, keys: pa.Array, vectors: Vectors, failures: Mapping[int, BadContentError]
+) -> Part:
+    """Write `vectors` (rows, F) under `keys` (rows); a row in `failures` has a reason and no vector."""
+    reasons = [failures[row].reason if row in failures else None for row in range(len(keys))]
+    details = [failures[row].detail if row in failures else None for row in range(len(keys))]
+    values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    absent = pa.array([reason is not None for reason in reasons])
+    batch = pa.record_batch(
+        {
+            KEY: keys,
+            VECTOR: pa.FixedSizeListArray.from_arrays(values, vectors.shape[1], mask=absent),
+            REASON: pa.array(reasons, pa.string()),
+            DETAIL: pa.array(details, pa.string()),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content = sink.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    path = folder / f"part-{number:05d}-{digest[:16]}.arrow"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return Part(number, path, digest)
+
+
+def find_parts(folder: Path) -> list[Part]:
+    """The whole parts in `folder` by number; damaged ones are deleted, and said, to be made again."""
+    parts = []
+    for path in sorted(folder.glob("part-*.arrow")):
+        try:
+            parts.append(Part.checked(path))
+        except ArtifactError as error:
+            note(f"{error}; its contents are encoded again")
+            path.unlink()
+    return sorted(parts, key=lambda part: part.number)
+
+
+class Catalogue:
+    """The contents of all parts, in the order in which rows are numbered."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        batches = [map_part(part.path).select([KEY, REASON, DETAIL]) for part in parts]
+        empty = pa.schema([(KEY, KEY_TYPE), (REASON, pa.string()), (DETAIL, pa.string())])
+        self.rows = [len(batch) for batch in batches]
+        self.table = pa.Table.from_batches(batches, empty).combine_chunks()
+
+    def missing(self, content: pa.Table, row_bytes: int) -> list[Chunk]:
+        """The contents that no part holds, cut into chunks in item order."""
+        encoded = content[KEY].combine_chunks().dictionary_encode()
+        appearance = encoded.indices.fill_null(-1).to_numpy()
+        distinct, first = np.unique(appearance, return_index=True)
+        first = first[distinct >= 0]
+        done = pc.is_in(encoded.dictionary, value_set=self.table[KEY].combine_chunks()).to_numpy(
+            zero_copy_only=False
+        )
+        members = first[~done]
+        size = max(1, min(PART_ROWS, PART_BYTES // row_bytes))
+        taken = {part.number for part in self.parts}
+        cuts = range(0, len(members), size)
+        numbers = islice((number for number in count() if number not in taken), len(cuts))
+        return [Chunk(number, members[cut : cut + size]) for number, cut in zip(numbers, cuts, strict=True)]
+
+    def items(self, items: pa.Table, content: pa.Table) -> pa.Table:
+        """Each item's row, or the reason why it has none."""
+        place = pc.index_in(content[KEY], value_set=self.table[KEY].combine_chunks(), skip_nulls=True)
+        found = self.table.select([REASON, DETAIL]).take(place)
+        reasons = pc.coalesce(content[REASON], found[REASON])
+        details = pc.coalesce(content[DETAIL], found[DETAIL])
+        rows = pc.if_else(pc.is_null(reasons), place.cast(pa.int64()), pa.scalar(None, pa.int64()))
+        return pa.table([items[ITEM], items[ITEM_ID], rows, reasons, details], schema=STORE_ITEMS)
+
+
+def count_reasons(items: pa.Table) -> dict[str, int]:
+    """How many items lack a vector, by reason."""
+    return dict(sorted(Counter(reason for reason in items[REASON].to_pylist() if reason is not None).items()))
+
+
+def commit(folder: Path, head: dict[str, Any], catalogue: Catalogue, items: pa.Table) -> bool:
+    """Write the table of items, then the manifest that makes the store whole; returns whether one changed.
+
+    `head` says what the vectors are; what the files hold is added here.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(items, sink, compression="zstd")
+    table = sink.getvalue()
+    files = {
+        "items_sha256": hashlib.sha256(table).hexdigest(),
+        "parts": [
+            {"file": part.path.name, "rows": rows, "bytes": part.path.stat().st_size, "sha256": part.sha256}
+            for part, rows in zip(catalogue.parts, catalogue.rows, strict=True)
+        ],
+    }
+    manifest = {
+        **head,
+        "items": len(items),
+        "missing": count_reasons(items),
+        **files,
+        "fingerprint": fingerprint({"key": head["key"], **files}),
+    }
+    path = folder / ITEMS_FILE
+    try:
+        if read_manifest(folder) == manifest and sha256_file(path) == files["items_sha256"]:
+            return False
+    except TssrError:
+        pass  # a file is missing or damaged: both are written again
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(table)
+    write_json(folder / MANIFEST_FILE, manifest)
+    return True

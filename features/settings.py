@@ -1,0 +1,109 @@
+"""What a person chooses about feature extraction; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ..core.settings import Settings
+
+Modality = Literal["image", "text"]
+Pooling = Literal["cls", "pooler", "mean"]
+
+DEFAULT_ENCODERS: dict[str, str] = {"image": "resnet50", "text": "bert-base-uncased"}
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """One modality's encoder, as the person asked for it."""
+
+    modality: Modality
+    encoder: str
+    weights: str | None
+    pooling: Pooling | None
+    max_tokens: int
+    seed: int
+
+    def sources(self) -> dict[str, str]:
+        """What may be files on this machine."""
+        values = {"encoder": self.encoder, "weights": self.weights}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def record(self) -> dict[str, Any]:
+        """The plain values that decide which vectors come out, without those this choice does not use."""
+        values: dict[str, Any] = {
+            "modality": self.modality,
+            "encoder": self.encoder,
+            "weights": self.weights,
+            "pooling": self.pooling,
+        }
+        if self.modality == "text":
+            values["max_tokens"] = self.max_tokens
+        if self.weights == RANDOM:
+            values["seed"] = self.seed
+        return values
+
+
+class FeatureSettings(Settings):
+    """Settings of `tssr extract-features`."""
+
+    dataset: str | None = Field(None, description="Name of the data set. [default: the only one]")
+    modality: tuple[Modality, ...] = Field((), description="What to encode: image, text or both.")
+    raw: Path | None = Field(
+        None, description="Folder with the pictures. [default: where preprocess found them]"
+    )
+    encoder: tuple[str, ...] = Field(
+        (),
+        description="One per modality, in the same order. image: a torchvision classification model; "
+        "text: a BERT-family model, by hub name or local folder. [default: resnet50, bert-base-uncased]",
+    )
+    weights: tuple[str, ...] = Field(
+        (),
+        description="One per modality: a torchvision weights name (IMAGENET1K_V2), a file with a state dict "
+        "(.pth or .safetensors), or 'random' (seeded). [default: the published weights]",
+    )
+    pooling: Pooling | None = Field(
+        None, description="How token vectors become one. [default: the model's own, else cls]"
+    )
+    max_tokens: int = Field(30, ge=2, description="Longest text in tokens, special tokens included.")
+    dtype: Literal["float16", "float32"] = Field("float16", description="Number format of the store.")
+    batch_size: int = Field(64, ge=1, description="Pictures encoded at once; for texts, times --max-tokens.")
+    workers: int | None = Field(
+        None, ge=0, description="Processes that decode pictures; 0 decodes in this one. [default: by device]"
+    )
+    seed: int = Field(0, ge=0, description="Seed of --weights random.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    strict: bool = Field(False, description="Stop at the first item without usable content.")
+
+    @model_validator(mode="after")
+    def _one_choice_per_modality(self) -> FeatureSettings:
+        if not self.modality:
+            raise ValueError(
+                "--modality is missing; choose image, text or both, as in: --modality image text"
+            )
+        for name in ("encoder", "weights"):
+            given = len(getattr(self, name))
+            if given not in (0, len(self.modality)):
+                raise ValueError(
+                    f"--{name}: {given} given for {len(self.modality)} modalities; "
+                    f"give one for each --modality, in the same order"
+                )
+        return self
+
+    def choices(self) -> list[EncoderChoice]:
+        """One encoder choice for each modality."""
+        return [
+            EncoderChoice(
+                modality,
+                self.encoder[index] if self.encoder else DEFAULT_ENCODERS[modality],
+                self.weights[index] if self.weights else None,
+                self.pooling,
+                self.max_tokens,
+                self.seed,
+            )
+            for index, modality in enumerate(self.modality)
+        ]

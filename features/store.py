@@ -1,0 +1,185 @@
+"""The feature store as its readers see it: which stores there are, and an item's vector by number.
+
+Needs numpy and pyarrow alone. The files are described in docs/feature-store.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..core.artifacts import read_json, sha256_file
+from ..core.errors import ArtifactError, UsageError
+from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
+
+FORMAT = 1
+KEY, VECTOR, ROW, REASON, DETAIL = "key", "vector", "row", "reason", "detail"
+KEY_TYPE = pa.binary(32)  # SHA-256 of the content's bytes
+CURE = "run the same tssr extract-features command again"
+
+# One row an item: `row` counts through all parts in the manifest's order; null where `reason` says why.
+STORE_ITEMS = pa.schema(
+    [
+        pa.field(ITEM, pa.int32(), nullable=False),
+        pa.field(ITEM_ID, pa.string(), nullable=False),
+        pa.field(ROW, pa.int64()),
+        pa.field(REASON, pa.string()),
+        pa.field(DETAIL, pa.string()),
+    ]
+)
+
+Vectors = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What a store's manifest says, without opening the store."""
+
+    name: str
+    modality: str
+    encoder: str
+    dimension: int
+    items: int
+    missing: int
+    bytes: int
+    folder: Path
+    fingerprint: str
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of the store in `folder`; raises ArtifactError for one that cannot be read."""
+    manifest = read_json(folder / MANIFEST_FILE, cure=CURE)
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{folder / MANIFEST_FILE} has format {manifest.get('format')}, this tssr reads {FORMAT}; {CURE}"
+        )
+    return manifest
+
+
+def store_info(folder: Path) -> StoreInfo:
+    """What the manifest in `folder` says."""
+    manifest = read_manifest(folder)
+    try:
+        return StoreInfo(
+            folder.name,
+            str(manifest["modality"]),
+            str(manifest["encoder"]),
+            int(manifest["dimension"]),
+            int(manifest["items"]),
+            sum(manifest["missing"].values()),
+            sum(part["bytes"] for part in manifest["parts"]),
+            folder,
+            str(manifest["fingerprint"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{folder / MANIFEST_FILE} is damaged ({error!r}); {CURE}") from None
+
+
+def list_stores(folder: Path) -> list[StoreInfo]:
+    """The finished stores in a data set's feature folder, in alphabetical order."""
+    return [store_info(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST_FILE}"))]
+
+
+def choose_stores(folder: Path, names: tuple[str, ...]) -> list[StoreInfo]:
+    """The stores called `names`, each a store's folder name or a modality; without names, the only one.
+
+    Raises UsageError that lists what there is, or says how to make a store.
+    """
+    stores = list_stores(folder)
+    if not stores:
+        raise UsageError(
+            f"{folder} holds no features; make them first: "
+            f"tssr extract-features --modality {names[0] if names else 'image'}"
+        )
+    chosen = [_choose(stores, name, folder) for name in names or (None,)]
+    return list({store.name: store for store in chosen}.values())
+
+
+def _choose(stores: list[StoreInfo], name: str | None, folder: Path) -> StoreInfo:
+    fitting = [store for store in stores if name in (None, store.name, store.modality)]
+    if len(fitting) == 1:
+        return fitting[0]
+    there = ", ".join(store.name for store in fitting or stores)
+    if not fitting:
+        hint = f"; make it with: tssr extract-features --modality {name}" if name in ("image", "text") else ""
+        raise UsageError(f"--features {name}: {folder} has {there}{hint}")
+    raise UsageError(
+        f"{folder} has several{f' {name}' if name else ''} stores; choose with --features: {there}"
+    )
+
+
+def open_store(info: StoreInfo) -> FeatureStore:
+    """Open a store for reading; raises ArtifactError where a file is missing or of another size."""
+    return FeatureStore(info)
+
+
+def map_part(path: Path) -> pa.RecordBatch:
+    """The one record batch of a part file, memory-mapped: nothing is read until it is used."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {CURE}") from None
+
+
+def part_vectors(batch: pa.RecordBatch) -> Vectors:
+    """The vectors of a part as a view of its file, (rows, F); rows without a vector are zero."""
+    column = batch.column(VECTOR)
+    values: Vectors = column.values.to_numpy(zero_copy_only=True)
+    return values.reshape(len(column), -1)
+
+
+class FeatureStore:
+    """A store opened for reading; the parts stay on disk until their rows are asked for."""
+
+    def __init__(self, info: StoreInfo) -> None:
+        self.info = info
+        self.manifest = read_manifest(info.folder)
+        self.dimension = info.dimension
+        self.dtype = np.dtype(self.manifest["dtype"])
+        self.starts = np.cumsum([0] + [part["rows"] for part in self.manifest["parts"]])
+        for part in self.manifest["parts"]:
+            path = info.folder / part["file"]
+            size = path.stat().st_size if path.is_file() else None
+            if size != part["bytes"]:
+                found = "is missing" if size is None else f"has {size} bytes, not {part['bytes']}"
+                raise ArtifactError(f"{path} {found}; {CURE}")
+
+    @cached_property
+    def parts(self) -> list[Vectors]:
+        """Each part's vectors, (rows, F), memory-mapped."""
+        return [part_vectors(map_part(self.info.folder / part["file"])) for part in self.manifest["parts"]]
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """Each item's row, (N + 1,); -1 for the padding and for items without a vector."""
+        path = self.info.folder / ITEMS_FILE
+        if not path.is_file() or sha256_file(path) != self.manifest["items_sha256"]:
+            raise ArtifactError(f"{path} does not belong to the manifest beside it; {CURE}")
+        rows = pq.read_table(path, columns=[ROW])[ROW].fill_null(-1).to_numpy()
+        return np.concatenate([np.array([-1]), rows])
+
+    def gather(self, rows: NDArray[np.int64]) -> Vectors:
+        """The vectors of `rows` in that order, (len(rows), F); a row of -1 gives zeros."""
+        out = np.zeros((len(rows), self.dimension), self.dtype)
+        order = np.argsort(rows, kind="stable")
+        bounds = np.searchsorted(rows[order], self.starts)
+        for part, (low, high) in enumerate(pairwise(bounds)):
+            places = order[low:high]
+            if len(places):
+                out[places] = self.parts[part][rows[places] - self.starts[part]]
+        return out
+
+    def item_features(self) -> tuple[Vectors, NDArray[np.bool_]]:
+        """All items' vectors, (N + 1, F), and which items have one, (N + 1,).
+
+        The padding's vector, row 0, and those of items without one are zero.
+        """
+        return self.gather(self.rows), self.rows >= 0

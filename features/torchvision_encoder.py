@@ -1,0 +1,137 @@
+"""Any torchvision classification model as a picture encoder: the vector its classifier would have seen."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import socket
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision import models
+
+from ..core.errors import UsageError
+from ..core.progress import note
+from .encoder import Encoder
+from .pictures import Geometry, read_pixels
+from .settings import RANDOM, EncoderChoice
+from .weights import hash_weights, load_weights, read_state_dict
+
+DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
+
+
+class PictureEncoder(nn.Module):
+    """A backbone fed with uint8 pixels: (B, 3, H, W) -> (B, D)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Scale as the weights expect, then encode."""
+        vectors: torch.Tensor = self.backbone((pixels - self.mean) / self.std)
+        return vectors.flatten(1)
+
+
+def classification_models() -> list[str]:
+    """The names torchvision has for classification models."""
+    return list(models.list_models(module=models))
+
+
+def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
+    """Build a torchvision model without its last layer, with the weights' own transform.
+
+    Weights from a file, and random ones, take the transform of the first published weights (the paper's:
+    short side 256, centre crop 224). Raises UsageError for an unknown model or weights not to be had.
+    """
+    known = classification_models()
+    if choice.encoder not in known:
+        close = ", ".join(difflib.get_close_matches(choice.encoder, known, n=3) or known[:3])
+        raise UsageError(
+            f"--encoder {choice.encoder}: torchvision has no such classification model; it has {close}, …"
+        )
+    published = models.get_model_weights(choice.encoder)
+    weights = next(iter(published))
+    if choice.weights == RANDOM:
+        note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(choice.seed)
+            backbone = models.get_model(choice.encoder, weights=None)
+        dimension = _cut(backbone)[1]
+    elif choice.weights is not None and Path(choice.weights).is_file():
+        backbone = models.get_model(choice.encoder, weights=None)
+        dimension = _load_file(backbone, Path(choice.weights))
+    else:
+        weights = _choose_weights(published, choice) if choice.weights else weights
+        backbone = _download(choice.encoder, weights)
+        dimension = _cut(backbone)[1]
+    transform = weights.transforms()
+    geometry = Geometry(transform.resize_size[0], transform.crop_size[0], transform.interpolation.value)
+    module = PictureEncoder(backbone.eval().requires_grad_(False), transform.mean, transform.std)
+    key = {
+        "architecture": f"torchvision {choice.encoder}",
+        "weights": hash_weights(backbone),
+        "preparation": {**geometry.spec(), "mean": transform.mean, "std": transform.std},
+        "pooling": "before the last layer",
+    }
+    prepare = functools.partial(read_pixels, geometry=geometry)
+    return Encoder(choice.encoder, dimension, key, prepare, module)
+
+
+def _cut(backbone: nn.Module) -> tuple[str, int]:
+    """Take the last layer off, and what serves training only; returns its name and input width."""
+    name, last = [
+        (name, module)
+        for name, module in backbone.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    ][-1]
+    backbone.set_submodule(name, nn.Identity())
+    for auxiliary in ("aux1", "aux2", "AuxLogits"):  # GoogLeNet, Inception
+        if hasattr(backbone, auxiliary):
+            setattr(backbone, auxiliary, None)
+    if hasattr(backbone, "transform_input"):  # set by torchvision where it loads the weights itself
+        backbone.transform_input = True  # type: ignore[assignment]
+    return name, last.in_features if isinstance(last, nn.Linear) else last.in_channels
+
+
+def _load_file(backbone: nn.Module, path: Path) -> int:
+    """Load a state dict, whatever its number of classes, and cut the last layer; returns the width."""
+    state = read_state_dict(path)
+    name, dimension = _cut(backbone)
+    left_out = (f"{name}.", "aux1.", "aux2.", "AuxLogits.")
+    load_weights(backbone, {key: state[key] for key in state if not key.startswith(left_out)}, path)
+    return dimension
+
+
+def _choose_weights(published: type[models.WeightsEnum], choice: EncoderChoice) -> models.WeightsEnum:
+    try:
+        return published[str(choice.weights)]
+    except KeyError:
+        names = ", ".join(weights.name for weights in published)
+        raise UsageError(
+            f"--weights {choice.weights}: neither a file nor published for {choice.encoder} "
+            f"({names}), nor 'random'"
+        ) from None
+
+
+def _download(encoder: str, weights: models.WeightsEnum) -> nn.Module:
+    """Build the model with published weights, from torch's cache or the network."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        model: nn.Module = models.get_model(encoder, weights=weights)
+        return model
+    except (OSError, RuntimeError) as error:
+        file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+        raise UsageError(
+            f"weights {weights.name} of {encoder} are not at {file} and could not be downloaded ({error}); "
+            f"put them there, or pass --weights FILE with a state dict, or --weights random to try things out"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)

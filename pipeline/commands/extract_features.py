@@ -1,0 +1,38 @@
+"""`tssr extract-features`."""
+
+from __future__ import annotations
+
+import click
+
+from ...features.settings import FeatureSettings
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    workspace_of,
+)
+
+
+@settings_options(FeatureSettings)
+@click.command("extract-features", cls=StageCommand)
+@stage_options
+@click.pass_context
+def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> None:
+    """Encode pictures or texts into the feature store.
+
+    Each content is encoded once: a rerun, also after a crash, encodes only what is new. Items whose
+    content is missing or broken are counted and listed, and have no vector.
+
+    \b
+    Examples:
+      tssr extract-features --modality image
+      tssr extract-features --modality image --encoder squeezenet1_1 --weights squeezenet1_1.pth
+      tssr extract-features --modality image text --encoder resnet18 ./my-bert
+    """
+    from ..extract_features import extract_features
+
+    settings = settings_from(ctx, FeatureSettings, config_section(ctx.params["config"], "extract-features"))
+    show(extract_features(workspace_of(ctx), settings, force=force), as_json=as_json)
