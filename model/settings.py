@@ -29,7 +29,7 @@ class TrainSettings(Settings):
         "last",
         description="Train on each user's last window, or cut the history so that every action counts.",
     )
-    seed: int = Field(1, ge=0, description="The one seed of initial weights, order and dropout.")
+    seed: int = Field(1, ge=0, lt=2**31, description="The one seed of initial weights, order and dropout.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
 
 

@@ -87,11 +87,15 @@ class Trainer:
                     continue
                 taken = self._check_losses()
                 self.state.seconds = before + time.monotonic() - started
+                saving = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
+                if saving:
+                    self._check_weights()
                 if validating:
                     self._validate()
-                if validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS:
+                if saving:
                     save_checkpoint(self.folder / CHECKPOINT_FILE, self.model, self.optimizer, self.state)
                     saved = time.monotonic()
+                self._recent.clear()
                 self._show(advance, taken)
         return self._summary(stopped)
 
@@ -128,17 +132,23 @@ class Trainer:
         bad = (~values.isfinite()).any(dim=1).nonzero()
         if len(bad):
             first = int(bad[0])
-            terms = ", ".join(f"{name} {value:g}" for name, value in zip(names, values[first], strict=True))
-            norms = ", ".join(f"{name} {norm:.3g}" for name, norm in self._largest_norms())
-            raise TssrError(
-                f"the loss is not finite at step {self.state.step - taken + first + 1} ({terms}; largest "
-                f"weights now: {norms}); lower --learning-rate or raise the temperatures. The last good "
-                f"checkpoint is kept in {self.folder}"
-            )
+            self._refuse(f"the loss is not finite at step {self.state.step - taken + first + 1}", first)
         for name, total in zip(names, values.sum(dim=0).tolist(), strict=True):
             self.state.sums[name] = self.state.sums.get(name, 0.0) + total
-        self._recent.clear()
         return taken
+
+    def _check_weights(self) -> None:
+        """Keep broken weights out of validation and checkpoint: a finite loss can still have broken them."""
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            self._refuse(f"the weights are not finite after step {self.state.step}", -1)
+
+    def _refuse(self, what: str, recent: int) -> None:
+        terms = ", ".join(f"{name} {float(term):g}" for name, term in self._recent[recent].items())
+        norms = ", ".join(f"{name} {norm:.3g}" for name, norm in self._largest_norms())
+        raise TssrError(
+            f"{what} ({terms}; largest weights now: {norms}); lower --learning-rate or raise the "
+            f"temperatures. The last good checkpoint is kept in {self.folder}"
+        )
 
     def _largest_norms(self) -> list[tuple[str, float]]:
         norms = [(name, float(p.detach().float().norm())) for name, p in self.model.named_parameters()]

@@ -1,0 +1,90 @@
+import errno
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tssr.core.errors import ArtifactError, TssrError
+from tssr.model import checkpoint
+from tssr.model.checkpoint import TrainState, load_checkpoint, load_model, save_checkpoint, save_model
+
+
+def linear(width=2):
+    return torch.nn.Linear(width, 3)
+
+
+def one_step(model, optimizer):
+    optimizer.zero_grad()
+    model(torch.rand(4, 2)).square().sum().backward()
+    optimizer.step()
+
+
+def test_a_checkpoint_restores_weights_optimizer_random_state_and_place(tmp_path):
+    model = linear()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    one_step(model, optimizer)
+    state = TrainState(step=7, best=0.1 + 0.2, best_step=5, sums={"ce": 1 / 3})
+    save_checkpoint(tmp_path / "c", model, optimizer, state)
+    one_step(model, optimizer)
+    wanted = [p.detach().clone() for p in model.parameters()]
+
+    other = linear()
+    other_optimizer = torch.optim.Adam(other.parameters(), lr=0.1)
+    torch.manual_seed(99)
+    assert load_checkpoint(tmp_path / "c", other, other_optimizer) == state
+    one_step(other, other_optimizer)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped length", "text", "empty", "no record", "folder"])
+def test_a_damaged_file_is_named_with_the_cure(tmp_path, damage):
+    path = tmp_path / "model.safetensors"
+    save_model(path, linear(), {})
+    whole = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[:-5])
+    elif damage == "flipped length":
+        path.write_bytes(b"\xff" * 8 + whole[8:])
+    elif damage == "text":
+        path.write_text("hello")
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "no record":
+        save_file(linear().state_dict(), path)
+    else:
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(ArtifactError, match=r"model\.safetensors is damaged \(.*train again"):
+        load_model(path, linear())
+
+
+def test_a_missing_file_is_named_with_the_cure(tmp_path):
+    with pytest.raises(ArtifactError, match=r"model\.safetensors is missing; train again with --force"):
+        load_model(tmp_path / "model.safetensors", linear())
+
+
+def test_other_sizes_are_named(tmp_path):
+    save_model(tmp_path / "m", linear(width=4), {})
+    wanted = r"does not fit: weight is \(3, 4\) there and \(3, 2\) in this model.*train again"
+    with pytest.raises(ArtifactError, match=wanted):
+        load_model(tmp_path / "m", linear(width=2))
+
+
+def test_an_absent_weight_is_named(tmp_path):
+    save_model(tmp_path / "m", torch.nn.Linear(2, 3, bias=False), {})
+    with pytest.raises(ArtifactError, match=r"bias is absent there and \(3,\) in this model"):
+        load_model(tmp_path / "m", linear())
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    save_model(path, linear(), {"step": 1})
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(TssrError, match=r"could not write .*model\.safetensors: the disk .* is full"):
+        save_model(path, linear(), {"step": 2})
+    assert load_model(path, linear()) == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
