@@ -6,6 +6,7 @@ official TSSR code does. `hard` takes out the whole history; a target that was t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,13 @@ from numpy.typing import NDArray
 from ..core.dataset import Histories, Int64
 
 Mask = Literal["none", "exempt", "hard"]
+
+
+def reach(masks: Collection[Mask], window: int) -> int | None:
+    """How many of a history's last actions `masks` look at; None for all."""
+    if "hard" in masks:
+        return None
+    return window if "exempt" in masks else 0
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,11 @@ class SeenItems:
     age: Int64
 
     @classmethod
-    def of(cls, histories: Histories, lo: int, hi: int) -> SeenItems:
-        """Look into histories lo…hi-1; row 0 is history lo."""
+    def of(cls, histories: Histories, lo: int, hi: int, last: int | None = None) -> SeenItems:
+        """Look into histories lo…hi-1, or only at the `last` actions of each; row 0 is history lo."""
         starts, ends = histories.starts[lo:hi], histories.ends[lo:hi]
+        if last is not None:
+            starts = np.maximum(starts, ends - last)
         part = Histories(histories.items, starts, ends, histories.item_count)
         width = part.item_count + 1
         rows = np.repeat(np.arange(len(part)), part.lengths)

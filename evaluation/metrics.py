@@ -5,12 +5,14 @@ With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core.dataset import Int64
+from ..core.errors import ArtifactError
 from .masks import Mask
 from .scoring import Float64
 
@@ -114,3 +116,13 @@ class Measurement:
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"protocol": asdict(self.protocol), "metrics": self.metrics}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Measurement:
+        """Read what `record` wrote; raises ArtifactError where it was not written by this version."""
+        try:
+            return cls(Protocol(**record["protocol"]), dict(record["metrics"]))
+        except (KeyError, TypeError):
+            raise ArtifactError(
+                "metrics of another version of tssr; measure again with: tssr evaluate --force"
+            ) from None

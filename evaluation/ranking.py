@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
-from .masks import Mask, SeenItems
+from .masks import Mask, SeenItems, reach
 from .scoring import Block, Float64, Index, Scorer, Scores, open_index
 from .search import Backend
 
@@ -87,7 +87,7 @@ def _rank_block(
     item_count, targets = queries.histories.item_count, queries.targets[lo:hi].astype(np.int64)
     block = index.block(lo, hi)
     count = _Ahead(block, targets)
-    seen = SeenItems.of(queries.histories, lo, hi)
+    seen = SeenItems.of(queries.histories, lo, hi, reach(options.masks, options.window))
     seen_weights = count.weights(seen.rows, seen.items)
     hides = {mask: seen.hidden_by(mask, targets, options.window) for mask in options.masks}
     hidden = {mask: _sum_rows(seen.rows, seen_weights * hide, hi - lo) for mask, hide in hides.items()}
