@@ -19,15 +19,18 @@ from .raw.pictures import Pictures
 VERSION = 1  # counts up when the same input and settings give other tables
 
 
-def input_record(file: RawFile) -> dict[str, Any]:
-    """What identifies an input: its path, size, time of change and the hash of its bytes."""
-    stat = file.path.stat()
-    return {
-        "file": str(file.path.absolute()),
-        "bytes": stat.st_size,
-        "modified_ns": stat.st_mtime_ns,
-        "sha256": sha256_file(file.path),
-    }
+def input_records(files: Sequence[RawFile]) -> list[dict[str, Any]]:
+    """What identifies each input file or archive: its path, size, time of change and hash."""
+    paths = dict.fromkeys(file.path for file in files)
+    return [
+        {
+            "file": str(path.absolute()),
+            "bytes": path.stat().st_size,
+            "modified_ns": path.stat().st_mtime_ns,
+            "sha256": sha256_file(path),
+        }
+        for path in paths
+    ]
 
 
 def _unchanged(record: Mapping[str, Any]) -> bool:

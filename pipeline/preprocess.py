@@ -16,12 +16,12 @@ from ..core.progress import progress
 from ..core.schema import ITEM_ID, MANIFEST_FILE
 from ..core.summary import Summary
 from .action_log import ActionLog, collect
-from .formats import FORMATS
+from .formats import FORMATS, open_dump
 from .local_engine import LocalEngine
 from .manifest import (
     VERSION,
     funnel_rows,
-    input_record,
+    input_records,
     paper_row,
     still_valid,
     table_records,
@@ -50,7 +50,7 @@ def preprocess(
         return _summary(folder, manifest, cached=True)
     source = _open(format_name, settings, raw)
     problems = Problems(strict=settings.strict)
-    inputs = [input_record(file) for file in source.files()]
+    inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
     log = _read(format_name, source, problems)
     steps = plan(settings, has_content=catalogue is not None and bool(catalogue.modalities))
@@ -83,7 +83,7 @@ def preprocess(
 def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
     if format_name != "custom":
         settings.refuse_custom_options(format_name)
-        return cast(Source, FORMATS[format_name].open(settings.raw or raw))
+        return cast(Source, open_dump(format_name, settings.raw or raw))
     if settings.interactions is None:
         raise UsageError("custom needs --interactions FILE")
     mapping = parse_map(settings.map or "")

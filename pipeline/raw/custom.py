@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ...core.errors import DataError, UsageError
 from .blocks import read_blocks
-from .delimited import check_columns, read_delimited, read_header
+from .delimited import CSV, TSV, check_columns, read_delimited, read_header
 from .files import RawFile
 from .jsonlines import read_json_lines, read_objects
 from .parquet import column_names, read_parquet
@@ -27,7 +27,7 @@ from .source import Actions, Catalogue, actions_of, catalogue_table, joined, tex
 
 KEYS = ("user", "item", "time", "text", "image")
 
-_DELIMITERS = {"csv": ",", "tsv": "\t", "tab": "\t"}
+_DIALECTS = {"csv": CSV, "tsv": TSV, "tab": TSV}
 _JSON_LINES = ("jsonl", "ndjson", "json")
 
 
@@ -57,7 +57,7 @@ def _existing(path: Path, option: str) -> RawFile:
 
 def _table_file(path: Path, option: str) -> RawFile:
     file = _existing(path, option)
-    known = (*_DELIMITERS, *_JSON_LINES, "parquet")
+    known = (*_DIALECTS, *_JSON_LINES, "parquet")
     if file.kind not in known:
         raise UsageError(
             f"{option} {path}: the name must end in .{', .'.join(known)} (text formats also .gz)"
@@ -66,8 +66,8 @@ def _table_file(path: Path, option: str) -> RawFile:
 
 
 def _columns(file: RawFile) -> list[str]:
-    if file.kind in _DELIMITERS:
-        return read_header(file, _DELIMITERS[file.kind])
+    if file.kind in _DIALECTS:
+        return read_header(file, _DIALECTS[file.kind])
     if file.kind == "parquet":
         return column_names(file)
     first = next(read_objects(file, Problems()), None)
@@ -77,8 +77,8 @@ def _columns(file: RawFile) -> list[str]:
 
 
 def _read(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
-    if file.kind in _DELIMITERS:
-        return read_delimited(file, wanted, problems, delimiter=_DELIMITERS[file.kind])
+    if file.kind in _DIALECTS:
+        return read_delimited(file, wanted, problems, _DIALECTS[file.kind])
     if file.kind == "parquet":
         return read_parquet(file, wanted)
     return read_json_lines(file, wanted, problems)

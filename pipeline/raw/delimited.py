@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -21,11 +23,33 @@ from .rows import Rows, flat, text_array
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
-def _parse(block: Block, delimiter: str, quoted: bool) -> Iterator[tuple[int, list[str] | None]]:
+@dataclass(frozen=True)
+class Dialect:
+    """How a file separates its fields."""
+
+    delimiter: str = ","
+    quoted: bool = True
+    """Whether fields may stand in double quotes, as in RFC 4180."""
+    names: tuple[str, ...] | None = None
+    """The columns of a file without a header; None where the first row is the header."""
+    recode: Callable[[bytes], bytes] | None = None
+    """What turns whole lines of the file into UTF-8 with this delimiter, for files that are neither."""
+
+
+CSV, TSV = Dialect(), Dialect("\t")
+
+
+def _blocks(file: RawFile, dialect: Dialect) -> Iterator[Block]:
+    for block in read_blocks(file, quoted=dialect.quoted):
+        yield Block(dialect.recode(block.data), block.first_line) if dialect.recode else block
+
+
+def _parse(block: Block, dialect: Dialect) -> Iterator[tuple[int, list[str] | None]]:
     """Yield (line, fields) of each row that is not blank; None for one that no fields can be told from."""
     csv.field_size_limit(LONGEST_LINE * 2)
     text = io.StringIO(block.data.decode("utf-8", errors="surrogateescape"), newline="\n")
-    reader = csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
+    reader = csv.reader(text, delimiter=dialect.delimiter, quoting=quoting)
     line = block.first_line
     while True:
         try:
@@ -40,10 +64,12 @@ def _parse(block: Block, delimiter: str, quoted: bool) -> Iterator[tuple[int, li
         line = block.first_line + reader.line_num
 
 
-def read_header(file: RawFile, delimiter: str, *, quoted: bool = True) -> list[str]:
-    """The names in the first row."""
-    first = next(read_blocks(file, quoted=quoted))
-    fields = next((fields for _, fields in _parse(first, delimiter, quoted)), None) or []
+def read_header(file: RawFile, dialect: Dialect = CSV) -> list[str]:
+    """The names of the columns."""
+    if dialect.names is not None:
+        return list(dialect.names)
+    first = next(_blocks(file, dialect))
+    fields = next((fields for _, fields in _parse(first, dialect)), None) or []
     if any(not name.isprintable() for name in fields):
         raise DataError(f"{file}, line {first.first_line}: the header is not plain UTF-8 text")
     return [name.strip() for name in fields]
@@ -65,13 +91,13 @@ def _slowly(
     block: Block,
     names: Sequence[str],
     wanted: Sequence[str],
-    style: tuple[str, bool],
+    dialect: Dialect,
     problems: Problems,
 ) -> Rows:
     columns: list[list[str]] = [[] for _ in wanted]
     places = [names.index(name) for name in wanted]
     lines: list[int] = []
-    for line, fields in _parse(block, *style):
+    for line, fields in _parse(block, dialect):
         if fields is None:
             problems.row(file, line, "has a carriage return within the row")
             continue
@@ -98,12 +124,9 @@ def _is_unicode(value: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def _at_once(
-    block: Block, names: Sequence[str], wanted: Sequence[str], style: tuple[str, bool]
-) -> Rows | None:
+def _at_once(block: Block, names: Sequence[str], wanted: Sequence[str], dialect: Dialect) -> Rows | None:
     """The block's rows as Arrow parses them, or None where a row is malformed."""
-    delimiter, quoted = style
-    has_quotes = quoted and b'"' in block.data
+    has_quotes = dialect.quoted and b'"' in block.data
     if b"\0" in block.data:
         return None
     try:
@@ -111,8 +134,8 @@ def _at_once(
             pa.BufferReader(block.data),
             read_options=pa.csv.ReadOptions(column_names=list(names), block_size=1 << 21),
             parse_options=pa.csv.ParseOptions(
-                delimiter=delimiter,
-                quote_char='"' if quoted else False,
+                delimiter=dialect.delimiter,
+                quote_char='"' if dialect.quoted else False,
                 newlines_in_values=has_quotes,
             ),
             convert_options=pa.csv.ConvertOptions(
@@ -128,41 +151,34 @@ def _at_once(
     def lines() -> Sequence[int]:
         if table.num_rows == block.line_count:
             return range(block.first_line, block.first_line + table.num_rows)
-        return [line for line, _ in _parse(block, *style)]
+        return [line for line, _ in _parse(block, dialect)]
 
     return Rows({name: flat(table[name]) for name in wanted}, lines)
 
 
 def read_delimited(
-    file: RawFile,
-    wanted: Sequence[str],
-    problems: Problems,
-    *,
-    delimiter: str = ",",
-    quoted: bool = True,
-    names: Sequence[str] | None = None,
+    file: RawFile, wanted: Sequence[str], problems: Problems, dialect: Dialect = CSV
 ) -> Iterator[Rows]:
     """Yield the columns `wanted` of a file, some rows at a time.
 
-    `names` are the columns of a file without a header; else the first row is the header. Rows with another
-    number of fields, with bytes that are not UTF-8 or with a NUL byte are counted in `problems` and left out.
-    Raises DataError for an empty file, a column that is missing or occurs twice, and a damaged file.
+    Rows with another number of fields, with bytes that are not UTF-8 or with a NUL byte are counted in
+    `problems` and left out. Raises DataError for an empty file, a column that is missing or occurs twice, and
+    a damaged file.
     """
-    style = (delimiter, quoted)
-    header = list(names) if names is not None else read_header(file, delimiter, quoted=quoted)
-    check_columns(file, header, wanted, delimiter)
+    header = read_header(file, dialect)
+    check_columns(file, header, wanted, dialect.delimiter)
     # A column that nobody wants may occur twice; Arrow needs the names to differ.
     distinct = [name if name in wanted else f"#{place}" for place, name in enumerate(header)]
-    for index, block in enumerate(read_blocks(file, quoted=quoted)):
-        body = _without_header(block, style) if index == 0 and names is None else block
+    for index, block in enumerate(_blocks(file, dialect)):
+        body = _without_header(block, dialect) if index == 0 and dialect.names is None else block
         if body.data:
-            yield _at_once(body, distinct, wanted, style) or _slowly(
-                file, body, distinct, wanted, style, problems
+            yield _at_once(body, distinct, wanted, dialect) or _slowly(
+                file, body, distinct, wanted, dialect, problems
             )
 
 
-def _without_header(block: Block, style: tuple[str, bool]) -> Block:
-    rows = _parse(block, *style)
+def _without_header(block: Block, dialect: Dialect) -> Block:
+    rows = _parse(block, dialect)
     next(rows)
     following = next(rows, None)
     if following is None:

@@ -1,45 +1,57 @@
-"""The files of a raw dump: where they are, how their bytes are read, what is said when they are missing."""
+"""The files of a raw dump: where they are, how their bytes are read, what is said when they are missing.
+
+A file may lie in the folder as it is, compressed with gzip, or inside a .zip or .tar archive, which is read
+in place: nothing is unpacked, and memory holds one block of a file at a time.
+"""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from ...core.errors import DataError, os_errors_as_tssr
+from .archives import archives_in, find_member, open_archive
 
 LISTED = 8
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file of a dump, plain or compressed with gzip."""
+    """One file of a dump: a file on disk, or the member of an archive."""
 
     path: Path
+    member: str | None = None
 
     def __str__(self) -> str:
-        return self.path.name
+        return self.path.name if self.member is None else f"{self.path.name}:{self.member}"
+
+    @property
+    def name(self) -> str:
+        """The file's own name, without folders."""
+        return self.path.name if self.member is None else PurePosixPath(self.member).name
 
     @property
     def kind(self) -> str:
         """The suffix that tells the format, in lower case and without a dot: `csv` for `a.CSV.gz`."""
-        name = self.path.name.lower().removesuffix(".gz")
-        return name.rpartition(".")[2]
+        return self.name.lower().removesuffix(".gz").rpartition(".")[2]
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Open the file's bytes, uncompressed; raises TssrError where it cannot be read."""
-        with os_errors_as_tssr(f"read {self.path}", self.path):
-            stream = self.path.open("rb")
-        with stream:
-            if self.path.name.lower().endswith(".gz"):
-                with gzip.open(stream) as unpacked:
-                    yield cast(BinaryIO, unpacked)
-            else:
-                yield stream
+        with ExitStack() as stack:
+            with os_errors_as_tssr(f"read {self.path}", self.path):
+                if self.member is None:
+                    stream: BinaryIO = stack.enter_context(self.path.open("rb"))
+                else:
+                    archive = stack.enter_context(open_archive(self.path))
+                    stream = stack.enter_context(archive.open(self.member))
+            if self.name.lower().endswith(".gz"):
+                stream = cast(BinaryIO, stack.enter_context(gzip.open(stream)))
+            yield stream
 
 
 @dataclass(frozen=True)
@@ -50,20 +62,32 @@ class RawFolder:
     format: str
     expected: Sequence[str]
     source: str
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    """For every format a file that tells its dumps from others."""
 
     def find(self, name: str) -> RawFile:
-        """The file `name`, or `name` with `.gz` behind it; raises DataError that says what is there."""
+        """The file `name`; raises DataError that says what is there instead."""
         file = self.find_optional(name)
         if file is None:
             raise self.wrong(f"{name} is not there")
         return file
 
     def find_optional(self, name: str) -> RawFile | None:
-        """The file `name`, or None."""
+        """The file `name`: in the folder, with `.gz` behind it, or in an archive of the folder; else None."""
         for candidate in (self.path / name, self.path / f"{name}.gz"):
             if candidate.is_file():
                 return RawFile(candidate)
+        for archive in archives_in(self.path):
+            member = find_member(archive, name) or find_member(archive, f"{name}.gz")
+            if member is not None:
+                return RawFile(archive, member)
         return None
+
+    def find_in_archive(self, archive: str, name: str) -> RawFile | None:
+        """The file `name` in the archive `archive` of the folder, or None."""
+        path = self.path / archive
+        member = find_member(path, name) if path.is_file() else None
+        return RawFile(path, member) if member is not None else None
 
     def wrong(self, what: str) -> DataError:
         """The error for a folder that lacks what its format needs."""
@@ -75,4 +99,6 @@ class RawFolder:
         names = sorted(entry.name + "/" * entry.is_dir() for entry in self.path.iterdir())
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
         there = ", ".join(names[:LISTED]) + more if names else "nothing"
-        return DataError(f"{self.path}: {what}; {expects}; the folder holds {there}")
+        like = [name for name, sign in self.signatures.items() if any(self.path.glob(sign))]
+        guess = f" and looks like {' or '.join(like)}" if like else ""
+        return DataError(f"{self.path}: {what}; {expects}; the folder holds {there}{guess}")

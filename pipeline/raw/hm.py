@@ -17,22 +17,19 @@ from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
 from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame, with_pictures
-
-EXPECTED = ("transactions_train.csv", "articles.csv", "images/")
-WHERE = "https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations/data"
+from .unpack import unpack_pictures
 
 TEXT_COLUMNS = ("prod_name", "product_type_name", "colour_group_name", "detail_desc")
 
 
 class HM:
-    """The H&M dump in `root`."""
+    """The H&M dump in `folder`."""
 
     order = "day of purchase, then row of transactions_train.csv"
 
-    def __init__(self, root: Path) -> None:
-        folder = RawFolder(root, "hm", EXPECTED, WHERE)
-        self.root = root
-        self.pictures = Pictures(root)
+    def __init__(self, folder: RawFolder) -> None:
+        self.root: Path = folder.path
+        self.pictures = Pictures(folder.path)
         self.transactions = folder.find("transactions_train.csv")
         self.articles = folder.find("articles.csv")
 
@@ -50,7 +47,8 @@ class HM:
 
     def catalogue(self, problems: Problems) -> Catalogue:
         """Articles with their picture; the text is name, type, colour and description."""
-        names = read_header(self.articles, ",")
+        unpack_pictures(self.root, "images")
+        names = read_header(self.articles)
         wanted = tuple(dict.fromkeys(("article_id", *TEXT_COLUMNS, *names)))
         table = text_frame(list(read_delimited(self.articles, wanted, problems)), wanted)
         identifier = pl.col("article_id")

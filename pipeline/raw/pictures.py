@@ -10,6 +10,8 @@ from typing import Any
 
 from ...core.errors import DataError, os_errors_as_tssr
 
+SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
+
 
 class Pictures:
     """The pictures under `root`, asked for by a path relative to it."""
@@ -22,13 +24,22 @@ class Pictures:
         """Whether the picture is there; raises DataError for a path that leaves the root."""
         path = PurePosixPath(relative)
         if path.is_absolute() or ".." in path.parts or "\0" in relative:
-            raise DataError(
-                f"picture {relative!r} leaves {self.root}; paths are relative to that folder"
-            )
-        folder = str(path.parent)
+            raise DataError(f"picture {relative!r} leaves {self.root}; paths are relative to that folder")
+        return path.name in self._names(str(path.parent))
+
+    def named(self, folder: str) -> dict[str, str]:
+        """The pictures in `folder` by their name without suffix; of several the first by name."""
+        found: dict[str, str] = {}
+        for name in sorted(self._names(folder)):
+            stem, _, suffix = name.rpartition(".")
+            if suffix.lower() in SUFFIXES:
+                found.setdefault(stem, f"{folder}/{name}")
+        return found
+
+    def _names(self, folder: str) -> frozenset[str]:
         if folder not in self._folders:
             self._folders[folder] = self._list(folder)
-        return path.name in self._folders[folder]
+        return self._folders[folder]
 
     def _list(self, folder: str) -> frozenset[str]:
         place = self.root / folder

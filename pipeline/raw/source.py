@@ -84,7 +84,9 @@ def actions_of(
             file,
             good & wrong,
             rows.lines,
-            lambda index: f"{time} {_short(column[index].as_py())} is neither a whole number nor an ISO date",
+            lambda index: (
+                f"{time} {shortened(column[index].as_py())} is neither a whole number nor an ISO date"
+            ),
         )
         good &= ~wrong
     if good.all():
@@ -97,7 +99,8 @@ def _is_empty(name: str, _: int) -> str:
     return f"{name} is empty"
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """A value as a message shows it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 40 else text[:40] + "…"
 
@@ -147,6 +150,21 @@ def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, w
         shown = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
         problems.note(f"{len(missing):,} of {len(paths):,} pictures are missing in {where} ({shown})")
     return table.with_columns(pl.Series(IMAGE, there, pl.String))
+
+
+def with_named_pictures(
+    table: pl.DataFrame, pictures: Pictures, folder: str, problems: Problems, cure: str
+) -> pl.DataFrame:
+    """Set image to the picture in `folder` that is named by the item's id, null where there is none.
+
+    Says in one line how many are missing, and the `cure`.
+    """
+    found = pictures.named(folder)
+    paths = [found.get(name) for name in table[ITEM_ID]]
+    missing = paths.count(None)
+    if missing:
+        problems.note(f"{missing:,} of {len(paths):,} items have no picture in {folder}/{cure}")
+    return table.with_columns(pl.Series(IMAGE, paths, pl.String))
 
 
 def text_frame(batches: Sequence[Rows], names: Sequence[str]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import pytest
 from tssr.core.errors import DataError
 from tssr.pipeline.preprocess import preprocess
 from tssr.pipeline.preprocess_settings import PreprocessSettings
+from tssr.pipeline.raw.amazon import Toy
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -54,3 +55,30 @@ def test_movielens_1m_in_sasrec_order(tmp_path):
 def test_s3rec(tmp_path, name, expected):
     path = DATA / "s3rec" / f"{name}.txt"
     assert counts(tmp_path, "custom", interactions=path, format="sequences") == expected
+
+
+@pytest.mark.parametrize(
+    ("repeats", "expected"),
+    [
+        ("keep", (4089, 5944, 124964)),
+        ("consecutive", (4082, 5936, 124305)),
+        ("drop", (4080, 5906, 122896)),
+    ],
+)
+def test_mind(tmp_path, repeats, expected):
+    options = {"repeats": repeats, "keep_missing_content": True}
+    assert counts(tmp_path, "mind", DATA / "mind-sample", **options) == expected
+
+
+@pytest.mark.parametrize(("repeats", "expected"), [("keep", (456, 147, 2960)), ("drop", (453, 147, 2941))])
+def test_gift_cards(tmp_path, monkeypatch, repeats, expected):
+    monkeypatch.setattr(Toy, "category", "Gift_Cards")
+    options = {"repeats": repeats, "keep_missing_content": True}
+    assert counts(tmp_path, "toy", DATA / "amazon-sample", **options) == expected
+
+
+def test_the_cut_off_line_of_yelp_is_named(tmp_path):
+    options = PreprocessSettings(min_actions=0, keep_missing_content=True)
+    summary = preprocess("yelp", options, DATA / "yelp-sample", tmp_path / "out")
+    assert summary.data["counts"]["actions"] == 3610
+    assert "yelp_academic_dataset_review.json, line 3611" in summary.data["problems"]["lines"][0]

@@ -1,0 +1,126 @@
+"""Amazon Review 2018: reviews and metadata of one category.
+
+Reviews as `CATEGORY_5.json` (the 5-core), `CATEGORY.json` (all) or `CATEGORY.csv` (item, user, rating, time,
+without a header); metadata as `meta_CATEGORY.json`; each may end in `.gz`. https://nijianmo.github.io/amazon/
+
+Metadata hold the addresses of pictures, not pictures: `tssr download-images` fetches them into `images/`,
+where a picture is named by its asin; a folder of pictures from elsewhere does as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from .delimited import Dialect, read_delimited
+from .files import RawFile, RawFolder
+from .jsonlines import as_text, parse_json, read_json_lines, read_objects
+from .pictures import Pictures
+from .problems import Problems
+from .source import Actions, Catalogue, actions_of, catalogue_table, joined, with_named_pictures
+from .unpack import unpack_pictures
+
+USER, ITEM, TIME = "reviewerID", "asin", "unixReviewTime"
+RATINGS = Dialect(names=(ITEM, USER, "overall", TIME))
+KEPT = (ITEM, "title", "brand", "category", "main_cat", "price", "image_urls")
+
+_TAG = re.compile(r"<[^<>]*>")
+_SCRIPT = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)", re.IGNORECASE | re.DOTALL)
+_PICTURE_FIELDS = ("imageURLHighRes", "imageURL", "imUrl")
+
+
+class Amazon:
+    """The dump of one category in `folder`."""
+
+    category = ""
+    order = "time of the review (a day), then row of the reviews"
+
+    def __init__(self, folder: RawFolder) -> None:
+        self.root: Path = folder.path
+        self.format = folder.format
+        self.pictures = Pictures(folder.path)
+        names = [f"{self.category}{suffix}" for suffix in ("_5.json", ".json", ".csv")]
+        found = [file for name in names if (file := folder.find_optional(name))]
+        if not found:
+            raise folder.wrong(f"none of {', '.join(names)} is there")
+        self.reviews, self.unread = found[0], found[1:]
+        self.metadata = folder.find(f"meta_{self.category}.json")
+
+    def files(self) -> list[RawFile]:
+        """Reviews and metadata."""
+        return [self.reviews, self.metadata]
+
+    def actions(self, problems: Problems) -> Iterator[Actions]:
+        """Reviews, whatever their stars."""
+        for file in self.unread:
+            problems.note(f"{file} is not read, because {self.reviews} is there")
+        columns = (USER, ITEM, TIME)
+        if self.reviews.kind == "csv":
+            batches = read_delimited(self.reviews, columns, problems, RATINGS)
+        else:
+            batches = read_json_lines(self.reviews, columns, problems)
+        for rows in batches:
+            yield actions_of(rows, self.reviews, problems, user=USER, item=ITEM, time=TIME)
+
+    def catalogue(self, problems: Problems) -> Catalogue:
+        """Products with title, brand and category as text, their picture, and the addresses of pictures."""
+        unpack_pictures(self.root, "images")
+        rows = [_product(entry) for _, entry in read_objects(self.metadata, problems, _json_or_literal)]
+        table = pl.DataFrame(rows, schema=dict.fromkeys(KEPT, pl.String), orient="row")
+        text = joined(("title", "brand", "category"))
+        items = catalogue_table(self.metadata, table, problems, item=ITEM, text=text, image=pl.lit(None))
+        cure = f"; fetch them with: tssr download-images {self.format}"
+        return Catalogue(with_named_pictures(items, self.pictures, "images", problems, cure), ("image",))
+
+
+class Phone(Amazon):
+    """Cell Phones and Accessories."""
+
+    category = "Cell_Phones_and_Accessories"
+
+
+class Toy(Amazon):
+    """Toys and Games."""
+
+    category = "Toys_and_Games"
+
+
+def _json_or_literal(line: str) -> Any:
+    """Metadata as JSON, or as Python writes a dictionary, which the older files are; raises ValueError."""
+    try:
+        return parse_json(line)
+    except ValueError:
+        if not line.lstrip().startswith(("{'", '{u"', "{u'")):
+            raise
+        return ast.literal_eval(line.strip())
+
+
+def _product(entry: dict[str, Any]) -> tuple[str | None, ...]:
+    category = entry.get("category") or entry.get("categories")
+    if isinstance(category, list) and category and isinstance(category[0], list):
+        category = category[0]  # the older files have a list of paths
+    if isinstance(category, list):
+        category = list(dict.fromkeys(word for word in category if isinstance(word, str)))
+    address = next((entry[name] for name in _PICTURE_FIELDS if entry.get(name)), None)
+    addresses = address if isinstance(address, list) else [address]
+    return (
+        as_text(entry.get(ITEM)),
+        *(plain_text(value) for value in (entry.get("title"), entry.get("brand"), category)),
+        plain_text(entry.get("main_cat")),
+        plain_text(entry.get("price")),
+        " ".join(word for word in addresses if isinstance(word, str)) or None,
+    )
+
+
+def plain_text(value: object) -> str | None:
+    """A field of the metadata without HTML: scripts and tags out, entities resolved."""
+    text = as_text(value)
+    if text is None or ("<" not in text and "&" not in text):
+        return text
+    return html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text)))

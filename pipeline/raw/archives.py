@@ -1,0 +1,91 @@
+"""Zip and tar archives behind one face: what regular files they hold, and the bytes of each."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ...core.errors import DataError
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One regular file of an archive; `key` opens it faster than its name."""
+
+    name: str
+    size: int
+    key: Any
+
+
+class Archive:
+    """An open archive."""
+
+    def __init__(self, path: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> None:
+        self._path = path
+        self._opened = opened
+
+    def entries(self) -> Iterator[Entry]:
+        """The regular files; folders, links and devices are left out."""
+        if isinstance(self._opened, zipfile.ZipFile):
+            for zipped in self._opened.infolist():
+                if not zipped.is_dir():
+                    yield Entry(zipped.filename, zipped.file_size, zipped)
+        else:
+            for tarred in self._opened:
+                if tarred.isfile():
+                    yield Entry(tarred.name, tarred.size, tarred)
+
+    def open(self, key: Any) -> BinaryIO:
+        """The bytes of a file, by its key or its name; at most as many as the archive declares.
+
+        Raises DataError for a file behind a password or compressed in a way that Python does not know.
+        """
+        if isinstance(self._opened, tarfile.TarFile):
+            return cast(BinaryIO, self._opened.extractfile(key))
+        try:
+            return cast(BinaryIO, self._opened.open(key))
+        except (RuntimeError, NotImplementedError) as error:
+            raise DataError(f"{self._path.name}: {error}; unpack it by hand") from None
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an archive; raises DataError, also from the body, where it is damaged."""
+    try:
+        if path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(path) as zipped:
+                yield Archive(path, zipped)
+        else:
+            with tarfile.open(path) as tarred:
+                yield Archive(path, tarred)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path.name}: damaged or no archive ({error}); download it again") from None
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """The archives in a folder, by name."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
+
+
+def find_member(archive: Path, name: str) -> str | None:
+    """The first file in an archive whose path ends with the path `name`, or None."""
+    inside = _names(archive, archive.stat().st_mtime_ns)
+    return next((member for member in inside if f"/{member}".endswith(f"/{name}")), None)
+
+
+@lru_cache(maxsize=32)
+def _names(archive: Path, _modified_ns: int) -> tuple[str, ...]:
+    with open_archive(archive) as opened:
+        return tuple(entry.name for entry in opened.entries())

@@ -1,0 +1,121 @@
+"""MIND: the news logs of Microsoft, `behaviors.tsv` and `news.tsv` of each part (10 million actions).
+
+A folder `MINDlarge_train` (or `MINDsmall_train`), with `…_dev` and `…_test` beside it where present, or a
+folder that holds the two files itself. https://msnews.github.io/
+
+Every row of a user carries the same click history, from before the log: it counts once, in its given order
+and before all clicks of the log, which follow in the order of time. The test part has histories alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from .delimited import Dialect, read_delimited
+from .files import RawFile, RawFolder
+from .pictures import Pictures
+from .problems import Problems
+from .rows import Rows
+from .source import Actions, Catalogue, catalogue_table, joined, shortened, text_frame
+
+BEHAVIORS = ("impression_id", "user_id", "time", "history", "impressions")
+NEWS_KEPT = ("news_id", "category", "subcategory", "title", "abstract", "url")
+NEWS = (*NEWS_KEPT, "title_entities", "abstract_entities")
+
+HISTORY_TIME = 0  # the history has no times; every click of the log is later than this
+TIME_FORMAT = "%m/%d/%Y %I:%M:%S %p"
+
+
+class Mind:
+    """The MIND parts under `folder`."""
+
+    order = "click history as given (it has no times: timestamp 0), then clicks by time and row"
+
+    def __init__(self, folder: RawFolder) -> None:
+        self.root: Path = folder.path
+        self.pictures = Pictures(folder.path)
+        self.parts = _parts(folder)
+
+    def files(self) -> list[RawFile]:
+        """The tables of all parts."""
+        return [file for part in self.parts for file in part]
+
+    def actions(self, problems: Problems) -> Iterator[Actions]:
+        """Histories and clicks."""
+        seen: set[str] = set()
+        for behaviors, _ in self.parts:
+            for rows in read_delimited(behaviors, BEHAVIORS[1:], problems, _table(BEHAVIORS)):
+                yield _clicks(rows, behaviors, seen, problems)
+
+    def catalogue(self, problems: Problems) -> Catalogue:
+        """News with their title as text; abstract and category as further columns."""
+        parts: list[Rows] = []
+        for _, news in self.parts:
+            parts += read_delimited(news, NEWS_KEPT, problems, _table(NEWS))
+        # The parts share most of their news: that an item comes again says nothing here.
+        table = text_frame(parts, NEWS_KEPT).unique("news_id", keep="first", maintain_order=True)
+        items = catalogue_table(
+            self.parts[0][1], table, problems, item="news_id", text=joined(("title",)), image=pl.lit(None)
+        )
+        return Catalogue(items, ("text",))
+
+
+def _table(names: tuple[str, ...]) -> Dialect:
+    return Dialect("\t", quoted=False, names=names)
+
+
+def _parts(folder: RawFolder) -> list[tuple[RawFile, RawFile]]:
+    """(behaviors, news) of each part; the large set where both sizes are there."""
+    for size in ("MINDlarge", "MINDsmall"):
+        parts = [part for name in ("train", "dev", "test") if (part := _part(folder, f"{size}_{name}"))]
+        if parts:
+            return parts
+    return [(folder.find("behaviors.tsv"), folder.find("news.tsv"))]
+
+
+def _part(folder: RawFolder, name: str) -> tuple[RawFile, RawFile] | None:
+    def find(table: str) -> RawFile | None:
+        return folder.find_optional(f"{name}/{table}") or folder.find_in_archive(f"{name}.zip", table)
+
+    behaviors, news = find("behaviors.tsv"), find("news.tsv")
+    if behaviors is None and news is None:
+        return None
+    if behaviors is None or news is None:
+        raise folder.wrong(f"{name} has no {'news.tsv' if behaviors else 'behaviors.tsv'}")
+    return behaviors, news
+
+
+def _clicks(rows: Rows, file: RawFile, seen: set[str], problems: Problems) -> Actions:
+    """The clicks of some rows; `seen` are the users whose history has been counted, and grows."""
+    frame = pl.DataFrame({name: pl.Series(column) for name, column in rows.columns.items()})
+    frame = frame.with_columns(
+        pl.col("time").str.to_datetime(TIME_FORMAT, strict=False).dt.epoch("s").alias("timestamp")
+    )
+    nameless = frame.select(pl.col("user_id") == "").to_series().to_numpy()
+    timeless = frame["timestamp"].is_null().to_numpy()
+    problems.rows(file, nameless, rows.lines, lambda _: "user_id is empty")
+    problems.rows(
+        file, timeless & ~nameless, rows.lines, lambda row: f"time {shortened(frame['time'][row])} is no time"
+    )
+    frame = frame.filter(~(nameless | timeless))
+    newcomers = frame.unique("user_id", keep="first", maintain_order=True)
+    newcomers = newcomers.filter(~pl.col("user_id").is_in(seen))
+    seen.update(newcomers["user_id"].to_list())
+    history = _exploded(newcomers.with_columns(pl.lit(HISTORY_TIME).alias("timestamp")), "history", r"\S+")
+    clicked = _exploded(frame, "impressions", r"\S+-1(?:\s|$)")
+    both = pl.concat([history, clicked])
+    return Actions(
+        both["user_id"].to_arrow(), both["item"].to_arrow(), both["timestamp"].cast(pl.Int64).to_numpy()
+    )
+
+
+def _exploded(frame: pl.DataFrame, column: str, pattern: str) -> pl.DataFrame:
+    """One row for each match of `pattern` in `column`, in order; a click loses its mark `-1`."""
+    found = frame.select(
+        "user_id", pl.col("timestamp").cast(pl.Int64), pl.col(column).str.extract_all(pattern).alias("item")
+    )
+    matches = found.filter(pl.col("item").list.len() > 0).explode("item")
+    return matches.with_columns(pl.col("item").str.strip_chars_end().str.strip_suffix("-1"))

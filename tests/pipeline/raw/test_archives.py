@@ -1,0 +1,120 @@
+import gzip
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from tssr.core.errors import DataError
+from tssr.pipeline.raw import unpack
+from tssr.pipeline.raw.blocks import read_blocks
+from tssr.pipeline.raw.files import RawFolder
+from tssr.pipeline.raw.unpack import unpack_pictures
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def tarred(path, files, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            if data is None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            entry.size = len(data or b"")
+            archive.addfile(entry, io.BytesIO(data or b""))
+
+
+def find(folder, name):
+    return RawFolder(folder, "hm", (), "").find_optional(name)
+
+
+@pytest.mark.parametrize(
+    ("archive", "write"),
+    [
+        ("a.zip", zipped),
+        ("a.tar", tarred),
+        ("a.tgz", lambda path, files: tarred(path, files, "w:gz")),
+        ("a.tar.gz", lambda path, files: tarred(path, files, "w:gz")),
+    ],
+)
+def test_a_table_is_read_in_place_also_when_it_is_compressed_again(tmp_path, archive, write):
+    write(tmp_path / archive, {"deep/t.csv": b"a\n", "u.csv.gz": gzip.compress(b"b\n")})
+    found = [find(tmp_path, name) for name in ("t.csv", "u.csv")]
+    assert [next(read_blocks(file)).data for file in found] == [b"a\n", b"b\n"]
+    assert str(found[0]) == f"{archive}:deep/t.csv"
+    assert found[1].kind == "csv"
+    assert find(tmp_path, "csv") is None
+    assert list(tmp_path.iterdir()) == [tmp_path / archive]
+
+
+def test_damaged_archives(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(DataError, match=r"a\.zip: damaged or no archive .*download it again"):
+        find(tmp_path, "t.csv")
+    (tmp_path / "a.zip").unlink()
+    tarred(tmp_path / "b.tgz", {"t.csv": b"x" * 100_000}, "w:gz")
+    whole = (tmp_path / "b.tgz").read_bytes()
+    (tmp_path / "b.tgz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"b\.tgz: damaged or no archive"):
+        find(tmp_path, "t.csv")
+
+
+def test_a_zip_whose_bytes_are_wrong_is_found_while_reading(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("t.csv", b"abc\n" * 100)
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data.replace(b"abc\n", b"abd\n", 1))
+    with pytest.raises(DataError, match=r"a\.zip: damaged or no archive \(Bad CRC"):
+        list(read_blocks(find(tmp_path, "t.csv")))
+
+
+@pytest.mark.parametrize("write", [zipped, tarred])
+def test_only_pictures_of_the_folder_are_unpacked(tmp_path, write):
+    name = "a.zip" if write is zipped else "a.tar"
+    files = {"top/images/01/x.jpg": b"1", "images/y.PNG": b"2", "images/z.exe": b"3", "other/w.jpg": b"4"}
+    write(tmp_path / name, files)
+    unpack_pictures(tmp_path, "images")
+    found = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("images/**/*.*")}
+    assert found == {"images/01/x.jpg": b"1", "images/y.PNG": b"2"}
+    (tmp_path / "images" / "y.PNG").unlink()
+    unpack_pictures(tmp_path, "images")
+    assert not (tmp_path / "images" / "y.PNG").exists()
+
+
+@pytest.mark.parametrize("name", ["images/../../x.jpg", "/images/x.jpg", "images\\..\\x.jpg"])
+def test_paths_that_leave_the_folder_are_refused(tmp_path, name):
+    tarred(tmp_path / "a.tar", {"images/ok.jpg": b"1", name: b"2"})
+    with pytest.raises(DataError, match=r"a\.tar: the path .* leaves the folder; do not trust this archive"):
+        unpack_pictures(tmp_path, "images")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_links_and_giants_stay_in_the_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "LARGEST_PICTURE", 10)
+    tarred(tmp_path / "a.tar", {"images/link.jpg": None, "images/big.jpg": b"x" * 11, "images/ok.jpg": b"1"})
+    unpack_pictures(tmp_path, "images")
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["ok.jpg"]
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "SPARE", 1 << 60)
+    zipped(tmp_path / "a.zip", {"images/x.jpg": b"1"})
+    with pytest.raises(
+        DataError, match=r"its pictures take 0 MiB and the disk has .* MiB free; unpack them elsew"
+    ):
+        unpack_pictures(tmp_path, "images")
+    assert not (tmp_path / "images").exists()
+
+
+def test_a_locked_zip(tmp_path):
+    zipped(tmp_path / "a.zip", {"t.csv": b"a\n"})
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[6] |= 1  # the flag of encryption, in the local header and in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip: .*password required.*; unpack it by hand"):
+        list(read_blocks(find(tmp_path, "t.csv")))
