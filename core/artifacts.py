@@ -49,8 +49,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder; on success it takes the place of `path`, on any failure it is deleted.
 
-    A folder that stood at `path` before is moved aside first and deleted last, so a kill between the two
-    renames leaves the old or the new one whole; `sweep_partials` removes what such a kill leaves.
+    A folder that stood at `path` before is moved aside first and deleted last; where the swap fails it is
+    moved back. A kill between the two renames leaves no `path`, never a mixture; `sweep_partials` removes
+    what a kill leaves.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     retired = path.with_name(f".{path.name}.{os.getpid()}.old{TEMPORARY_SUFFIX}")
@@ -68,6 +69,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _sync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            if retired.exists() and not path.exists():
+                retired.rename(path)
             shutil.rmtree(retired, ignore_errors=True)
 
 

@@ -46,15 +46,16 @@ def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] |
     """
     wanted = columns if columns is not None else schema.names
     try:
-        table = pq.read_table(path, columns=wanted)
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow
+            for name in wanted:
+                if name not in found.names:
+                    raise ArtifactError(f"{path} has no column {name!r}; {cure}")
+                kind, expected = found.field(name).type, schema.field(name).type
+                if kind != expected:
+                    raise ArtifactError(f"{path}, column {name!r} is {kind}, expected {expected}; {cure}")
+            return file.read(columns=wanted)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {cure}") from None
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {cure}") from None
-    for name in wanted:
-        if name not in table.column_names:
-            raise ArtifactError(f"{path} has no column {name!r}; {cure}")
-        if table.schema.field(name).type != schema.field(name).type:
-            found, expected = table.schema.field(name).type, schema.field(name).type
-            raise ArtifactError(f"{path}, column {name!r} is {found}, expected {expected}; {cure}")
-    return table

@@ -1,0 +1,127 @@
+"""Histories and splits against brute force, and every way in which a data set can be broken."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tssr.core.dataset import Dataset, Histories, load_dataset
+from tssr.core.errors import ArtifactError, DataError
+from tssr.core.schema import INTERACTIONS, INTERACTIONS_FILE, MANIFEST_FILE
+
+ITEM_COUNT = 6
+item_lists = st.lists(st.lists(st.integers(1, ITEM_COUNT), min_size=1, max_size=7), min_size=1, max_size=6)
+
+
+def as_histories(lists):
+    ends = np.cumsum([len(items) for items in lists])
+    starts = ends - [len(items) for items in lists]
+    flat = np.array([item for items in lists for item in items], dtype=np.int32)
+    return Histories(flat, starts, ends, ITEM_COUNT)
+
+
+def as_lists(histories):
+    bounds = zip(histories.starts, histories.ends, strict=True)
+    return [histories.items[start:end].tolist() for start, end in bounds]
+
+
+@given(item_lists)
+def test_leave_one_out_is_the_brute_force(lists):
+    split = Dataset("d", None, as_histories(lists), {}).leave_one_out()
+    asked = [user for user, items in enumerate(lists) if len(items) >= 3]
+    assert as_lists(split.train) == [items[:-2] if len(items) >= 3 else items for items in lists]
+    for queries, back in ((split.validation, 2), (split.test, 1)):
+        assert queries.users.tolist() == asked
+        assert as_lists(queries.histories) == [lists[user][:-back] for user in asked]
+        assert queries.targets.tolist() == [lists[user][-back] for user in asked]
+        assert len(queries) == len(asked)
+
+
+@given(item_lists)
+def test_counts_and_flat_see_the_bounds_alone(lists):
+    train = Dataset("d", None, as_histories(lists), {}).leave_one_out().train
+    kept = [item for items in as_lists(train) for item in items]
+    assert train.flat().tolist() == kept
+    assert train.counts().tolist() == [kept.count(item) for item in range(ITEM_COUNT + 1)]
+
+
+def test_a_canary_that_is_only_a_target_is_counted_nowhere():
+    split = Dataset("d", None, as_histories([[1, 2, 3, 6], [2, 1, 5, 4]]), {}).leave_one_out()
+    assert split.train.counts()[[3, 4, 5, 6]].tolist() == [0, 0, 0, 0]
+
+
+def write_dataset(folder, users=(0, 0, 1), items=(1, 2, 2), manifest=None, schema=INTERACTIONS):
+    folder.mkdir(exist_ok=True)
+    columns = [users, items, range(len(users)), [0] * len(users)]
+    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), folder / INTERACTIONS_FILE)
+    if manifest is None:
+        manifest = {"counts": {"users": 2, "items": 2}, "fingerprint": "abc"}
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_dataset_is_read(tmp_path):
+    dataset = load_dataset(write_dataset(tmp_path / "shop"))
+    assert (dataset.name, dataset.user_count, dataset.item_count) == ("shop", 2, 2)
+    assert dataset.fingerprint == "abc"
+    assert as_lists(dataset.histories) == [[1, 2], [2]]
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "words"),
+    [
+        ({"users": (), "items": ()}, DataError, r"interactions\.parquet is empty"),
+        ({"users": (0, 1, 0)}, ArtifactError, r"users are not 0…1 in order"),
+        ({"users": (1, 1, 1)}, ArtifactError, r"users are not 0…1 in order"),
+        ({"users": (0, 0, 2)}, ArtifactError, r"users are not 0…1 in order"),
+        ({"items": (0, 1, 2)}, ArtifactError, r"an item is not in 1…2"),
+        ({"items": (1, 2, 3)}, ArtifactError, r"an item is not in 1…2"),
+        (
+            {
+                "users": (0, 0, 2),
+                "manifest": {"counts": {"users": 3, "items": 2}, "fingerprint": "abc"},
+            },
+            ArtifactError,
+            r"user 1 has no action",
+        ),
+        ({"manifest": {"counts": {"users": 2}}}, ArtifactError, r"lacks counts or fingerprint"),
+        (
+            {"manifest": {"counts": {"users": 2, "items": 2}}},
+            ArtifactError,
+            r"lacks counts or fingerprint",
+        ),
+        (
+            {"schema": INTERACTIONS.set(1, pa.field("item", pa.int64()))},
+            ArtifactError,
+            r"column 'item' is int64, expected int32",
+        ),
+    ],
+)
+def test_a_broken_dataset_says_what_is_wrong_and_how_to_make_it_again(tmp_path, broken, error, words):
+    folder = write_dataset(tmp_path / "shop", **broken)
+    with pytest.raises(error, match=words + r".*; make data set shop again with: tssr preprocess"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize("file", [MANIFEST_FILE, INTERACTIONS_FILE])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_lost_or_cut_file_is_named(tmp_path, file, damage):
+    folder = write_dataset(tmp_path / "shop")
+    path = folder / file
+    whole = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(whole[: len(whole) // 2])
+    words = "missing" if damage == "missing" else r"damaged \("
+    with pytest.raises(ArtifactError, match=rf"{file} is {words}.*make data set shop again"):
+        load_dataset(folder)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    folder = write_dataset(tmp_path / "shop")
+    pq.write_table(pq.read_table(folder / INTERACTIONS_FILE).drop(["item"]), folder / INTERACTIONS_FILE)
+    with pytest.raises(ArtifactError, match=r"interactions\.parquet.*has no column 'item'"):
+        load_dataset(folder)

@@ -1,0 +1,95 @@
+from typing import Literal, Self
+
+import pytest
+from pydantic import Field, ValidationError, model_validator
+
+from tssr.core.errors import UsageError
+from tssr.core.settings import Settings, option_name, read_config, resolve
+
+
+class Example(Settings):
+    learning_rate: float = Field(0.1, gt=0)
+    heads: int = Field(4, ge=1)
+    norm: Literal["pre", "post"] = "pre"
+
+    @model_validator(mode="after")
+    def not_both(self) -> Self:
+        if self.heads == 13:
+            raise ValueError("--heads 13 brings bad luck")
+        return self
+
+
+def test_options_win_over_config_and_config_over_defaults(tmp_path):
+    chosen = resolve(Example, {"heads": 2}, {"heads": 8, "norm": "post"}, tmp_path / "c.toml")
+    assert chosen.record() == {"learning_rate": 0.1, "heads": 2, "norm": "post"}
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Example().heads = 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"heads": 0}, r"^--heads: should be greater than or equal to 1, not 0$"),
+        ({"learning_rate": -1.0}, r"^--learning-rate: should be greater than 0, not -1\.0$"),
+        ({"norm": "up"}, r"^--norm: should be 'pre' or 'post', not 'up'$"),
+        ({"heads": 13}, r"^--heads 13 brings bad luck$"),
+        (
+            {"head": 1},
+            r"^--head: unknown setting 'head'; known here: heads, learning_rate, norm$",
+        ),
+        ({"heads": 0, "norm": "up"}, r"^--heads: .*; --norm: .*$"),
+    ],
+)
+def test_every_problem_is_told_in_the_words_that_were_typed(options, words):
+    with pytest.raises(UsageError, match=words):
+        resolve(Example, options)
+
+
+def test_a_problem_of_the_config_file_names_file_and_key(tmp_path):
+    path = tmp_path / "c.toml"
+    with pytest.raises(UsageError, match=r"^--config .*c\.toml, heads: should be .* not 'many'$"):
+        resolve(Example, {}, {"heads": "many"}, path)
+    with pytest.raises(UsageError, match=r"^--config .*c\.toml, lr: unknown setting 'lr'"):
+        resolve(Example, {"heads": 2}, {"lr": 1}, path)
+
+
+def test_an_option_overrides_a_broken_value_of_the_config(tmp_path):
+    assert resolve(Example, {"heads": 2}, {"heads": "many"}, tmp_path / "c").heads == 2
+
+
+def test_usage_errors_exit_with_2():
+    assert UsageError.exit_code == 2
+
+
+def test_option_names_are_as_typed():
+    assert option_name("learning_rate") == "--learning-rate"
+
+
+def test_config_files_are_toml(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("[train]\nheads = 2\n")
+    assert read_config(path) == {"train": {"heads": 2}}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, r"--config .*c\.toml: there is no such file"),
+        (b"[train\n", r"--config .*c\.toml: not a TOML file: .*line 1"),
+        (b"\xff", r"--config .*c\.toml: not a TOML file"),
+    ],
+)
+def test_a_bad_config_file_is_named(tmp_path, content, words):
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=words):
+        read_config(path)
+
+
+def test_a_folder_is_no_config_file(tmp_path):
+    with pytest.raises(UsageError, match=r"--config .*: Is a directory"):
+        read_config(tmp_path)
