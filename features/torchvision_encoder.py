@@ -56,22 +56,20 @@ def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
         raise UsageError(
             f"--encoder {choice.encoder}: torchvision has no such classification model; it has {close}, …"
         )
-    published = models.get_model_weights(choice.encoder)
-    weights = next(iter(published))
+    published = published_weights(choice)
     if choice.weights == RANDOM:
         note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(choice.seed)
             backbone = models.get_model(choice.encoder, weights=None)
-        dimension = _cut(backbone)[1]
+        dimension = take_head_off(backbone)[1]
     elif choice.weights is not None and Path(choice.weights).is_file():
         backbone = models.get_model(choice.encoder, weights=None)
         dimension = _load_file(backbone, Path(choice.weights))
     else:
-        weights = _choose_weights(published, choice) if choice.weights else weights
-        backbone = _download(choice.encoder, weights)
-        dimension = _cut(backbone)[1]
-    transform = weights.transforms()
+        backbone = _download(choice.encoder, published)
+        dimension = take_head_off(backbone)[1]
+    transform = published.transforms()
     geometry = Geometry(transform.resize_size[0], transform.crop_size[0], transform.interpolation.value)
     module = PictureEncoder(backbone.eval().requires_grad_(False), transform.mean, transform.std)
     key = {
@@ -84,7 +82,7 @@ def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
     return Encoder(choice.encoder, dimension, key, prepare, module)
 
 
-def _cut(backbone: nn.Module) -> tuple[str, int]:
+def take_head_off(backbone: nn.Module) -> tuple[str, int]:
     """Take the last layer off, and what serves training only; returns its name and input width."""
     name, last = [
         (name, module)
@@ -103,21 +101,26 @@ def _cut(backbone: nn.Module) -> tuple[str, int]:
 def _load_file(backbone: nn.Module, path: Path) -> int:
     """Load a state dict, whatever its number of classes, and cut the last layer; returns the width."""
     state = read_state_dict(path)
-    name, dimension = _cut(backbone)
+    name, dimension = take_head_off(backbone)
     left_out = (f"{name}.", "aux1.", "aux2.", "AuxLogits.")
     load_weights(backbone, {key: state[key] for key in state if not key.startswith(left_out)}, path)
     return dimension
 
 
-def _choose_weights(published: type[models.WeightsEnum], choice: EncoderChoice) -> models.WeightsEnum:
-    try:
+def published_weights(choice: EncoderChoice) -> models.WeightsEnum:
+    """The published weights called `choice.weights`; the first ones for a file, `random` or nothing.
+
+    Raises UsageError that lists those there are.
+    """
+    published: type[models.WeightsEnum] = models.get_model_weights(choice.encoder)
+    if choice.weights in published.__members__:
         return published[str(choice.weights)]
-    except KeyError:
-        names = ", ".join(weights.name for weights in published)
-        raise UsageError(
-            f"--weights {choice.weights}: neither a file nor published for {choice.encoder} "
-            f"({names}), nor 'random'"
-        ) from None
+    if choice.weights in (None, RANDOM) or Path(str(choice.weights)).is_file():
+        return next(iter(published))
+    raise UsageError(
+        f"--weights {choice.weights}: neither a file nor published for {choice.encoder} "
+        f"({', '.join(published.__members__)}), nor 'random'"
+    )
 
 
 def _download(encoder: str, weights: models.WeightsEnum) -> nn.Module:

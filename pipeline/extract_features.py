@@ -171,7 +171,9 @@ def _encode(job: Job, encoder: Encoder, content: pa.Table, chunks: list[Chunk], 
 
 def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:
     noun = NOUNS[job.choice.modality]
-    cure = f"is --raw {job.raw} the right folder?" if job.choice.modality == "image" else "is text mapped?"
+    cure = f"is --raw {job.raw} the right folder?"
+    if job.choice.modality == "text":
+        cure = "give them texts with: tssr preprocess custom … --map text=COLUMN"
     raise DataError(f"none of the {len(job.items):,} items has usable {noun} ({_listed(missing)}); {cure}")
 
 

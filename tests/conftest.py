@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from tssr.cli import main
+from tssr.core.artifacts import write_json
+from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
+from tssr.core.workspace import Workspace
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -76,3 +81,41 @@ def shared_data() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("the real data samples are not on this machine")
     return SHARED / "data"
+
+
+@pytest.fixture
+def make_catalogue(tmp_path):
+    """Write a data set of items alone, with texts and pictures (paths in the raw folder beside it)."""
+
+    def make(texts=None, images=None, name="catalogue"):
+        count = len(texts or images)
+        raw = tmp_path / "raw"
+        raw.mkdir(exist_ok=True)
+        workspace = Workspace(tmp_path / "workspace")
+        folder = workspace.dataset(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = list(range(1, count + 1))
+        columns = [numbers, [f"id{n}" for n in numbers], texts or [None] * count, images or [None] * count]
+        pq.write_table(pa.table(columns, schema=ITEMS), folder / ITEMS_FILE)
+        write_json(folder / MANIFEST_FILE, {"raw": str(raw), "fingerprint": "abc"})
+        return workspace, raw
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory) -> Path:
+    """A BERT folder of width 16 that knows five words and the letters."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "shirt", "shoes", "old"]
+    words += letters + ["##" + letter for letter in letters]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True).save_pretrained(folder)
+    torch.manual_seed(0)
+    widths = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(words), **widths)).save_pretrained(folder)
+    return folder
