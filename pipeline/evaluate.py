@@ -95,10 +95,10 @@ def _rank(folder: Path, plan: RunPlan, queries: Queries, settings: EvaluateSetti
 
     device = choose_device(settings.device)
     model = trained_model(folder, plan, settings.device)
-    window = int(plan.dataset.manifest["window"]) if model.length == 1 else model.length
+    window = model.length or int(plan.dataset.manifest["window"])
     options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
     with progress(f"ranking {plan.dataset.item_count:,} items", len(queries), "users") as advance:
-        return rank_targets(queries, scorer_of(model, queries, device), options, advance=advance), window
+        return rank_targets(queries, scorer_of(model, queries), options, advance=advance), window
 
 
 def _measure(ranks: Ranks, plan: RunPlan, settings: EvaluateSettings, window: int) -> list[Measurement]:
@@ -119,7 +119,7 @@ def _measure(ranks: Ranks, plan: RunPlan, settings: EvaluateSettings, window: in
 def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *, cached: bool) -> Summary:
     names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "mrr") for k in settings.topk]
     labels = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
-    columns = ["history mask", *(f"{labels[name.split('@')[0]]}@{name.split('@')[1]}" for name in names)]
+    columns = ["mask", *(f"{labels[name.split('@')[0]]}@{name.split('@')[1]}" for name in names)]
     rows = [
         (m["protocol"]["mask"], *(f"{m['metrics'][name]:.4f}" for name in names))
         for m in record["measurements"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from ...core.settings import Model, Settings, option_name, read_config, resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace
 from . import COMMANDS
+
+WIDTH_WHEN_PIPED = 200
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -215,7 +218,8 @@ def show(summary: Summary, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=False)
+    # Piped output has no width of its own; a table must not be folded to 80 columns there.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
     table = Table(title=summary.title, title_justify="left", show_header=bool(summary.columns), box=None)
     width = max((len(row) for row in summary.rows), default=0)
     for index, column in enumerate(summary.columns or [""] * width):
