@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .artifacts import read_json
 from .errors import ArtifactError, DataError
-from .schema import INTERACTIONS, INTERACTIONS_FILE, ITEM, MANIFEST_FILE, USER, read_table
+from .schema import INTERACTIONS, INTERACTIONS_FILE, ITEM, MANIFEST_FILE, TIMESTAMP, USER, read_table
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -40,6 +40,17 @@ class Histories:
     def lengths(self) -> Int64:
         """Actions per history, (Q,)."""
         return self.ends - self.starts
+
+    def part(self, low: int, high: int) -> Histories:
+        """Histories low…high-1."""
+        return Histories(self.items, self.starts[low:high], self.ends[low:high], self.item_count)
+
+    def distinct(self) -> tuple[Int64, Int64]:
+        """Which items each history holds: the pairs of (history, item), sorted, each once."""
+        width = self.item_count + 1
+        keys = np.repeat(np.arange(len(self)), self.lengths) * width + self.flat()
+        histories, items = np.divmod(np.unique(keys), width)
+        return histories, items
 
     def flat(self) -> Int32:
         """The actions of all these histories after one another."""
@@ -67,10 +78,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Split:
-    """Leave-one-out: a user's last item is the test target, the one before the validation target.
-
-    Users with fewer than three actions are trained on whole and asked nothing.
-    """
+    """What training may see, and what validation and test ask."""
 
     train: Histories
     validation: Queries
@@ -79,12 +87,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The canonical tables of one data set, as far as models and evaluation need them."""
+    """The canonical tables of one data set, as far as models and evaluation need them.
+
+    `cuts` says, under a global time split, where in `histories.items` each user's validation part and test
+    part begin; it is None where the split is leave-one-out.
+    """
 
     name: str
     folder: Path
     histories: Histories
     manifest: dict[str, Any]
+    cuts: tuple[Int64, Int64] | None = None
 
     @property
     def user_count(self) -> int:
@@ -101,8 +114,15 @@ class Dataset:
         """Which tables these are: the hash the manifest carries."""
         return str(self.manifest["fingerprint"])
 
+    def split(self) -> Split:
+        """The split that the data set was preprocessed for."""
+        return self.leave_one_out() if self.cuts is None else self._by_time(*self.cuts)
+
     def leave_one_out(self) -> Split:
-        """Split every user's history by position."""
+        """A user's last item is the test target, the one before the validation target.
+
+        Users with fewer than three actions are trained on whole and asked nothing.
+        """
         whole = self.histories
         asked = np.flatnonzero(whole.lengths >= 3)
         held_out = np.where(whole.lengths >= 3, 2, 0)
@@ -115,6 +135,21 @@ class Dataset:
 
         return Split(train, validation=ask(2), test=ask(1))
 
+    def _by_time(self, validation_starts: Int64, test_starts: Int64) -> Split:
+        """Train on what happened before validation; ask each user's first action of either later part.
+
+        Only users with an action before a part and one in it are asked.
+        """
+        whole = self.histories
+        train = Histories(whole.items, whole.starts, validation_starts, whole.item_count)
+
+        def ask(starts: Int64, ends: Int64) -> Queries:
+            asked = np.flatnonzero((starts > whole.starts) & (starts < ends))
+            histories = Histories(whole.items, whole.starts[asked], starts[asked], whole.item_count)
+            return Queries(asked.astype(np.int32), histories, whole.items[starts[asked]])
+
+        return Split(train, ask(validation_starts, test_starts), ask(test_starts, whole.ends))
+
 
 def load_dataset(folder: Path) -> Dataset:
     """Read a data set that `tssr preprocess` wrote.
@@ -124,7 +159,10 @@ def load_dataset(folder: Path) -> Dataset:
     name = folder.name
     cure = f"make data set {name} again with: tssr preprocess … --force"
     manifest = read_json(folder / MANIFEST_FILE, cure=cure)
-    table = read_table(folder / INTERACTIONS_FILE, INTERACTIONS, cure=cure, columns=[USER, ITEM])
+    split = manifest.get("split", {})
+    by_time = split.get("kind") == "time"
+    columns = [USER, ITEM, TIMESTAMP] if by_time else [USER, ITEM]
+    table = read_table(folder / INTERACTIONS_FILE, INTERACTIONS, cure=cure, columns=columns)
     users, items = table[USER].to_numpy(), table[ITEM].to_numpy()
     try:
         user_count, item_count = int(manifest["counts"]["users"]), int(manifest["counts"]["items"])
@@ -144,4 +182,12 @@ def load_dataset(folder: Path) -> Dataset:
     if histories.lengths.min() == 0:
         user = int(histories.lengths.argmin())
         raise ArtifactError(f"{folder / INTERACTIONS_FILE}: user {user} has no action; {cure}")
-    return Dataset(name, folder, histories, manifest)
+    if not by_time:
+        return Dataset(name, folder, histories, manifest)
+    times = table[TIMESTAMP].to_numpy()
+
+    def first_from(moment: int) -> Int64:
+        return histories.starts + np.bincount(users[times < moment], minlength=user_count)
+
+    cuts = (first_from(split["validation_from"]), first_from(split["test_from"]))
+    return Dataset(name, folder, histories, manifest, cuts)

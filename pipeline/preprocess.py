@@ -34,6 +34,7 @@ from .raw.custom import Custom, parse_map
 from .raw.problems import Problems
 from .raw.source import Actions, Catalogue, Source
 from .tables import write_interactions, write_items, write_users
+from .time_split import split_record
 
 
 def preprocess(
@@ -57,6 +58,7 @@ def preprocess(
     left, funnel = run_plan(LocalEngine(log, _usable(log, catalogue, problems)), steps)
     left = left.ordered()
     users, items = left.present
+    split = split_record(settings, left.log)
     with atomic_folder(folder) as temporary:
         write_interactions(temporary, left.log, users, items)
         write_users(temporary, left.log, users)
@@ -69,6 +71,7 @@ def preprocess(
             "window": FORMATS[format_name].window,
             "raw": str(source.root.absolute()),
             "order": source.order,
+            "split": split,
             "funnel": funnel,
             "table_2": {"this": table_row(counts), "paper": paper_row(FORMATS[format_name].paper)},
             "problems": problems.record(),
@@ -130,6 +133,11 @@ def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summ
     notes = [f"Table 2, {name}: {_table_words(table_2['this'])}"]
     if table_2["paper"]:
         notes.append(f"Table 2, the paper: {_table_words(table_2['paper'])}")
+    if manifest["split"]["kind"] == "time":
+        asked = manifest["split"]["users_asked"]
+        notes.append(
+            f"Time split: {asked['validation']:,} users asked in validation, {asked['test']:,} in test"
+        )
     notes += [f"Note: {line}" for line in manifest["problems"]["lines"]]
     notes.append(f"Tables: {folder}")
     return Summary(
@@ -144,6 +152,7 @@ def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summ
             "fingerprint": manifest["fingerprint"],
             "funnel": manifest["funnel"],
             "table_2": table_2,
+            "split": manifest["split"],
             "problems": manifest["problems"],
         },
         cached=cached,

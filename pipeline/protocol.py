@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.errors import DataError
 from ..core.settings import Settings
@@ -35,13 +35,36 @@ class ProtocolSettings(Settings):
     keep_last: int | None = Field(
         None,
         ge=3,
-        description="Keep only the last N actions of each user before the filter.",
+        description="Keep only the last N actions of each user.",
+    )
+    keep_last_when: Literal["before", "after"] = Field(
+        "before", description="Whether --keep-last comes before or after the filter by --min-actions."
     )
     users: int | None = Field(
         None, ge=0, description="Draw N of the users that pass the filter, by --seed; 0 is all (hm: 100000)."
     )
     seed: int = Field(0, description="Seed of the draw of users.")
+    split: Literal["leave-one-out", "time"] = Field(
+        "leave-one-out",
+        description="Ask each user's last action, or each user's first action from --test-from on.",
+    )
+    test_from: str | None = Field(
+        None, description="Where the test part begins: an ISO date, or a number as in the raw times."
+    )
+    validation_from: str | None = Field(
+        None,
+        description="Where the validation part begins.  [default: as long before --test-from as the log goes "
+        "on after it]",
+    )
     strict: bool = Field(False, description="Stop at the first malformed row instead of counting it.")
+
+    @model_validator(mode="after")
+    def _times_belong_to_the_time_split(self) -> ProtocolSettings:
+        if self.split == "time" and self.test_from is None:
+            raise ValueError("--split time needs --test-from")
+        if self.split != "time" and (self.test_from or self.validation_from):
+            raise ValueError("--test-from and --validation-from belong to --split time")
+        return self
 
 
 EngineType = TypeVar("EngineType", bound="Engine")
@@ -89,12 +112,15 @@ def plan(settings: ProtocolSettings, *, has_content: bool) -> list[Step]:
         consecutive = settings.repeats == "consecutive"
         name = "consecutive repeats merged" if consecutive else "repeats dropped"
         steps.append(Step(name, "--repeats keep", lambda log: log.without_repeats(consecutive=consecutive)))
+    last = []
     if settings.keep_last is not None:
         count = settings.keep_last
-        steps.append(Step(f"last {count} actions kept", "a larger --keep-last", lambda log: log.last(count)))
+        last = [Step(f"last {count} actions kept", "a larger --keep-last", lambda log: log.last(count))]
+    steps += last if settings.keep_last_when == "before" else []
     if settings.min_actions > 1:
         least = settings.min_actions
         steps.append(Step(f"{least}-core", "a smaller --min-actions", lambda log: log.core(least)))
+    steps += last if settings.keep_last_when == "after" else []
     if settings.users:
         drawn = settings.users
         steps.append(

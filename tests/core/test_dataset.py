@@ -125,3 +125,60 @@ def test_a_missing_column_is_named(tmp_path):
     pq.write_table(pq.read_table(folder / INTERACTIONS_FILE).drop(["item"]), folder / INTERACTIONS_FILE)
     with pytest.raises(ArtifactError, match=r"interactions\.parquet.*has no column 'item'"):
         load_dataset(folder)
+
+
+timed_lists = st.lists(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, ITEM_COUNT)), min_size=1, max_size=7).map(sorted),
+    min_size=1,
+    max_size=5,
+)
+
+
+def write_timed(folder, lists, split):
+    rows = [
+        (user, item, time, place)
+        for user, each in enumerate(lists)
+        for place, (time, item) in enumerate(each)
+    ]
+    columns = [
+        pa.array(column, field.type)
+        for column, field in zip(zip(*rows, strict=True), INTERACTIONS, strict=True)
+    ]
+    pq.write_table(pa.Table.from_arrays(columns, schema=INTERACTIONS), folder / INTERACTIONS_FILE)
+    counts = {"users": len(lists), "items": ITEM_COUNT, "actions": len(rows)}
+    manifest = {"fingerprint": "f", "counts": counts, "split": split}
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
+@given(timed_lists, st.integers(0, 10), st.integers(0, 10))
+def test_the_time_split_is_the_brute_force(tmp_path_factory, lists, one, other):
+    validation_from, test_from = sorted((one, other))
+    folder = tmp_path_factory.mktemp("timed")
+    write_timed(folder, lists, {"kind": "time", "validation_from": validation_from, "test_from": test_from})
+    split = load_dataset(folder).split()
+    before = [[item for time, item in each if time < validation_from] for each in lists]
+    assert as_lists(split.train) == before
+    for queries, start, end in (
+        (split.validation, validation_from, test_from),
+        (split.test, test_from, 11),
+    ):
+        histories = [[item for time, item in each if time < start] for each in lists]
+        parts = [[item for time, item in each if start <= time < end] for each in lists]
+        asked = [user for user in range(len(lists)) if histories[user] and parts[user]]
+        assert queries.users.tolist() == asked
+        assert as_lists(queries.histories) == [histories[user] for user in asked]
+        assert queries.targets.tolist() == [parts[user][0] for user in asked]
+
+
+@pytest.mark.parametrize(
+    "split", [{"kind": "leave-one-out"}, {"kind": "time", "validation_from": 2, "test_from": 3}]
+)
+def test_a_canary_that_is_only_a_test_target_is_nowhere_in_train_or_validation(tmp_path, split):
+    canary = ITEM_COUNT
+    write_timed(tmp_path, [[(0, 1), (1, 2), (2, 3), (3, canary)], [(0, 2), (1, 1), (2, 4), (3, 5)]], split)
+    found = load_dataset(tmp_path).split()
+    assert found.test.targets.tolist() == [canary, 5]
+    for seen in (found.train, found.validation.histories, found.test.histories):
+        assert canary not in seen.flat()
+        assert seen.counts()[canary] == 0
+    assert canary not in found.validation.targets

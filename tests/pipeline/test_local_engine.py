@@ -140,6 +140,11 @@ def test_the_order_of_the_steps_is_the_papers():
         "up to 10 users drawn",
     ]
     assert plan(ProtocolSettings(), has_content=False)[0].name == "5-core"
+    assert names(keep_last=13, keep_last_when="after", users=10)[1:] == [
+        "5-core",
+        "last 13 actions kept",
+        "up to 10 users drawn",
+    ]
 
 
 def test_the_step_that_empties_is_named_with_what_came_before():

@@ -396,3 +396,57 @@ def test_positions_count_up_within_each_user(tmp_path):
     for _, part in table.group_by("user"):
         assert part["position"].to_list() == list(range(len(part)))
         assert np.all(np.diff(part["timestamp"].to_numpy()) >= 0)
+
+
+SPLIT_LOG = "user,item,time\n" + "".join(
+    f"u{user},i{item},2020-01-{day:02d}\n"
+    for user, days in enumerate([(1, 8, 9), (1, 2, 9, 10), (9, 10), (1, 2, 8)])
+    for item, day in enumerate(days)
+)
+
+
+def time_split(tmp_path, **settings):
+    return custom(
+        tmp_path, SPLIT_LOG, "user=user,item=item,time=time", min_actions=0, split="time", **settings
+    )
+
+
+def test_a_global_time_split(tmp_path):
+    summary = time_split(tmp_path, test_from="2020-01-09")
+    day = 86400
+    assert summary.data["split"] == {
+        "kind": "time",
+        "validation_from": (18262 + 7) * day - 1,
+        "test_from": (18262 + 8) * day,
+        "users_asked": {"validation": 2, "test": 2},
+    }
+    split = load_dataset(tmp_path / "out").split()
+    assert split.train.lengths.tolist() == [1, 2, 0, 2]
+    assert split.validation.users.tolist() == [0, 3]
+    assert split.test.users.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"test_from": "soon"}, UsageError, r"--test-from soon: write an ISO date such as 2020-09-15"),
+        (
+            {"test_from": "2020-01-09", "validation_from": "2020-01-09"},
+            UsageError,
+            r"--validation-from must lie",
+        ),
+        (
+            {"test_from": "2021-01-01"},
+            DataError,
+            r"--test-from: no user acts both before and in the test part",
+        ),
+        (
+            {"test_from": "2020-01-09", "validation_from": "1999-01-01"},
+            DataError,
+            r"--validation-from: no user acts both before and in the validation part; the times of the log go",
+        ),
+    ],
+)
+def test_time_splits_that_ask_nobody(tmp_path, settings, error, message):
+    with pytest.raises(error, match=message):
+        time_split(tmp_path, **settings)

@@ -60,6 +60,8 @@ def test_settings_come_from_a_file_and_options_win(tmp_path, capsys):
     [
         (("--min-actions", "-1"), "2", "--min-actions: should be greater than or equal to 0, not -1"),
         (("--keep-last", "1"), "2", "--keep-last: should be greater than or equal to 3, not 1"),
+        (("--split", "time"), "2", "--split time needs --test-from"),
+        (("--test-from", "2020-01-01"), "2", "--test-from and --validation-from belong to --split time"),
         (("--dataset", "../x"), "2", "--dataset '../x': use letters, digits"),
         (("--map", "user=user"), "2", "--map lacks item=COLUMN"),
     ],
