@@ -77,7 +77,7 @@ def _key(folder: Path, settings: EvaluateSettings) -> str:
 
 
 def _queries(plan: RunPlan, settings: EvaluateSettings) -> Queries:
-    split = plan.dataset.leave_one_out()
+    split = plan.dataset.split()
     queries = split.test if settings.split == "test" else split.validation
     if len(queries) == 0:
         raise UsageError(
