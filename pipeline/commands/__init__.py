@@ -3,6 +3,7 @@
 # name: (module under pipeline/commands, one line of help); a module is imported when its command runs.
 COMMANDS = {
     "demo": ("demo", "Run the whole pipeline on a generated shop, from raw dump to pictures."),
+    "download-images": ("download_images", "Fetch the pictures whose addresses a raw dump lists."),
     "preprocess": ("preprocess", "Turn a raw dump into canonical Parquet tables."),
     "extract-features": ("extract_features", "Encode pictures or texts into the feature store."),
     "train": ("train", "Train a model on a preprocessed data set."),

@@ -1,0 +1,41 @@
+"""The command `tssr download-images`."""
+
+from __future__ import annotations
+
+import click
+
+from ..download_settings import DownloadSettings
+from ..formats import FORMATS
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    workspace_of,
+)
+
+
+@settings_options(DownloadSettings)
+@click.command(cls=StageCommand, name="download-images")
+@click.argument(
+    "format_name", metavar="FORMAT", type=click.Choice([name for name in FORMATS if name != "custom"])
+)
+@stage_options
+@click.pass_context
+def command(ctx: click.Context, /, format_name: str, as_json: bool, **_: object) -> None:
+    """Fetch the pictures whose addresses a raw dump lists (phone, toy).
+
+    They are stored in the dump's folder images/, named by item. What is there is not fetched again: a stopped
+    download goes on where it was. Only http and https addresses of public hosts are fetched.
+
+    \b
+    Examples:
+      tssr download-images phone
+      tssr download-images toy --raw ~/amazon --workers 4 --rate 5
+    """
+    from ..download_images import download_images
+
+    settings = settings_from(ctx, DownloadSettings, config_section(ctx.params["config"], "download-images"))
+    show(download_images(format_name, settings, workspace_of(ctx).raw(format_name)), as_json=as_json)
