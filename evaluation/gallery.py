@@ -52,7 +52,8 @@ class Person:
 def draw_gallery(path: Path, title: str, model: str, people: Sequence[Person]) -> None:
     """Draw a PNG: each person's last actions, the ten items of `model`, what they really took next.
 
-    The item really taken is outlined where it is among the ten. A picture that is missing or broken becomes a grey tile.
+    The item really taken is outlined where it is among the ten; a missing or broken picture becomes a grey
+    tile with the item's name.
     """
     image = Image.new("RGB", (_WIDTH, _HEADER + _PERSON * len(people)), _PAPER)
     canvas = _Canvas(image)
@@ -76,19 +77,19 @@ class _Canvas:
         self._draw.line((_MARGIN, top, _WIDTH - _MARGIN, top), fill=_LINE)
         top += 6
         self.text((_MARGIN, top), person.name, 13, _FAINT, _COLUMNS[1] - _COLUMN_GAP - _MARGIN)
-        ranks = [
-            rank for rank, tile in enumerate(person.recommended, start=1) if tile.item == person.taken.item
-        ]
-        verdict = f"found at rank {ranks[0]}" if ranks else f"not among the {len(person.recommended)}"
-        self.text((_COLUMNS[1], top), verdict, 13, _HIT if ranks else _FAINT)
+        listed = [tile.item for tile in person.recommended]
+        found = person.taken.item in listed
+        verdict = f"found at rank {listed.index(person.taken.item) + 1}" if found else "not among these"
+        self.text((_COLUMNS[1], top), verdict, 13, _HIT if found else _FAINT)
         top += _CAPTION
         for place, tile in enumerate(person.history[-SEEN:]):
             self.tile(_place(_COLUMNS[0], top, place, SEEN // 2), _TILE, tile)
         for place, tile in enumerate(person.recommended[:RECOMMENDED]):
+            hit = tile.item == person.taken.item
             corner = _place(_COLUMNS[1], top, place, RECOMMENDED // 2)
-            self.tile(corner, _TILE, tile, hit=place + 1 in ranks)
-            self.badge(corner, place + 1, hit=place + 1 in ranks)
-        self.tile((_COLUMNS[2], top), _TAKEN_TILE, person.taken, hit=bool(ranks))
+            self.tile(corner, _TILE, tile, hit=hit)
+            self.badge(corner, place + 1, hit=hit)
+        self.tile((_COLUMNS[2], top), _TAKEN_TILE, person.taken, hit=found)
 
     def tile(self, corner: tuple[int, int], size: tuple[int, int], tile: Tile, *, hit: bool = False) -> None:
         """Draw an item's picture with its name below; `hit` outlines it."""

@@ -1,6 +1,8 @@
 """Recall, NDCG and MRR at k, and the protocol without which such a number means nothing.
 
-With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1.
+With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1. A target is a hit at k where
+fewer than k items stand before it, each item that ties with it counting half: where rank < k + 1. NaN ranks,
+beyond the depth or masked, are misses.
 """
 
 from __future__ import annotations
@@ -18,30 +20,30 @@ from .scoring import Float64
 
 
 def recall_at(ranks: Float64, k: int) -> Float64:
-    """1 where rank <= k, else 0; NaN ranks (beyond the depth, or masked) are misses.
+    """1 for a hit, else 0.
 
-    >>> recall_at(np.array([1, 3.5, 11, np.nan]), 10).tolist()
+    >>> recall_at(np.array([1, 10.5, 11, np.nan]), 10).tolist()
     [1.0, 1.0, 0.0, 0.0]
     """
-    return np.where(ranks <= k, 1.0, 0.0)
+    return np.where(ranks < k + 1, 1.0, 0.0)
 
 
 def ndcg_at(ranks: Float64, k: int) -> Float64:
-    """1 / log2(rank + 1) where rank <= k, else 0.
+    """1 / log2(rank + 1) for a hit, else 0.
 
     >>> ndcg_at(np.array([1, 3, 7, 11]), 10).round(4).tolist()
     [1.0, 0.5, 0.3333, 0.0]
     """
-    return np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
+    return np.where(ranks < k + 1, 1 / np.log2(ranks + 1), 0.0)
 
 
 def mrr_at(ranks: Float64, k: int) -> Float64:
-    """1 / rank where rank <= k, else 0.
+    """1 / rank for a hit, else 0.
 
     >>> mrr_at(np.array([1, 2.5, 4, 11]), 10).tolist()
     [1.0, 0.4, 0.25, 0.0]
     """
-    return np.where(ranks <= k, 1 / ranks, 0.0)
+    return np.where(ranks < k + 1, 1 / ranks, 0.0)
 
 
 METRICS = {"recall": recall_at, "ndcg": ndcg_at, "mrr": mrr_at}
@@ -49,7 +51,7 @@ METRICS = {"recall": recall_at, "ndcg": ndcg_at, "mrr": mrr_at}
 
 @dataclass(frozen=True)
 class RankCounts:
-    """How many queries were asked, and how many got rank 1, 1½, 2, …, depth.
+    """How many queries were asked, and how many got rank 1, 1½, 2, …, depth + ½.
 
     These integers are all that processes exchange: added in any order they give the same metrics to the bit,
     where means, or sums of fractions, would not.
@@ -63,10 +65,10 @@ class RankCounts:
         """Count the ranks of one shard.
 
         >>> RankCounts.of(np.array([1, 1, 2.5, np.nan]), depth=3)
-        RankCounts(queries=4, counts=array([2, 0, 0, 1, 0]))
+        RankCounts(queries=4, counts=array([2, 0, 0, 1, 0, 0]))
         """
         halves = (2 * ranks[~np.isnan(ranks)]).astype(np.int64)
-        return cls(len(ranks), np.bincount(halves - 2, minlength=2 * depth - 1))
+        return cls(len(ranks), np.bincount(halves - 2, minlength=2 * depth))
 
     def __add__(self, other: RankCounts) -> RankCounts:
         """Join two shards."""

@@ -5,8 +5,9 @@ block of queries is searched once for its best items, and all masks are answered
 where the list cannot tell, because the target ties with its end or a long history hides much of it, are the
 scores of all items counted.
 
-Ranks are exact up to `depth` and NaN beyond it, however long a list was searched. They do not depend on the
-size of a block, on threads or on processes: `scoring` says how rounding is kept out.
+Ranks are exact where fewer than `depth` items stand before the target, and NaN beyond, however long a list
+was searched. They do not depend on the size of a block, on threads or on processes: `scoring` says how
+rounding is kept out.
 """
 
 from __future__ import annotations
@@ -99,14 +100,14 @@ def _rank_block(
     if k < item_count:
         # Below the list's end there may be more, so here the count is the least it can be.
         least = 1 + ahead - np.max(list(hidden.values()), axis=0)
-        unsettled = np.flatnonzero((scores[:, -1] >= count.low) & (least <= options.depth))
+        unsettled = np.flatnonzero((scores[:, -1] >= count.low) & (least < options.depth + 1))
         ahead[unsettled] = count.among_all(unsettled, item_count)
 
     ranks = {}
     for mask, hide in hides.items():
         rank = 1 + ahead - hidden[mask]
         rank[seen.rows[hide & (seen.items == targets[seen.rows])]] = np.nan
-        ranks[mask] = np.where(rank <= options.depth, rank, np.nan)
+        ranks[mask] = np.where(rank < options.depth + 1, rank, np.nan)
     return ranks
 
 

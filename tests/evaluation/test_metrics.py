@@ -20,23 +20,24 @@ def test_ten_ranks_by_hand():
     ranks = np.array([1, 1, 2, 2.5, 3, 7, 10, 10.5, 50, np.nan])
     found = RankCounts.of(ranks, depth=100).metrics((1, 10, 20))
     assert found["recall@1"] == pytest.approx(2 / 10)
-    assert found["recall@10"] == pytest.approx(7 / 10)
+    assert found["recall@10"] == pytest.approx(8 / 10)
     assert found["recall@20"] == pytest.approx(8 / 10)
-    hits = [1, 1, 2, Fraction(5, 2), 3, 7, 10]
+    hits = [1, 1, 2, Fraction(5, 2), 3, 7, 10, Fraction(21, 2)]
     assert found["mrr@10"] == pytest.approx(float(sum(1 / Fraction(rank) for rank in hits)) / 10)
     assert found["ndcg@10"] == pytest.approx(sum(1 / log2(rank + 1) for rank in hits) / 10)
     assert found["ndcg@1"] == pytest.approx(2 / 10)
-    assert found["ndcg@20"] == pytest.approx(found["ndcg@10"] + 1 / log2(11.5) / 10)
+    assert found["ndcg@20"] == pytest.approx(found["ndcg@10"])
+    assert RankCounts.of(ranks, depth=100).metrics((50,))["recall@50"] == pytest.approx(9 / 10)
 
 
-def test_a_mid_rank_across_the_cut_is_a_miss():
-    ranks = np.array([10.0, 10.5])
+def test_a_hit_has_fewer_than_k_items_before_it():
+    ranks = np.array([10.0, 10.5, 11.0])  # 10.5: nine are better, and one is as good: 9.5 stand before
     for metric in (recall_at, ndcg_at, mrr_at):
-        assert metric(ranks, 10)[0] > 0
-        assert metric(ranks, 10)[1] == 0
+        assert (metric(ranks, 10) > 0).tolist() == [True, True, False]
+    assert RankCounts.of(ranks[:2], depth=10).metrics((10,))["recall@10"] == 1
 
 
-HALVES = st.lists(st.one_of(st.just(np.nan), st.integers(2, 60).map(lambda half: half / 2)), min_size=1)
+HALVES = st.lists(st.one_of(st.just(np.nan), st.integers(2, 61).map(lambda half: half / 2)), min_size=1)
 
 
 @given(HALVES, st.integers(1, 30))
