@@ -8,6 +8,7 @@ Shapes: B batch, L window length.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +30,17 @@ class Batch:
     def real(self) -> Tensor:
         """Where there is an action that another one followed, (B, L) bool."""
         return self.inputs != PADDING
+
+
+class Samples(Protocol):
+    """What a model is trained on: `count` samples with `transitions` supervised positions in all."""
+
+    count: int
+    transitions: int
+
+    def batch(self, numbers: Tensor) -> Any:
+        """Give the samples with these numbers, (B,), as the model's `losses` take them."""
+        ...
 
 
 class Windows:
@@ -66,6 +78,30 @@ class Windows:
         inputs = self._items[places].long() * real
         targets = self._items[places + 1].long() * real
         return Batch(inputs, targets)
+
+
+@dataclass(frozen=True)
+class ActionBatch:
+    """B actions: who took what, (B,) each."""
+
+    users: Tensor
+    items: Tensor
+
+
+class Actions:
+    """Every action by itself, for models that know no order."""
+
+    def __init__(self, histories: Histories, device: torch.device) -> None:
+        users = np.repeat(np.arange(len(histories)), histories.lengths)
+        self.count = self.transitions = len(users)
+        if self.count == 0:
+            raise DataError("no user has a training action, so there is nothing to learn from")
+        self._users = torch.from_numpy(users).to(device)
+        self._items = torch.from_numpy(histories.flat().astype(np.int64)).to(device)
+
+    def batch(self, numbers: Tensor) -> ActionBatch:
+        """Give the actions with these numbers, (B,)."""
+        return ActionBatch(self._users[numbers], self._items[numbers])
 
 
 def newest(histories: Histories, low: int, high: int, length: int) -> Tensor:

@@ -6,11 +6,16 @@ Shapes: B batch, L steps, D width, N items, C content dimension.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..core.schema import PADDING
+from .layers import Mix
+
+if TYPE_CHECKING:
+    from .registry import Materials
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,11 @@ class ContentFeatures:
 
 
 class ItemVectors(nn.Module):
-    """A learned vector for each item: the ID stream's input."""
+    """A learned vector for each item: the ID stream's input. `further` tokens come after the items."""
 
-    def __init__(self, item_count: int, width: int) -> None:
+    def __init__(self, item_count: int, width: int, further: int = 0) -> None:
         super().__init__()
-        self.table = nn.Embedding(item_count + 1, width, padding_idx=PADDING)
+        self.table = nn.Embedding(item_count + 1 + further, width, padding_idx=PADDING)
 
     def forward(self, items: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
@@ -80,9 +85,21 @@ class Concatenated(nn.Module):
     def __init__(self, parts: list[nn.Module], width: int) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self.mix = nn.Linear(len(parts) * width, width)
+        self.mix = Mix(width, len(parts))
 
     def forward(self, items: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
-        mixed: Tensor = self.mix(torch.cat([part(items) for part in self.parts], dim=-1))
+        mixed: Tensor = self.mix([part(items) for part in self.parts])
         return mixed
+
+
+def content_vectors(materials: Materials, width: int, rule: str) -> list[nn.Module]:
+    """An input for each content type; `rule` says what stands for missing content."""
+    counts = materials.train_counts
+    return [ContentVectors(content, width, rule, counts) for content in materials.contents]
+
+
+def id_and_content(materials: Materials, width: int, rule: str) -> Concatenated:
+    """Learned vectors and every content type, mixed into one input."""
+    parts = [ItemVectors(materials.item_count, width), *content_vectors(materials, width, rule)]
+    return Concatenated(parts, width)

@@ -124,6 +124,40 @@ class Block(nn.Module):
         return self.feedforward_residual.leave(states, thought)
 
 
+class Mix(nn.Module):
+    """Streams side by side through one linear layer."""
+
+    def __init__(self, width: int, streams: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(streams * width, width)
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        """Streams of (B, L, D) -> (B, L, D)."""
+        mixed: Tensor = self.mix(torch.cat(streams, dim=-1))
+        return mixed
+
+
+class Recurrent(nn.Module):
+    """A GRU over the real steps of left-padded windows, started at zero."""
+
+    def __init__(self, width: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.gru = nn.GRU(width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+
+    def forward(self, vectors: Tensor, real: Tensor) -> Tensor:
+        """(B, L, D), (B, L) -> (B, L, D), zeros on padding."""
+        # A GRU knows no mask: the real steps are rolled to the front, where padding behind them is harmless.
+        steps = torch.arange(real.shape[1], device=real.device)
+        padding = (~real).sum(dim=1, keepdim=True)
+        front, back = ((steps + shift) % len(steps) for shift in (padding, -padding))
+        states, _ = self.gru(_at_steps(vectors, front))
+        return _at_steps(states, back) * real.unsqueeze(-1)
+
+
+def _at_steps(states: Tensor, steps: Tensor) -> Tensor:
+    return states.gather(1, steps.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+
+
 class Encoder(nn.Module):
     """A stack of blocks over one stream, or over one stream that reads another."""
 

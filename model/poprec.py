@@ -6,10 +6,16 @@ state, and the count as the item's bias.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from .settings import PopRecSettings
+from ..core.dataset import Queries
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import PopRecSettings
 
 
 class PopRec(nn.Module):
@@ -17,15 +23,17 @@ class PopRec(nn.Module):
 
     counts: Tensor
 
-    def __init__(self, counts: Tensor, settings: PopRecSettings) -> None:
+    def __init__(self, materials: Materials, settings: PopRecSettings) -> None:
         super().__init__()
-        self.length = 1
+        self.length = None
         self.settings = settings
-        self.register_buffer("counts", counts.to(torch.float32))  # exact up to 2^24 actions an item
+        self.register_buffer(
+            "counts", materials.train_counts[1:].to(torch.float32)
+        )  # exact up to 2^24 actions an item
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """(B, L) -> (B, 1) zeros: the history says nothing here."""
-        return torch.zeros(len(inputs), 1, device=self.counts.device)
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """Zeros (B, 1): the history says nothing here."""
+        return torch.zeros(high - low, 1, device=self.counts.device)
 
     def items(self) -> tuple[Tensor, Tensor]:
         """Empty vectors (N, 1), and the counts (N,)."""

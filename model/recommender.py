@@ -1,40 +1,83 @@
-"""What every neural recommender can do, whatever is inside: the trainer and the ranking know no more.
+"""What every recommender can do, whatever is inside: the trainer and the ranking know no more.
 
 Shapes: B batch, L steps, D width, N items.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .batches import Batch
+from ..core.dataset import Histories, Queries
+from .batches import Batch, Samples, Windows, newest
 from .heads import ItemHead
 
 Losses = dict[str, Tensor]  # terms as they enter the sum, by name; the total is their sum
 
 
 @runtime_checkable
-class Recommender(Protocol):
-    """A user's state and the items' vectors, compared by inner product."""
+class VectorRecommender(Protocol):
+    """A user's state and the items' vectors, compared by inner product.
 
-    length: int
+    `length` is L, the actions it looks back on; None where it looks at no window.
+    """
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """Give the state after each window's last step: (B, L) left-padded -> (B, D)."""
+    length: int | None
+
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """Give the states of queries low…high-1, (B, D)."""
         ...
 
     def items(self) -> tuple[Tensor, Tensor]:
-        """Give the vectors (N, D) and biases (N,) of items 1…N: scores are `encode @ vectors.T + biases`."""
+        """Give the vectors (N, D) and biases (N,) of items 1…N: scores are `states @ vectors.T + biases`."""
         ...
 
 
-class NeuralRecommender(nn.Module):
-    """A recommender that is trained by gradient: states at every step, compared with one table of items."""
+@runtime_checkable
+class DenseRecommender(Protocol):
+    """A recommender whose scores are no inner product of a short vector."""
 
+    length: int | None
+
+    def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
+        """Give all items' scores for histories low…high-1, (B, N); what should tie is equal."""
+        ...
+
+
+Recommender = VectorRecommender | DenseRecommender
+
+
+class NeuralRecommender(nn.Module):
+    """A vector recommender that is trained by gradient: it also says on what, and by which loss."""
+
+    length: int | None = None
+
+    def samples(self, train: Histories, which: str, device: torch.device) -> Samples:
+        """Give what the model is trained on; `which` is the person's --train-windows."""
+        raise NotImplementedError  # pragma: no cover - every model has its own
+
+    def losses(self, batch: Any) -> Losses:
+        """Give the weighted terms of the loss on a batch of the samples; the trainer minimises their sum."""
+        raise NotImplementedError  # pragma: no cover - every model has its own
+
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """Give the states of queries low…high-1, (B, D)."""
+        raise NotImplementedError  # pragma: no cover - every model has its own
+
+    def items(self) -> tuple[Tensor, Tensor]:
+        """Give the vectors (N, D) and biases (N,) of items 1…N."""
+        raise NotImplementedError  # pragma: no cover - every model has its own
+
+
+class SequenceRecommender(NeuralRecommender):
+    """Reads a window of L actions: a state at every step, compared with one table of items."""
+
+    length: int
     head: ItemHead
 
     def __init__(self, length: int) -> None:
@@ -45,8 +88,12 @@ class NeuralRecommender(nn.Module):
         """Give the state after every step: (B, L) left-padded -> (B, L, D); padding steps hold anything."""
         raise NotImplementedError  # pragma: no cover - every model has its own
 
+    def samples(self, train: Histories, which: str, device: torch.device) -> Windows:
+        """Windows of L transitions."""
+        return Windows(train, self.length, which, device)
+
     def losses(self, batch: Batch) -> Losses:
-        """Give the weighted terms of the loss on a batch, here the cross-entropy at every real step."""
+        """The cross-entropy of the next item at every real step."""
         real = batch.real
         return {"ce": self.head(self.states(batch.inputs)[real], batch.targets[real])}
 
@@ -57,6 +104,10 @@ class NeuralRecommender(nn.Module):
         """
         return self.states(F.pad(inputs, (self.length - inputs.shape[1], 0)))[:, -1]
 
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """Give the states after the newest L actions, (B, D)."""
+        return self.encode(newest(queries.histories, low, high, self.length).to(self.head.weight.device))
+
     def items(self) -> tuple[Tensor, Tensor]:
         """Give the head's vectors (N, D) and biases (N,)."""
         return self.head.weight, self.head.bias
@@ -64,4 +115,4 @@ class NeuralRecommender(nn.Module):
 
 def parameter_count(model: Recommender) -> int:
     """How many numbers were learned."""
-    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else 0
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, nn.Module) else 0

@@ -1,84 +1,79 @@
-"""The models by name: their settings, and how each is built; torch is imported when one is."""
+"""The models by name: their settings, and where each is built; torch is imported when one is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import UsageError
-from .settings import ContentSettings, PopRecSettings, SequenceSettings, TSSRSettings
+from ..core.settings import Settings
+from .settings import (
+    BPRSettings,
+    CL4SRecSettings,
+    ContentSettings,
+    ItemKNNSettings,
+    MFN4RecSettings,
+    PopRecSettings,
+    RecurrentContentSettings,
+    RecurrentSettings,
+    SequenceSettings,
+    TSSRSettings,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..core.dataset import Histories
     from .inputs import ContentFeatures
     from .recommender import Recommender
 
 
 @dataclass(frozen=True)
 class Materials:
-    """What a model may be built from: sizes, content, and how often each item was taken in training."""
+    """What a model may be built from: sizes, content, and what happened in training."""
 
     item_count: int
     length: int
     contents: list[ContentFeatures]
-    train_counts: Tensor  # (N + 1,), entry 0 is the padding's 0
-
-
-Builder = Callable[[Materials, Any], "Recommender"]
+    train: Histories
+    train_counts: Tensor  # how often each item was taken, (N + 1,); entry 0 is the padding's 0
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model of the registry."""
+    """One model of the registry; `builder` is 'module:name' of what takes materials and settings."""
 
-    settings: type[Any]
-    build: Builder
     title: str
+    settings: type[Settings]
+    builder: str
     reads_content: bool = False
     trained: bool = True
 
-
-def _poprec(materials: Materials, settings: PopRecSettings) -> Recommender:
-    from .poprec import PopRec
-
-    return PopRec(materials.train_counts[1:], settings)
-
-
-def _sasrec_id(materials: Materials, settings: SequenceSettings) -> Recommender:
-    from .sasrec import sasrec_id
-
-    return sasrec_id(materials.item_count, materials.length, settings)
-
-
-def _sasrec_content(materials: Materials, settings: ContentSettings) -> Recommender:
-    from .sasrec import sasrec_content
-
-    m = materials
-    return sasrec_content(m.item_count, m.length, settings, m.contents, m.train_counts)
-
-
-def _sasrec_hybrid(materials: Materials, settings: ContentSettings) -> Recommender:
-    from .sasrec import sasrec_hybrid
-
-    m = materials
-    return sasrec_hybrid(m.item_count, m.length, settings, m.contents, m.train_counts)
-
-
-def _tssr(materials: Materials, settings: TSSRSettings) -> Recommender:
-    from .tssr import TSSR
-
-    m = materials
-    return TSSR(m.item_count, m.length, settings, m.contents, m.train_counts)
+    def build(self, materials: Materials, settings: Settings) -> Recommender:
+        """Build the model with its first weights, from torch's random state."""
+        module, name = self.builder.split(":")
+        builder = getattr(importlib.import_module(f".{module}", __package__), name)
+        model: Recommender = builder(materials, settings)
+        return model
 
 
 MODELS: dict[str, ModelSpec] = {
-    "poprec": ModelSpec(PopRecSettings, _poprec, "PopRec", trained=False),
-    "sasrec-id": ModelSpec(SequenceSettings, _sasrec_id, "SASRec-ID"),
-    "sasrec-content": ModelSpec(ContentSettings, _sasrec_content, "SASRec-Content", reads_content=True),
-    "sasrec-hybrid": ModelSpec(ContentSettings, _sasrec_hybrid, "SASRec-Hybrid", reads_content=True),
-    "tssr": ModelSpec(TSSRSettings, _tssr, "TSSR", reads_content=True),
+    "poprec": ModelSpec("PopRec", PopRecSettings, "poprec:PopRec", trained=False),
+    "itemknn": ModelSpec("ItemKNN", ItemKNNSettings, "itemknn:ItemKNN", trained=False),
+    "bpr-mf": ModelSpec("BPR-MF", BPRSettings, "bpr:BPRMF"),
+    "gru4rec": ModelSpec("GRU4Rec", RecurrentSettings, "gru4rec:gru4rec"),
+    "mv-rnn": ModelSpec("MV-RNN", RecurrentContentSettings, "mvrnn:mv_rnn", reads_content=True),
+    "mv-trm": ModelSpec("MV-TRM", ContentSettings, "mvrnn:mv_trm", reads_content=True),
+    "cl4srec": ModelSpec("CL4SRec", CL4SRecSettings, "cl4srec:CL4SRec"),
+    "fdsa": ModelSpec("FDSA", ContentSettings, "fdsa:FDSA", reads_content=True),
+    "mfn4rec": ModelSpec("MFN4Rec", MFN4RecSettings, "mfn4rec:MFN4Rec", reads_content=True),
+    "sasrec-id": ModelSpec("SASRec-ID", SequenceSettings, "sasrec:sasrec_id"),
+    "sasrec-content": ModelSpec(
+        "SASRec-Content", ContentSettings, "sasrec:sasrec_content", reads_content=True
+    ),
+    "sasrec-hybrid": ModelSpec("SASRec-Hybrid", ContentSettings, "sasrec:sasrec_hybrid", reads_content=True),
+    "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
 }
 
 

@@ -13,27 +13,30 @@ Shapes: B batch, L steps, D width, N items.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from .heads import ItemHead
-from .inputs import Concatenated, ContentFeatures, ContentVectors, ItemVectors
+from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
 from .layers import Encoder, causal_mask, initialise
-from .recommender import NeuralRecommender
-from .settings import ContentSettings, SequenceSettings
+from .recommender import SequenceRecommender
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import ContentSettings, SequenceSettings
 
 
-class SASRec(NeuralRecommender):
+class SASRec(SequenceRecommender):
     """One transformer over one stream of item inputs."""
 
-    def __init__(
-        self, item_input: nn.Module, item_count: int, length: int, settings: SequenceSettings
-    ) -> None:
-        super().__init__(length)
+    def __init__(self, item_input: nn.Module, materials: Materials, settings: SequenceSettings) -> None:
+        super().__init__(materials.length)
         self.item_input = item_input
-        self.position = nn.Embedding(length, settings.width)
+        self.position = nn.Embedding(materials.length, settings.width)
         self.encoder = Encoder(settings, settings.blocks)
-        initialise(self, item_count)
-        self.head = ItemHead(item_count, settings.width)
+        initialise(self, materials.item_count)
+        self.head = ItemHead(materials.item_count, settings.width)
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
@@ -42,37 +45,18 @@ class SASRec(NeuralRecommender):
         return states
 
 
-def sasrec_id(item_count: int, length: int, settings: SequenceSettings) -> SASRec:
+def sasrec_id(materials: Materials, settings: SequenceSettings) -> SASRec:
     """SASRec over learned item vectors."""
-    return SASRec(ItemVectors(item_count, settings.width), item_count, length, settings)
+    return SASRec(ItemVectors(materials.item_count, settings.width), materials, settings)
 
 
-def sasrec_content(
-    item_count: int,
-    length: int,
-    settings: ContentSettings,
-    contents: list[ContentFeatures],
-    train_counts: Tensor,
-) -> SASRec:
+def sasrec_content(materials: Materials, settings: ContentSettings) -> SASRec:
     """SASRec over item content alone; several content types are concatenated."""
-    parts = _projected(contents, settings, train_counts)
+    parts = content_vectors(materials, settings.width, settings.missing)
     item_input = parts[0] if len(parts) == 1 else Concatenated(parts, settings.width)
-    return SASRec(item_input, item_count, length, settings)
+    return SASRec(item_input, materials, settings)
 
 
-def sasrec_hybrid(
-    item_count: int,
-    length: int,
-    settings: ContentSettings,
-    contents: list[ContentFeatures],
-    train_counts: Tensor,
-) -> SASRec:
+def sasrec_hybrid(materials: Materials, settings: ContentSettings) -> SASRec:
     """SASRec over learned item vectors and content, concatenated."""
-    parts = [ItemVectors(item_count, settings.width), *_projected(contents, settings, train_counts)]
-    return SASRec(Concatenated(parts, settings.width), item_count, length, settings)
-
-
-def _projected(
-    contents: list[ContentFeatures], settings: ContentSettings, train_counts: Tensor
-) -> list[nn.Module]:
-    return [ContentVectors(content, settings.width, settings.missing, train_counts) for content in contents]
+    return SASRec(id_and_content(materials, settings.width, settings.missing), materials, settings)

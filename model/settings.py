@@ -44,19 +44,62 @@ class PopRecSettings(Settings):
     )
 
 
-class SequenceSettings(Settings):
-    """The transformer that SASRec and TSSR share."""
+class ItemKNNSettings(Settings):
+    """Which items count as similar."""
+
+    model_config = ConfigDict(title="ItemKNN")
+
+    neighbours: int = Field(100, ge=0, description="Most similar items kept for each item; 0 keeps all.")
+    shrink: float = Field(
+        10.0, ge=0, description="Added to the cosine's denominator, so that chance meetings count less."
+    )
+
+
+class EmbeddingSettings(Settings):
+    """What every model with learned vectors has."""
+
+    model_config = ConfigDict(title="All learned models")
+
+    width: int = Field(128, ge=1, description="D, the width of embeddings and states.")
+
+
+class BPRSettings(EmbeddingSettings):
+    """Matrix factorisation."""
+
+    model_config = ConfigDict(title="BPR-MF")
+
+    l2: float = Field(0.0, ge=0, description="Weight of the squared lengths of the vectors in a batch.")
+
+
+class WindowSettings(EmbeddingSettings):
+    """A model that reads a window of actions."""
 
     model_config = ConfigDict(title="Sequence models")
 
-    width: int = Field(128, ge=1, description="D, the width of embeddings and states.")
     length: int | None = Field(
         None, ge=1, description="L, the actions a model looks back on (default: the data set's, 10 or 20)."
     )
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="Dropout on attention weights and sublayer outputs, or on GRU inputs."
+    )
+
+
+class RecurrentSettings(WindowSettings):
+    """A GRU."""
+
+    model_config = ConfigDict(title="Recurrent models")
+
+    layers: int = Field(1, ge=1, description="GRU layers.")
+
+
+class SequenceSettings(WindowSettings):
+    """The transformer that SASRec and TSSR share."""
+
+    model_config = ConfigDict(title="Transformers")
+
     heads: int = Field(4, ge=1, description="Attention heads; they share the width.")
     blocks: int = Field(2, ge=1, description="Transformer blocks of each unimodal encoder.")
     feedforward_width: int = Field(256, ge=1, description="Width inside the feed-forward layers.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on attention weights and sublayer outputs.")
     norm: Literal["rezero", "post", "pre"] = Field(
         "rezero",
         description="LayerNorm after each residual behind a gate that starts at 0, after it, or before it.",
@@ -70,8 +113,20 @@ class SequenceSettings(Settings):
         return self
 
 
-class ContentSettings(SequenceSettings):
-    """A sequence model that also reads item content."""
+class CL4SRecSettings(SequenceSettings):
+    """SASRec with a contrast of two altered views of each window."""
+
+    model_config = ConfigDict(title="CL4SRec")
+
+    crop_share: float = Field(0.6, gt=0, le=1, description="Share of the window that a crop keeps.")
+    mask_share: float = Field(0.3, ge=0, le=1, description="Share of the window that is masked.")
+    reorder_share: float = Field(0.6, ge=0, le=1, description="Share of the window that is shuffled.")
+    lambda_view: float = Field(0.1, ge=0, description="Weight of the contrast of views; 0 leaves it out.")
+    tau_view: float = Field(1.0, gt=0, description="Temperature of the contrast of views (inner product).")
+
+
+class MissingContent(Settings):
+    """What a model that reads content does where there is none."""
 
     model_config = ConfigDict(title="Models that read content")
 
@@ -79,6 +134,22 @@ class ContentSettings(SequenceSettings):
         "mean",
         description="What stands for the vector of an item without content: the train items' mean, or 0.",
     )
+
+
+class ContentSettings(SequenceSettings, MissingContent):
+    """A transformer that also reads item content."""
+
+
+class RecurrentContentSettings(RecurrentSettings, MissingContent):
+    """A GRU that also reads item content."""
+
+
+class MFN4RecSettings(RecurrentContentSettings):
+    """GRUs joined by a gated memory."""
+
+    model_config = ConfigDict(title="MFN4Rec")
+
+    memory_width: int = Field(128, ge=1, description="Width inside the networks that steer the memory.")
 
 
 class TSSRSettings(ContentSettings):

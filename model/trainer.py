@@ -18,7 +18,7 @@ from torch import Tensor
 from ..core.artifacts import write_text
 from ..core.errors import TssrError
 from ..core.progress import Advance, progress
-from .batches import Windows
+from .batches import Samples
 from .checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrainState, load_checkpoint, save_checkpoint, save_model
 from .recommender import Losses, NeuralRecommender
 from .settings import TrainSettings
@@ -47,20 +47,20 @@ class Trainer:
     def __init__(
         self,
         model: NeuralRecommender,
-        windows: Windows,
+        samples: Samples,
         settings: TrainSettings,
         validate: Callable[[], float],
         folder: Path,
     ) -> None:
         self.model = model
-        self.windows = windows
+        self.samples = samples
         self.settings = settings
         self.validate = validate
         self.folder = folder
         self.device = next(model.parameters()).device
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         self.state = TrainState()
-        self.steps_per_epoch = -(-windows.count // settings.batch_size)
+        self.steps_per_epoch = -(-samples.count // settings.batch_size)
         epochs = -(-settings.validate_every // self.steps_per_epoch)
         self.steps_between_validations = epochs * self.steps_per_epoch
         self.last_step = settings.max_epochs * self.steps_per_epoch
@@ -111,10 +111,10 @@ class Trainer:
         epoch, place = divmod(self.state.step, self.steps_per_epoch)
         if epoch != self._order_of_epoch:
             generator = torch.Generator().manual_seed((self.settings.seed << 32) + epoch)
-            self._order = torch.randperm(self.windows.count, generator=generator).to(self.device)
+            self._order = torch.randperm(self.samples.count, generator=generator).to(self.device)
             self._order_of_epoch = epoch
         size = self.settings.batch_size
-        batch = self.windows.batch(self._order[place * size : (place + 1) * size])
+        batch = self.samples.batch(self._order[place * size : (place + 1) * size])
         self.model.train()
         losses = self.model.losses(batch)
         self.optimizer.zero_grad()
@@ -188,7 +188,7 @@ class Trainer:
 
     def _speed(self) -> float:
         """Supervised positions per second so far."""
-        positions = self.state.step / self.steps_per_epoch * self.windows.transitions
+        positions = self.state.step / self.steps_per_epoch * self.samples.transitions
         return positions / max(self.state.seconds, 1e-9)
 
     def _show(self, advance: Advance, taken: int) -> None:

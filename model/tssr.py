@@ -22,16 +22,21 @@ Shapes: B batch, L steps, D width, N items, M content streams, P real positions.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from .batches import Batch
 from .heads import ItemHead
-from .inputs import ContentFeatures, ContentVectors, ItemVectors
-from .layers import Encoder, causal_mask, initialise
+from .inputs import ItemVectors, content_vectors
+from .layers import Encoder, Mix, causal_mask, initialise
 from .losses import item_contrast, user_contrast
-from .recommender import Losses, NeuralRecommender
-from .settings import TSSRSettings
+from .recommender import Losses, SequenceRecommender
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import TSSRSettings
 
 
 class Gate(nn.Module):
@@ -57,39 +62,21 @@ class Sum(nn.Module):
         return torch.stack(streams).sum(dim=0)
 
 
-class Mix(nn.Module):
-    """Ablation of the gate: the streams side by side through one linear layer."""
-
-    def __init__(self, width: int, streams: int) -> None:
-        super().__init__()
-        self.mix = nn.Linear(streams * width, width)
-
-    def forward(self, streams: list[Tensor]) -> Tensor:
-        """M + 1 streams of (B, L, D) -> (B, L, D)."""
-        mixed: Tensor = self.mix(torch.cat(streams, dim=-1))
-        return mixed
-
-
-class TSSR(NeuralRecommender):
+class TSSR(SequenceRecommender):
     """One ID stream and M content streams; stream 0 is the ID stream."""
 
-    def __init__(
-        self,
-        item_count: int,
-        length: int,
-        settings: TSSRSettings,
-        contents: list[ContentFeatures],
-        train_counts: Tensor,
-    ) -> None:
-        super().__init__(length)
+    def __init__(self, materials: Materials, settings: TSSRSettings) -> None:
+        super().__init__(materials.length)
         self.settings = settings
         width = settings.width
-        inputs: list[nn.Module] = [ItemVectors(item_count, width)]
-        inputs += [ContentVectors(content, width, settings.missing, train_counts) for content in contents]
+        inputs = [
+            ItemVectors(materials.item_count, width),
+            *content_vectors(materials, width, settings.missing),
+        ]
         streams = len(inputs)
         self.inputs = nn.ModuleList(inputs)
         tables = streams if settings.separate_positions else 1
-        self.positions = nn.ModuleList(nn.Embedding(length, width) for _ in range(tables))
+        self.positions = nn.ModuleList(nn.Embedding(materials.length, width) for _ in range(tables))
         self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in inputs)
         self.cross = nn.ModuleList(Encoder(settings, settings.cross_blocks) for _ in inputs)
         fusions: dict[str, nn.Module] = {
@@ -98,8 +85,8 @@ class TSSR(NeuralRecommender):
             "concat": Mix(width, streams),
         }
         self.fusion = fusions[settings.fusion]
-        initialise(self, item_count)
-        self.head = ItemHead(item_count, width)
+        initialise(self, materials.item_count)
+        self.head = ItemHead(materials.item_count, width)
 
     def unimodal_states(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""

@@ -130,14 +130,13 @@ def build_model(plan: RunPlan, device: torch.device) -> Recommender:
     import torch
 
     torch.manual_seed(plan.train.seed)
-    histories = plan.dataset.histories
-    counted = (
-        histories if getattr(plan.model_settings, "count_all", False) else plan.dataset.leave_one_out().train
-    )
+    whole, train = plan.dataset.histories, plan.dataset.split().train
+    counted = whole if getattr(plan.model_settings, "count_all", False) else train
     materials = Materials(
         item_count=plan.dataset.item_count,
         length=getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"]),
         contents=[_content(store) for store in plan.stores],
+        train=train,
         train_counts=torch.from_numpy(counted.counts()),
     )
     model = plan.spec.build(materials, plan.model_settings)

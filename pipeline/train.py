@@ -51,19 +51,18 @@ def _same_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[str, Any]:
-    from ..model.batches import Windows
     from ..model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
     from ..model.recommender import parameter_count
     from ..model.trainer import Trainer
     from .scoring import validation_ndcg
 
-    split = plan.dataset.leave_one_out()
+    split = plan.dataset.split()
     if not plan.spec.trained:
         save_model(folder / MODEL_FILE, model, {"step": 0})
         return {"parameters": 0, "validation_ndcg@10": validation_ndcg(model, split.validation, device)}
-    windows = Windows(split.train, model.length, plan.train.train_windows, device)
+    samples = model.samples(split.train, plan.train.train_windows, device)
     trainer = Trainer(
-        model, windows, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
+        model, samples, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
     )
     fit = trainer.fit()
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)

@@ -132,6 +132,12 @@ def _option(name: str, field: FieldInfo) -> SettingsOption:
     return SettingsOption([option_name(name), name], type=kind, default=None, help=help_text)
 
 
+def _declaring(model: type[Settings], field: str) -> type[Settings]:
+    """The class that a field comes from: `model` or one it inherits from."""
+    owners = [base for base in model.__mro__ if issubclass(base, Settings) and field in base.model_fields]
+    return owners[-1]
+
+
 def settings_options(*models: type[Settings]) -> Callable[[click.Command], click.Command]:
     """Give a command one option for each field of `models`; a field that several share appears once."""
 
@@ -141,7 +147,7 @@ def settings_options(*models: type[Settings]) -> Callable[[click.Command], click
             for name, field in model.model_fields.items():
                 if name not in known:
                     option = _option(name, field)
-                    option.section = model.model_config.get("title") or ""
+                    option.section = _declaring(model, name).model_config.get("title") or ""
                     command.params.append(option)
                     known.add(name)
         return command

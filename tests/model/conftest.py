@@ -23,6 +23,12 @@ def as_histories(lists, item_count=ITEM_COUNT):
     return Histories(flat, ends - lengths, ends, item_count)
 
 
+@pytest.fixture
+def histories_of():
+    """Make histories from lists of items."""
+    return as_histories
+
+
 def ring_walk(start, steps):
     return [(start + step) % ITEM_COUNT + 1 for step in range(steps)]
 
@@ -52,15 +58,16 @@ def one_hot_content(name, absent=()):
 def build(ring):
     """`build("tssr", contents=2, dropout=0.3)`: a small model, the same for the same seed."""
 
-    def built(name, contents=1, seed=1, **changed):
+    def built(name, contents=1, seed=1, train=ring, **changed):
         spec = MODELS[name]
         fields = spec.settings.model_fields
         unknown = set(changed) - set(fields)
         assert not unknown, f"{name} has no {unknown}"
         chosen = spec.settings(**{k: v for k, v in {**SMALL, **changed}.items() if k in fields})
         features = [one_hot_content("image"), one_hot_content("text", absent=[3])][:contents]
-        counts = torch.from_numpy(ring.counts())
-        materials = Materials(ITEM_COUNT, LENGTH, features if spec.reads_content else [], counts)
+        counts = torch.from_numpy(train.counts())
+        contents = features if spec.reads_content else []
+        materials = Materials(train.item_count, LENGTH, contents, train, counts)
         torch.manual_seed(seed)
         return spec.build(materials, chosen).eval()
 

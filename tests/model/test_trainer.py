@@ -41,7 +41,7 @@ def make_trainer(folder, settings=SETTINGS, validate=None):
     present = torch.tensor([False] + [True] * ITEM_COUNT)
     content = ContentFeatures("image", torch.eye(ITEM_COUNT + 1), present)
     torch.manual_seed(settings.seed)
-    materials = Materials(ITEM_COUNT, 4, [content], torch.from_numpy(train.counts()))
+    materials = Materials(ITEM_COUNT, 4, [content], train, torch.from_numpy(train.counts()))
     chosen = TSSRSettings(width=8, heads=2, feedforward_width=8, dropout=0.3)
     model = MODELS["tssr"].build(materials, chosen)
     windows = Windows(train, 4, "all", torch.device("cpu"))

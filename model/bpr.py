@@ -1,0 +1,74 @@
+"""BPR-MF: a vector for each user and item, trained to put a taken item above one not taken.
+
+Rendle et al., UAI 2009 (arXiv 1205.2618); reference: RecBole's BPR: Xavier start, no bias, one negative drawn
+evenly from the items the user did not take in training. On purpose different: the L2 weight is an option.
+Every train action is a positive, whatever --train-windows says: there are no windows here. A user without
+a train action has no learned vector and gets the mean vector of the items in the history.
+
+Shapes: P actions, B queries, U users, N items, D width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.dataset import Histories, Queries
+from .batches import ActionBatch, Actions
+from .negatives import Negatives
+from .recommender import Losses, NeuralRecommender
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import BPRSettings
+
+
+class BPRMF(NeuralRecommender):
+    """Inner products of user and item vectors."""
+
+    trained: Tensor
+
+    def __init__(self, materials: Materials, settings: BPRSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.users = nn.Parameter(torch.empty(len(materials.train), settings.width))
+        self.vectors = nn.Parameter(torch.empty(materials.item_count, settings.width))
+        nn.init.xavier_normal_(self.users)
+        nn.init.xavier_normal_(self.vectors)
+        self.negatives = Negatives(materials.train)
+        self.register_buffer("trained", torch.from_numpy(materials.train.lengths > 0), persistent=False)
+
+    def samples(self, train: Histories, which: str, device: torch.device) -> Actions:
+        """Every train action."""
+        return Actions(train, device)
+
+    def losses(self, batch: ActionBatch) -> Losses:
+        """-log sigmoid(taken - not taken), and the weighted squared lengths."""
+        users = self.users[batch.users]
+        taken = self.vectors[batch.items - 1]
+        other = self.vectors[self.negatives.draw(batch.users) - 1]
+        terms: Losses = {"bpr": -F.logsigmoid((users * (taken - other)).sum(dim=1)).mean()}
+        if self.settings.l2:
+            squares = torch.cat([users, taken, other]).square().sum()
+            terms["l2"] = self.settings.l2 * squares / len(users)
+        return terms
+
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """The users' vectors, (B, D)."""
+        numbers = torch.from_numpy(queries.users[low:high].astype(np.int64)).to(self.users.device)
+        known = (numbers >= 0) & (numbers < len(self.users))
+        numbers = numbers.where(known, 0)
+        known &= self.trained[numbers]
+        states = self.users[numbers]
+        for row in (~known).nonzero()[:, 0].tolist():
+            taken = queries.histories.part(low + row, low + row + 1).flat().astype(np.int64)
+            states[row] = self.vectors[torch.from_numpy(taken).to(states.device) - 1].mean(dim=0)
+        return states
+
+    def items(self) -> tuple[Tensor, Tensor]:
+        """The items' vectors (N, D), and no bias: zeros (N,)."""
+        return self.vectors, self.vectors.new_zeros(len(self.vectors))

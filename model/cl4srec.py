@@ -1,0 +1,68 @@
+"""CL4SRec: SASRec whose windows find an altered copy of themselves (Xie et al., ICDE 2022, arXiv 2010.14395).
+
+There is no official code; references: RuihongQiu/DuoRec and RecBole-DA. Each window is altered twice, by two
+different ones of crop, mask and reorder; the two last states attract each other among the 2(B-1) states of
+the other windows (NT-Xent, inner product). The item loss, block and head are SASRec's.
+On purpose different from DuoRec: views are new tensors (there, masking overwrites the window that the item
+loss reads), and the mask is a token of its own, not the padding.
+
+Shapes: B batch, L steps, D width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .augment import crop, mask, reorder
+from .batches import Batch
+from .inputs import ItemVectors
+from .recommender import Losses
+from .sasrec import SASRec
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import CL4SRecSettings
+
+
+class CL4SRec(SASRec):
+    """SASRec over learned vectors, one more for the mask."""
+
+    def __init__(self, materials: Materials, settings: CL4SRecSettings) -> None:
+        super().__init__(ItemVectors(materials.item_count, settings.width, further=1), materials, settings)
+        self.mask_token = materials.item_count + 1
+        self.settings = settings
+
+    def views(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Two views of each window by two different operators, each (B, L)."""
+        chosen = self.settings
+        views = torch.stack(
+            [
+                crop(inputs, chosen.crop_share),
+                mask(inputs, chosen.mask_share, self.mask_token),
+                reorder(inputs, chosen.reorder_share),
+            ]
+        )
+        operators = torch.rand(len(views), len(inputs), device=inputs.device).argsort(dim=0)
+        rows = torch.arange(len(inputs), device=inputs.device)
+        return views[operators[0], rows], views[operators[1], rows]
+
+    def losses(self, batch: Batch) -> Losses:
+        """SASRec's cross-entropy and the weighted contrast of views."""
+        terms = super().losses(batch)
+        if self.settings.lambda_view:
+            first, second = (self.encode(view) for view in self.views(batch.inputs))
+            terms["view"] = self.settings.lambda_view * view_contrast(first, second, self.settings.tau_view)
+        return terms
+
+
+def view_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """NT-Xent: each of 2B states finds its twin among the 2B - 1 others; (B, D) each. Mean over states."""
+    states = torch.cat([first, second])
+    scores = states @ states.T / temperature
+    itself = torch.eye(len(states), dtype=torch.bool, device=states.device)
+    twin = torch.arange(len(states), device=states.device).roll(len(first))
+    return F.cross_entropy(scores.masked_fill(itself, -torch.inf), twin)

@@ -1,0 +1,73 @@
+"""FDSA: items and their features encoded apart, joined late (Zhang et al., IJCAI 2019).
+
+There is no official code; reference: RecBole's FDSA. The ID stream and the feature stream have an encoder
+each and one position table; several features of an item are pooled by a learned attention before theirs.
+The two states side by side go through one linear layer.
+On purpose different, for all models alike so that they compare: the common block and its start, every real
+step trained, an untied head.
+This is TSSR without cross-attention, gate and contrasts.
+
+Shapes: B batch, L steps, D width, M content streams.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .heads import ItemHead
+from .inputs import ItemVectors, content_vectors
+from .layers import Encoder, Mix, causal_mask, initialise
+from .recommender import SequenceRecommender
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import ContentSettings
+
+
+class Pooled(nn.Module):
+    """Several inputs as one, weighed item by item ("vanilla attention")."""
+
+    def __init__(self, parts: list[nn.Module], width: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.weigh = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
+
+    def forward(self, items: Tensor) -> Tensor:
+        """(B, L) -> (B, L, D)."""
+        vectors = torch.stack([part(items) for part in self.parts], dim=-2)  # (B, L, M, D)
+        weights: Tensor = self.weigh(vectors).softmax(dim=-2)
+        return (weights * vectors).sum(dim=-2)
+
+
+class FDSA(SequenceRecommender):
+    """Two encoders and a linear layer that joins them."""
+
+    def __init__(self, materials: Materials, settings: ContentSettings) -> None:
+        super().__init__(materials.length)
+        width = settings.width
+        features = content_vectors(materials, width, settings.missing)
+        self.inputs = nn.ModuleList(
+            [
+                ItemVectors(materials.item_count, width),
+                features[0] if len(features) == 1 else Pooled(features, width),
+            ]
+        )
+        self.position = nn.Embedding(materials.length, width)
+        self.encoders = nn.ModuleList(Encoder(settings, settings.blocks) for _ in self.inputs)
+        self.join = Mix(width, len(self.inputs))
+        initialise(self, materials.item_count)
+        self.head = ItemHead(materials.item_count, width)
+
+    def states(self, inputs: Tensor) -> Tensor:
+        """(B, L) -> (B, L, D)."""
+        mask = causal_mask(inputs > 0)
+        states: Tensor = self.join(
+            [
+                encoder(enter(inputs) + self.position.weight, mask)
+                for enter, encoder in zip(self.inputs, self.encoders, strict=True)
+            ]
+        )
+        return states

@@ -1,0 +1,97 @@
+"""ItemKNN: items taken by the same users recommend each other (Deshpande & Karypis, TOIS 2004).
+
+Similarity is the cosine of two items' columns in the binary matrix of users and items, made from train
+actions only, with shrinkage in the denominator: common users / (|i| |j| + shrink + 1e-6). An item is not its
+own neighbour. A history scores an item by the sum of its similarities to the distinct items in it.
+Reference: RecBole's ItemKNN. On purpose different: repeats count once; neighbours that tie at the cut are
+taken in the order of their numbers; the history is everything before the target, not the train part alone.
+
+Shapes: B histories, N items, E pairs of neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..core.dataset import Histories, Int64
+
+if TYPE_CHECKING:
+    from .registry import Materials
+    from .settings import ItemKNNSettings
+
+MEETINGS_AT_ONCE = 1 << 23  # of two items in a user's history, counted in one step
+DECIMALS = 12  # of a score; sums that should be equal are, whatever their order
+
+
+class ItemKNN(nn.Module):
+    """Similarities between items; made from the train histories whenever it is built, so nothing is saved."""
+
+    length = None
+
+    def __init__(self, materials: Materials, settings: ItemKNNSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        blocks = zip(*_neighbours(materials.train, settings), strict=True)
+        items, self._neighbours, self._similarities = map(np.concatenate, blocks)
+        self._starts = np.searchsorted(items, np.arange(materials.item_count + 2))
+
+    def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
+        """Summed similarities to what is in histories low…high-1, (B, N)."""
+        rows, items = histories.part(low, high).distinct()
+        entries, owners = _ranges(self._starts[items], self._starts[items + 1])
+        width = histories.item_count + 1
+        cells = rows[owners] * width + self._neighbours[entries]
+        sums = np.bincount(cells, self._similarities[entries], minlength=(high - low) * width)
+        return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64)
+
+
+def _neighbours(
+    train: Histories, settings: ItemKNNSettings
+) -> Iterator[tuple[Int64, Int64, NDArray[np.float64]]]:
+    """Yield (item, neighbour, similarity), each (E,), a block of items after another in ascending order."""
+    users, items = train.distinct()  # sorted by user
+    takers = np.argsort(items, kind="stable")
+    user_ends = np.cumsum(np.bincount(users, minlength=len(train)))
+    user_starts = user_ends - np.bincount(users, minlength=len(train))
+    counts = np.bincount(items, minlength=train.item_count + 1)
+    norms = np.sqrt(counts)
+    width = train.item_count + 1
+    # What a block of items costs: a row of counters for each, and one count for each meeting.
+    meetings = np.bincount(items, (user_ends - user_starts)[users], minlength=width)
+    block_of = np.cumsum(meetings + width) // MEETINGS_AT_ONCE
+    bounds = [*np.flatnonzero(np.diff(block_of, prepend=-1)), width]
+    item_starts = np.concatenate([[0], np.cumsum(counts)])
+    for low, high in pairwise(bounds):
+        pairs = takers[item_starts[low] : item_starts[high]]
+        entries, owners = _ranges(user_starts[users[pairs]], user_ends[users[pairs]])
+        cells = (items[pairs][owners] - low) * width + items[entries]
+        common = np.bincount(cells, minlength=(high - low) * width).reshape(high - low, width)
+        rows, others = np.nonzero(common)
+        apart = rows + low != others
+        rows, others = rows[apart], others[apart]
+        similarity = common[rows, others] / (norms[rows + low] * norms[others] + settings.shrink + 1e-6)
+        kept = _nearest(rows, others, similarity, settings.neighbours)
+        yield rows[kept] + low, others[kept], similarity[kept]
+
+
+def _nearest(rows: Int64, others: Int64, similarity: NDArray[np.float64], count: int) -> Int64:
+    """Which entries are among the `count` greatest of their row (all for 0), by row."""
+    if not count:
+        return np.arange(len(rows))
+    order = np.lexsort((others, -similarity, rows))
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend, and so they do when ordered
+    return order[place < count]
+
+
+def _ranges(starts: Int64, ends: Int64) -> tuple[Int64, Int64]:
+    """The numbers of all ranges after one another, and which range each belongs to."""
+    lengths = ends - starts
+    owners = np.repeat(np.arange(len(starts)), lengths)
+    numbers = np.arange(len(owners)) + (starts - (np.cumsum(lengths) - lengths))[owners]
+    return numbers, owners
