@@ -74,7 +74,7 @@ def article_row(article: Article) -> dict[str, str | int]:
     kind, colour, pattern = article.kind, article.colour, article.pattern
     return {
         "article_id": article.article_id,
-        "product_code": article.article_id[:-3],
+        "product_code": article.article_id[1:-3],
         "prod_name": article.product_name,
         "product_type_no": kind.code,
         "product_type_name": kind.name,

@@ -12,8 +12,10 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ...core.artifacts import atomic_folder
+from ...core.artifacts import atomic_folder, read_json, write_json
+from ...core.errors import UsageError
 from ...core.progress import progress
+from ...core.summary import Summary
 from .articles import Article, article_row, make_articles
 from .customers import Shop, draw_purchases, draw_taste
 from .drawing import draw
@@ -22,6 +24,8 @@ from .settings import DemoSettings
 FIRST_DAY, DAYS = datetime.date(2018, 9, 20), 734  # the two years of H&M's own data
 SAME_DAY_SHARE = 0.3  # purchases made on the same day as the one before
 JPEG_QUALITY = 88
+VERSION = 1  # raise it when the same settings would give another dump
+MARKER_FILE = "tssr-demo.json"  # tells a generated dump from a real one
 
 PURCHASE_COLUMNS = ("t_dat", "customer_id", "article_id", "price", "sales_channel_id")
 CUSTOMER_COLUMNS = (
@@ -29,6 +33,22 @@ CUSTOMER_COLUMNS = (
 )  # fmt: skip
 
 Purchase = tuple[str, str, str, float, int]  # one row, by PURCHASE_COLUMNS
+
+
+def make_dump(folder: Path, settings: DemoSettings, *, force: bool) -> Summary:
+    """Write the dump unless `folder` holds it already.
+
+    Raises UsageError where the folder holds anything else, such as a real dump.
+    """
+    request = {"version": VERSION, "settings": settings.record()}
+    ours = (folder / MARKER_FILE).exists()
+    if not ours and folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} holds files that tssr demo did not write; choose another --workspace")
+    cached = ours and not force and read_json(folder / MARKER_FILE, cure="run tssr demo --force") == request
+    if not cached:
+        write_dump(folder, settings)
+    rows = [("articles", f"{settings.articles:,}"), ("customers", f"{settings.customers:,}")]
+    return Summary("Shop drawn", rows, {**request, "folder": str(folder)}, cached=cached)
 
 
 def write_dump(folder: Path, settings: DemoSettings) -> None:
@@ -49,6 +69,7 @@ def write_dump(folder: Path, settings: DemoSettings) -> None:
                 picture = draw(article, _stream(settings, f"picture {article.article_id}"))
                 picture.save(path, quality=JPEG_QUALITY)
                 advance()
+        write_json(temporary / MARKER_FILE, {"version": VERSION, "settings": settings.record()})
 
 
 def make_purchases(articles: Sequence[Article], settings: DemoSettings) -> list[Purchase]:

@@ -78,7 +78,7 @@ def test_layout_is_kaggles(dump):
     assert "2018-09-20" <= dates[0] < dates[-1] <= "2020-09-22"
     for row in articles:
         assert re.fullmatch(r"0\d{9}", row["article_id"])
-        assert row["product_code"] == row["article_id"][:7]
+        assert row["product_code"] == row["article_id"][1:7]
         picture = dump / "images" / row["article_id"][:3] / f"{row['article_id']}.jpg"
         with Image.open(picture) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (WIDTH, HEIGHT))

@@ -1,0 +1,45 @@
+"""`tssr demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..demo.settings import DemoSettings
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    workspace_of,
+)
+
+
+@settings_options(DemoSettings)
+@click.command("demo", cls=StageCommand)
+@stage_options
+@click.pass_context
+def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> None:
+    """Run the whole pipeline on a generated shop, from raw dump to pictures.
+
+    Draws the articles of a shop and the purchases of its customers in H&M's layout, then runs the public
+    stages on them: preprocess, extract-features, train and evaluate for PopRec, SASRec-ID, SASRec-Content
+    and TSSR. Ends with one table and one picture.
+
+    \b
+    Examples:
+      tssr demo
+      tssr demo --workspace /tmp/demo --seed 2
+    """
+    from ..demo.tour import run_demo
+
+    settings = settings_from(ctx, DemoSettings, config_section(ctx.params["config"], "demo"))
+    show(run_demo(workspace_of(ctx), settings, force=force), as_json=as_json)
+
+
+for _param in command.params:
+    if _param.name == "workspace":
+        _param.default = Path("demo")  # beside a real workspace, never inside it
