@@ -10,7 +10,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -25,11 +24,6 @@ class Frame(Dataset):
         self.uid_field, self.iid_field, self.label_field = "user_id", "item_id", None
         self.config = {"user_inter_num_interval": "[5,inf)", "item_inter_num_interval": "[5,inf)"}
         self.logger = type("Silent", (), {"debug": lambda *_: None})()
-
-    @property
-    def filter_counter(self) -> type[Counter]:
-        """Kept so that the class is complete whatever RecBole looks up."""
-        return Counter
 
 
 def main() -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..core.schema import INTERACTIONS
 from .action_log import ActionLog, Int32
 from .kcore import core_mask
+from .tables import ROW_GROUP, FinishedLog
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """A log and what is known of its items: `usable[i]` says whether item code i has content."""
+    """A log in memory; `usable` are the ids of items with content."""
 
     log: ActionLog
-    usable: Mask
+    usable: pl.Series
     is_ordered: bool = False
 
     def __len__(self) -> int:
@@ -58,7 +63,8 @@ class LocalEngine:
 
     def with_content(self) -> LocalEngine:
         """Without actions on items that have no content."""
-        return self._keep(self.usable[self.log.items])
+        usable = self.log.item_ids.is_in(self.usable.implode()).to_numpy()
+        return self._keep(usable[self.log.items])
 
     def without_repeats(self, *, consecutive: bool) -> LocalEngine:
         """Without a user's second and later actions on an item, or only those right after the same item."""
@@ -97,6 +103,39 @@ class LocalEngine:
         chosen = np.zeros(len(self.log.user_ids), bool)
         chosen[[user for _, user in lots[:count]]] = True
         return self._keep(chosen[self.log.users])
+
+    def item_ids(self) -> pl.Series:
+        """The ids of the items that are left, in the order of their bytes."""
+        return self.log.item_ids.gather(self.present[1])
+
+    def finished(self) -> FinishedLog:
+        """The numbered users, items and actions, for writing."""
+        ordered = self.ordered()
+        user_ids = ordered.log.user_ids.gather(ordered.present[0])
+        return FinishedLog(user_ids, ordered.item_ids(), ordered._interactions())
+
+    def _interactions(self) -> Iterator[pa.Table]:
+        log, (users, items) = self.log, self.present
+        user_numbers = _numbers(users, len(log.user_ids), 0)
+        item_numbers = _numbers(items, len(log.item_ids), 1)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(log.users))])
+        for start in range(0, len(log), ROW_GROUP):
+            part = slice(start, start + ROW_GROUP)
+            codes = log.users[part]
+            columns = [
+                user_numbers[codes],
+                item_numbers[log.items[part]],
+                log.timestamps[part],
+                (np.arange(start, start + len(codes)) - starts[codes]).astype(np.int32),
+            ]
+            yield pa.Table.from_arrays([pa.array(column) for column in columns], schema=INTERACTIONS)
+
+
+def _numbers(present: Int32, size: int, first: int) -> Int32:
+    """What each old code becomes: the present ones count up from `first`, in their order."""
+    numbers = np.full(size, -1, np.int32)
+    numbers[present] = np.arange(first, first + len(present), dtype=np.int32)
+    return numbers
 
 
 def _order(log: ActionLog) -> NDArray[np.int64]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ..core.artifacts import atomic_folder, write_json
 from ..core.errors import DataError, UsageError
 from ..core.progress import progress
-from ..core.schema import ITEM_ID, MANIFEST_FILE
+from ..core.schema import INTERACTIONS_FILE, ITEM_ID, MANIFEST_FILE
 from ..core.summary import Summary
-from .action_log import ActionLog, collect
+from .action_log import collect
 from .formats import FORMATS, open_dump
 from .local_engine import LocalEngine
 from .manifest import (
@@ -29,11 +28,11 @@ from .manifest import (
     tables_fingerprint,
 )
 from .preprocess_settings import PreprocessSettings
-from .protocol import plan, run_plan
+from .protocol import Engine, plan, run_plan
 from .raw.custom import Custom, parse_map
 from .raw.problems import Problems
 from .raw.source import Actions, Catalogue, Source
-from .tables import write_interactions, write_items, write_users
+from .tables import write_tables
 from .time_split import split_record
 
 
@@ -53,18 +52,15 @@ def preprocess(
     problems = Problems(strict=settings.strict)
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
-    log = _read(format_name, source, problems)
-    steps = plan(settings, has_content=catalogue is not None and bool(catalogue.modalities))
-    left, funnel = run_plan(LocalEngine(log, _usable(log, catalogue, problems)), steps)
-    left = left.ordered()
-    users, items = left.present
-    split = split_record(settings, left.log)
     with atomic_folder(folder) as temporary:
-        write_interactions(temporary, left.log, users, items)
-        write_users(temporary, left.log, users)
-        write_items(temporary, left.log, items, catalogue.table if catalogue else None)
+        with _engine(format_name, source, catalogue, problems, settings, folder.parent) as engine:
+            _note_unlisted(engine, catalogue, problems)
+            has_content = catalogue is not None and bool(catalogue.modalities)
+            left, funnel = run_plan(engine, plan(settings, has_content=has_content))
+            write_tables(temporary, left.finished(), catalogue.table if catalogue else None)
+        counts = {unit: funnel[-1][unit] for unit in ("users", "items", "actions")}
+        split = split_record(settings, temporary / INTERACTIONS_FILE)
         tables = table_records(temporary)
-        counts = {"users": len(users), "items": len(items), "actions": len(left)}
         manifest = {
             "fingerprint": tables_fingerprint(tables, {"format": format_name, **settings.protocol()}),
             "counts": counts,
@@ -93,39 +89,49 @@ def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
     return Custom(settings.interactions, settings.items, mapping, settings.format, settings.raw)
 
 
-def _read(format_name: str, source: Source, problems: Problems) -> ActionLog:
+@contextmanager
+def _engine(
+    format_name: str,
+    source: Source,
+    catalogue: Catalogue | None,
+    problems: Problems,
+    settings: PreprocessSettings,
+    folder: Path,
+) -> Iterator[Engine]:
+    """Read the actions into the engine of the settings; raises DataError where there are none."""
+
     def shown() -> Iterator[Actions]:
         with progress(f"preprocess {format_name}", None, "actions") as advance:
             for batch in source.actions(problems):
                 yield batch
                 advance(len(batch.timestamps))
 
-    log = collect(shown())
-    if not len(log):
+    usable = _usable(catalogue)
+    engine = LocalEngine(collect(shown()), usable)
+    if not len(engine):
         why = f"; {problems.lines()[0]}" if problems.malformed else ""
         raise DataError(f"{source.files()[0]} has no actions{why}")
-    return log
+    yield engine
 
 
-def _usable(log: ActionLog, catalogue: Catalogue | None, problems: Problems) -> NDArray[np.bool_]:
-    """Which item codes have content of one of the source's modalities, (N,)."""
+def _usable(catalogue: Catalogue | None) -> pl.Series:
+    """The ids of the items that have content of one of the source's modalities."""
     if catalogue is None or not catalogue.modalities:
-        return np.ones(len(log.item_ids), bool)
-    known = pl.DataFrame({ITEM_ID: log.item_ids}).join(
-        catalogue.table.select(
-            ITEM_ID,
-            listed=pl.lit(True),
-            usable=pl.any_horizontal(pl.col(name).is_not_null() for name in catalogue.modalities),
-        ),
-        on=ITEM_ID,
-        how="left",
-        maintain_order="left",
-    )
-    unlisted = known["listed"].null_count()
-    if unlisted:
-        example = known.filter(pl.col("listed").is_null())[ITEM_ID][0]
-        problems.note(f"{unlisted:,} items of the actions are not in the table of items ({example}, …)")
-    return known["usable"].fill_null(False).to_numpy()
+        return pl.Series([], dtype=pl.String)
+    any_content = pl.any_horizontal(pl.col(name).is_not_null() for name in catalogue.modalities)
+    return catalogue.table.filter(any_content)[ITEM_ID]
+
+
+def _note_unlisted(engine: Engine, catalogue: Catalogue | None, problems: Problems) -> None:
+    """Say how many items were acted on that the table of items does not have."""
+    if catalogue is None:
+        return
+    acted_on = engine.item_ids()
+    unlisted = acted_on.filter(~acted_on.is_in(catalogue.table[ITEM_ID].implode()))
+    if len(unlisted):
+        problems.note(
+            f"{len(unlisted):,} items of the actions are not in the table of items ({unlisted[0]}, …)"
+        )
 
 
 def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summary:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import Field, model_validator
 
 from ..core.errors import DataError
 from ..core.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .tables import FinishedLog
 
 Repeats = Literal["keep", "consecutive", "drop"]
 
@@ -75,6 +80,12 @@ class Engine(Protocol):
 
     def counts(self) -> tuple[int, int, int]:
         """Users, items and actions that are left."""
+
+    def item_ids(self) -> pl.Series:
+        """The ids of the items that are left, in the order of their bytes."""
+
+    def finished(self) -> FinishedLog:
+        """The numbered users, items and actions, for writing."""
 
     def with_content(self: EngineType) -> EngineType:
         """Without actions on items that have no content."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,55 +22,60 @@ from ..core.schema import (
     USERS,
     USERS_FILE,
 )
-from .action_log import ActionLog, Int32
 
 ROW_GROUP = 1 << 20
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
+@dataclass(frozen=True)
+class FinishedLog:
+    """What an engine hands over: the ids that are left in the order of their bytes, and the actions.
+
+    `interactions` are tables of the canonical schema, of any length, in the canonical order.
+    """
+
+    user_ids: pl.Series
+    item_ids: pl.Series
+    interactions: Iterable[pa.Table]
 
 
-def _numbers(present: Int32, size: int, first: int) -> Int32:
-    """What each old code becomes: the present ones count up from `first`, in their order."""
-    numbers = np.full(size, -1, np.int32)
-    numbers[present] = np.arange(first, first + len(present), dtype=np.int32)
-    return numbers
+def write_tables(folder: Path, log: FinishedLog, catalogue: pl.DataFrame | None) -> None:
+    """Write the three tables into an existing folder."""
+    _write(folder / INTERACTIONS_FILE, INTERACTIONS, log.interactions)
+    users = [_numbers(log.user_ids, 0), log.user_ids.to_arrow().cast(pa.string())]
+    _write(folder / USERS_FILE, USERS, [pa.Table.from_arrays(users, schema=USERS)])
+    items = _items(log.item_ids, catalogue)
+    _write(folder / ITEMS_FILE, items.schema, [items])
 
 
-def write_interactions(path: Path, log: ActionLog, users: Int32, items: Int32) -> None:
-    """Write the ordered actions; `users` and `items` are the codes that occur, ascending."""
-    user_numbers = _numbers(users, len(log.user_ids), 0)
-    item_numbers = _numbers(items, len(log.item_ids), 1)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(log.users, minlength=len(log.user_ids)))])
-    with pq.ParquetWriter(path / INTERACTIONS_FILE, INTERACTIONS, compression="zstd") as writer:
-        for start in range(0, len(log), ROW_GROUP):
-            part = slice(start, start + ROW_GROUP)
-            codes = log.users[part]
-            columns = [
-                user_numbers[codes],
-                item_numbers[log.items[part]],
-                log.timestamps[part],
-                (np.arange(start, start + len(codes)) - starts[codes]).astype(np.int32),
-            ]
-            writer.write_table(pa.Table.from_arrays([pa.array(c) for c in columns], schema=INTERACTIONS))
+def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in _in_row_groups(tables, schema):
+            writer.write_table(table, row_group_size=ROW_GROUP)
 
 
-def write_users(path: Path, log: ActionLog, users: Int32) -> None:
-    """Write which outside id each user number stands for."""
-    ids = log.user_ids.gather(users).to_arrow().cast(pa.string())
-    numbers = pa.array(np.arange(len(users), dtype=np.int32))
-    _write(path / USERS_FILE, pa.Table.from_arrays([numbers, ids], schema=USERS))
+def _in_row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The same rows in tables of ROW_GROUP rows, so that the bytes do not depend on how they came."""
+    waiting = schema.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while len(waiting) >= ROW_GROUP:
+            yield waiting.slice(0, ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(ROW_GROUP)
+    if len(waiting):
+        yield waiting.combine_chunks()
 
 
-def write_items(path: Path, log: ActionLog, items: Int32, catalogue: pl.DataFrame | None) -> None:
-    """Write the items with text and image, and as text the source's own columns."""
-    whole = pl.DataFrame({ITEM_ID: log.item_ids.gather(items)})
+def _numbers(ids: pl.Series, first: int) -> pa.Array:
+    return pa.array(np.arange(first, first + len(ids), dtype=np.int32))
+
+
+def _items(ids: pl.Series, catalogue: pl.DataFrame | None) -> pa.Table:
+    """The items with text and image, and as text the source's own columns."""
+    whole = pl.DataFrame({ITEM_ID: ids})
     if catalogue is None:
         whole = whole.with_columns(pl.lit(None, pl.String).alias(name) for name in (TEXT, IMAGE))
     else:
         whole = whole.join(catalogue, on=ITEM_ID, how="left", maintain_order="left")
-    numbers = pa.array(np.arange(1, len(items) + 1, dtype=np.int32))
-    columns = [numbers, *(column.to_arrow().cast(pa.string()) for column in whole)]
+    columns = [_numbers(ids, 1), *(column.to_arrow().cast(pa.string()) for column in whole)]
     own = [pa.field(name, pa.string()) for name in whole.columns if name not in ITEMS.names]
-    _write(path / ITEMS_FILE, pa.Table.from_arrays(columns, schema=pa.schema([*ITEMS, *own])))
+    return pa.Table.from_arrays(columns, schema=pa.schema([*ITEMS, *own]))

@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..core.errors import DataError, UsageError
-from .action_log import ActionLog, Int64
+from ..core.schema import TIMESTAMP, USER
 from .protocol import ProtocolSettings
 from .raw.times import parse_times
 
 
-def split_record(settings: ProtocolSettings, log: ActionLog) -> dict[str, Any]:
-    """The split as the manifest keeps it; for a time split with its two moments as they apply to `log`.
+def split_record(settings: ProtocolSettings, interactions: Path) -> dict[str, Any]:
+    """The split as the manifest keeps it; for a time split with its two moments and how many users it asks.
 
-    Raises UsageError for a moment that is no time or out of order, DataError where nobody could be asked.
+    `interactions` is the canonical table. Raises UsageError for a moment that is no time or out of order,
+    DataError where nobody could be asked.
     """
     if settings.split == "leave-one-out":
         return {"kind": "leave-one-out"}
+    table = pq.read_table(interactions, columns=[USER, TIMESTAMP])
+    users, times = table[USER].to_numpy(), table[TIMESTAMP].to_numpy()
+    first, last = int(times.min()), int(times.max())
     test_from = _moment(settings.test_from, "--test-from")
     if settings.validation_from is not None:
         validation_from = _moment(settings.validation_from, "--validation-from")
     else:
-        validation_from = test_from - max(int(log.timestamps.max()) - test_from + 1, 1)
+        validation_from = test_from - max(last - test_from + 1, 1)
     if validation_from >= test_from:
         raise UsageError("--validation-from must lie before --test-from")
     asked = {
-        "test": _asked(log, test_from, int(log.timestamps.max()) + 1),
-        "validation": _asked(log, validation_from, test_from),
+        "test": _asked(users, times, test_from, last + 1),
+        "validation": _asked(users, times, validation_from, test_from),
     }
-    for part, users in asked.items():
-        if users == 0:
+    for part, count in asked.items():
+        if count == 0:
             option = "--test-from" if part == "test" else "--validation-from"
             raise DataError(
                 f"{option}: no user acts both before and in the {part} part; the times of the log go from "
-                f"{log.timestamps.min()} to {log.timestamps.max()}"
+                f"{first} to {last}"
             )
     return {
         "kind": "time",
@@ -53,12 +60,8 @@ def _moment(text: str | None, option: str) -> int:
     return int(times[0])
 
 
-def _asked(log: ActionLog, start: int, end: int) -> int:
+def _asked(users: NDArray[np.int32], times: NDArray[np.int64], start: int, end: int) -> int:
     """Users with an action before `start` and one from `start` on but before `end`."""
-
-    def users(when: Int64) -> Int64:
-        return np.bincount(log.users[when], minlength=len(log.user_ids))
-
-    before = users(np.flatnonzero(log.timestamps < start))
-    within = users(np.flatnonzero((log.timestamps >= start) & (log.timestamps < end)))
-    return int(np.count_nonzero((before > 0) & (within > 0)))
+    before = users[times < start]
+    within = users[(times >= start) & (times < end)]
+    return len(np.intersect1d(before, within))

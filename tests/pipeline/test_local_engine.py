@@ -32,8 +32,7 @@ def batch(rows):
 
 
 def engine(rows, usable=()):
-    log = collect([batch(rows)])
-    return LocalEngine(log, np.array([name in usable for name in log.item_ids]))
+    return LocalEngine(collect([batch(rows)]), pl.Series(usable, dtype=pl.String))
 
 
 def back(left):
