@@ -2,7 +2,8 @@
 
 Similarity is the cosine of two items' columns in the binary matrix of users and items, made from train
 actions only, with shrinkage in the denominator: common users / (|i| |j| + shrink + 1e-6). An item is not its
-own neighbour. A history scores an item by the sum of its similarities to the distinct items in it.
+own neighbour. An item's score is the sum of its similarities to those of its K nearest neighbours that the
+history holds.
 Reference: RecBole's ItemKNN. On purpose different: repeats count once; neighbours that tie at the cut are
 taken in the order of their numbers; the history is everything before the target, not the train part alone.
 
@@ -38,15 +39,18 @@ class ItemKNN(nn.Module):
         super().__init__()
         self.settings = settings
         blocks = zip(*_neighbours(materials.train, settings), strict=True)
-        items, self._neighbours, self._similarities = map(np.concatenate, blocks)
-        self._starts = np.searchsorted(items, np.arange(materials.item_count + 2))
+        items, neighbours, similarities = map(np.concatenate, blocks)
+        # Stored by the neighbour: a history holds neighbours, and asks whose they are.
+        order = np.argsort(neighbours, kind="stable")
+        self._items, self._similarities = items[order], similarities[order]
+        self._starts = np.searchsorted(neighbours[order], np.arange(materials.item_count + 2))
 
     def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
         """Summed similarities to what is in histories low…high-1, (B, N)."""
         rows, items = histories.part(low, high).distinct()
         entries, owners = _ranges(self._starts[items], self._starts[items + 1])
         width = histories.item_count + 1
-        cells = rows[owners] * width + self._neighbours[entries]
+        cells = rows[owners] * width + self._items[entries]
         sums = np.bincount(cells, self._similarities[entries], minlength=(high - low) * width)
         return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64)
 
