@@ -58,7 +58,7 @@ def test_scores_are_sums_over_the_nearest_neighbours(train, asked, shrink, neigh
         mine = sorted((-value, j) for (of, j), value in similar.items() if of == i)
         nearest[i] = {j: -value for value, j in mine[: neighbours or None]}
     expected = [
-        [sum(nearest[i].get(j, 0.0) for i in set(items)) for j in range(1, ITEM_COUNT + 1)] for items in asked
+        [sum(nearest[j].get(i, 0.0) for i in set(items)) for j in range(1, ITEM_COUNT + 1)] for items in asked
     ]
     before, itemknn.MEETINGS_AT_ONCE = itemknn.MEETINGS_AT_ONCE, at_once
     try:
