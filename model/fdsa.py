@@ -48,7 +48,7 @@ class FDSA(SequenceRecommender):
     def __init__(self, materials: Materials, settings: ContentSettings) -> None:
         super().__init__(materials.length)
         width = settings.width
-        features = content_vectors(materials, width, settings.missing)
+        features = content_vectors(materials, width, settings)
         self.inputs = nn.ModuleList(
             [
                 ItemVectors(materials.item_count, width),

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 
 from ..core.schema import PADDING
 from .layers import Mix
+from .settings import ReadingSettings
 
 if TYPE_CHECKING:
     from .registry import Materials
+
+SMALLEST_DEVIATION = 1e-6  # a dimension that never varies stays at 0 instead of dividing by it
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,31 @@ class ContentFeatures:
     vectors: Tensor
     present: Tensor
 
-    def filled(self, rule: str, train_counts: Tensor) -> Tensor:
-        """Give items without content the mean vector of the train items that have one, or leave them 0."""
-        if rule == "zero" or bool(self.present[1:].all()):
-            return self.vectors
-        known = self.present & (train_counts > 0)
-        vectors = self.vectors.clone()
+    @property
+    def absent(self) -> Tensor:
+        """Which items have no content, (N + 1,); the padding is no item."""
         absent = ~self.present
         absent[PADDING] = False
-        if known.any():
-            vectors[absent] = vectors[known].to(torch.float32).mean(0).to(vectors.dtype)
+        return absent
+
+    def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
+        """The vectors as a model reads them: scaled, and with something for items without content.
+
+        Mean and deviation are those of the train items that have content, each counted once.
+        """
+        known = self.vectors[self.present & (train_counts > 0)].float()
+        absent = self.absent
+        if len(known) == 0 or (settings.content_scale == "raw" and not absent.any()):
+            return self.vectors
+        mean = known.mean(0)
+        vectors = self.vectors.clone()
+        if settings.missing == "mean":
+            vectors[absent] = mean.to(vectors.dtype)
+        if settings.content_scale == "raw":
+            return vectors
+        real = self.present | absent if settings.missing == "mean" else self.present
+        deviation = known.std(0, correction=0).clamp_min(SMALLEST_DEVIATION)
+        vectors[real] = ((vectors[real].float() - mean) / deviation).to(vectors.dtype)
         return vectors
 
 
@@ -62,13 +80,14 @@ class ContentVectors(nn.Module):
     features: Tensor
     absent: Tensor
 
-    def __init__(self, features: ContentFeatures, width: int, rule: str, train_counts: Tensor) -> None:
+    def __init__(
+        self, features: ContentFeatures, width: int, settings: ReadingSettings, train_counts: Tensor
+    ) -> None:
         super().__init__()
         self.project = nn.Linear(features.vectors.shape[1], width)
-        absent = ~features.present
-        absent[PADDING] = False
+        absent = features.absent
         self.missing = nn.Parameter(torch.zeros(width)) if bool(absent.any()) else None
-        self.register_buffer("features", features.filled(rule, train_counts), persistent=False)
+        self.register_buffer("features", features.prepared(settings, train_counts), persistent=False)
         self.register_buffer("absent", absent, persistent=False)
 
     def forward(self, items: Tensor) -> Tensor:
@@ -93,13 +112,13 @@ class Concatenated(nn.Module):
         return mixed
 
 
-def content_vectors(materials: Materials, width: int, rule: str) -> list[nn.Module]:
-    """An input for each content type; `rule` says what stands for missing content."""
+def content_vectors(materials: Materials, width: int, settings: ReadingSettings) -> list[nn.Module]:
+    """An input for each content type."""
     counts = materials.train_counts
-    return [ContentVectors(content, width, rule, counts) for content in materials.contents]
+    return [ContentVectors(content, width, settings, counts) for content in materials.contents]
 
 
-def id_and_content(materials: Materials, width: int, rule: str) -> Concatenated:
+def id_and_content(materials: Materials, width: int, settings: ReadingSettings) -> Concatenated:
     """Learned vectors and every content type, mixed into one input."""
-    parts = [ItemVectors(materials.item_count, width), *content_vectors(materials, width, rule)]
+    parts = [ItemVectors(materials.item_count, width), *content_vectors(materials, width, settings)]
     return Concatenated(parts, width)

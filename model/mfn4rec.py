@@ -74,7 +74,7 @@ class MFN4Rec(SequenceRecommender):
     def __init__(self, materials: Materials, settings: MFN4RecSettings) -> None:
         super().__init__(materials.length)
         width = settings.width
-        contents = content_vectors(materials, width, settings.missing)
+        contents = content_vectors(materials, width, settings)
         self.inputs = nn.ModuleList([ItemVectors(materials.item_count, width), *contents])
         self.dropout = nn.Dropout(settings.dropout)
         self.recurrent = nn.ModuleList(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def mv_rnn(materials: Materials, settings: RecurrentContentSettings) -> GRU4Rec:
     """A GRU over ID and content."""
-    return GRU4Rec(id_and_content(materials, settings.width, settings.missing), materials, settings)
+    return GRU4Rec(id_and_content(materials, settings.width, settings), materials, settings)
 
 
 def mv_trm(materials: Materials, settings: ContentSettings) -> SASRec:

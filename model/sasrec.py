@@ -52,11 +52,11 @@ def sasrec_id(materials: Materials, settings: SequenceSettings) -> SASRec:
 
 def sasrec_content(materials: Materials, settings: ContentSettings) -> SASRec:
     """SASRec over item content alone; several content types are concatenated."""
-    parts = content_vectors(materials, settings.width, settings.missing)
+    parts = content_vectors(materials, settings.width, settings)
     item_input = parts[0] if len(parts) == 1 else Concatenated(parts, settings.width)
     return SASRec(item_input, materials, settings)
 
 
 def sasrec_hybrid(materials: Materials, settings: ContentSettings) -> SASRec:
     """SASRec over learned item vectors and content, concatenated."""
-    return SASRec(id_and_content(materials, settings.width, settings.missing), materials, settings)
+    return SASRec(id_and_content(materials, settings.width, settings), materials, settings)

@@ -125,8 +125,8 @@ class CL4SRecSettings(SequenceSettings):
     tau_view: float = Field(1.0, gt=0, description="Temperature of the contrast of views (inner product).")
 
 
-class MissingContent(Settings):
-    """What a model that reads content does where there is none."""
+class ReadingSettings(Settings):
+    """How a model reads item content."""
 
     model_config = ConfigDict(title="Models that read content")
 
@@ -134,13 +134,17 @@ class MissingContent(Settings):
         "mean",
         description="What stands for the vector of an item without content: the train items' mean, or 0.",
     )
+    content_scale: Literal["raw", "standard"] = Field(
+        "raw",
+        description="Content vectors as the encoder gave them, or with the train items' mean 0 and deviation 1.",
+    )
 
 
-class ContentSettings(SequenceSettings, MissingContent):
+class ContentSettings(SequenceSettings, ReadingSettings):
     """A transformer that also reads item content."""
 
 
-class RecurrentContentSettings(RecurrentSettings, MissingContent):
+class RecurrentContentSettings(RecurrentSettings, ReadingSettings):
     """A GRU that also reads item content."""
 
 

@@ -71,7 +71,7 @@ class TSSR(SequenceRecommender):
         width = settings.width
         inputs = [
             ItemVectors(materials.item_count, width),
-            *content_vectors(materials, width, settings.missing),
+            *content_vectors(materials, width, settings),
         ]
         streams = len(inputs)
         self.inputs = nn.ModuleList(inputs)
