@@ -79,7 +79,9 @@ def _encodes(text: str) -> bool:
 
 
 def _at_once(block: Block, schema: pa.Schema) -> Rows | None:
-    if rb"\u0000" in block.data or b"\0" in block.data:
+    # Arrow's parser crashes where the first value is no object, and takes several values on a line.
+    objects = block.data.startswith(b"{") and block.data.count(b"\n{") + 1 == block.line_count
+    if not objects or rb"\u0000" in block.data or b"\0" in block.data:
         return None
     try:
         table = pa.json.read_json(
@@ -89,12 +91,10 @@ def _at_once(block: Block, schema: pa.Schema) -> Rows | None:
         )
     except pa.ArrowInvalid:
         return None
-
-    def lines() -> Sequence[int]:
-        rows = enumerate(block.data.split(b"\n"), start=block.first_line)
-        return [line for line, data in rows if data.strip()]
-
-    return Rows({name: flat(table[name]) for name in schema.names}, lines)
+    if table.num_rows != block.line_count:
+        return None
+    lines = range(block.first_line, block.first_line + table.num_rows)
+    return Rows({name: flat(table[name]) for name in schema.names}, lambda: lines)
 
 
 def _schema(first: dict[str, Any], wanted: Sequence[str]) -> pa.Schema | None:

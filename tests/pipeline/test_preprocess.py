@@ -450,3 +450,18 @@ def test_a_global_time_split(tmp_path):
 def test_time_splits_that_ask_nobody(tmp_path, settings, error, message):
     with pytest.raises(error, match=message):
         time_split(tmp_path, **settings)
+
+
+@pytest.mark.parametrize("line", ["null", "nullnull", ' {"u": "a"} {"u": "b"}', "5", '{"u": "a"} null'])
+def test_a_json_line_that_is_not_one_object_is_counted_wherever_it_stands(tmp_path, line):
+    for text in (as_json() + line + "\n", as_json(LOG[:1]) + line + "\n" + as_json(LOG[1:])):
+        summary = custom(tmp_path, text, "user=u,item=i,time=t", name="log.jsonl", min_actions=0)
+        assert actions(tmp_path / "out") == EXPECTED
+        assert summary.data["problems"]["malformed_rows"] == 1
+
+
+def test_a_json_file_without_any_object(tmp_path):
+    with pytest.raises(
+        DataError, match=r"log\.jsonl has no actions; 2 malformed rows dropped: log\.jsonl, line 1"
+    ):
+        custom(tmp_path, "null\nnull\n", "user=u,item=i", name="log.jsonl")

@@ -135,7 +135,7 @@ def run(format_name, raw, out):
 def test_damaged_dumps(tmp_path, format_name):
     @settings(
         max_examples=INPUTS,
-        deadline=timedelta(seconds=10),
+        deadline=timedelta(seconds=60),
         suppress_health_check=list(HealthCheck),
         database=None,
     )
