@@ -12,12 +12,13 @@ Shapes: B batch, L steps, D width, M content streams.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .heads import ItemHead
+from .heads import item_head
 from .inputs import ItemVectors, content_vectors
 from .layers import Encoder, Mix, causal_mask, initialise
 from .recommender import SequenceRecommender
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 class Pooled(nn.Module):
     """Several inputs as one, weighed item by item ("vanilla attention")."""
 
-    def __init__(self, parts: list[nn.Module], width: int) -> None:
+    def __init__(self, parts: Sequence[nn.Module], width: int) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.weigh = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
@@ -59,7 +60,7 @@ class FDSA(SequenceRecommender):
         self.encoders = nn.ModuleList(Encoder(settings, settings.blocks) for _ in self.inputs)
         self.join = Mix(width, len(self.inputs))
         initialise(self, materials.item_count)
-        self.head = ItemHead(materials.item_count, width)
+        self.head = item_head(materials, settings, self.inputs[0])
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""

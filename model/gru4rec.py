@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from .heads import ItemHead
+from .heads import item_head
 from .inputs import ItemVectors
 from .layers import Recurrent, initialise
 from .recommender import SequenceRecommender
@@ -34,7 +34,7 @@ class GRU4Rec(SequenceRecommender):
         self.recurrent = Recurrent(settings.width, settings.layers, settings.dropout)
         self.output = nn.Linear(settings.width, settings.width)
         initialise(self, materials.item_count)
-        self.head = ItemHead(materials.item_count, settings.width)
+        self.head = item_head(materials, settings, item_input)
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""

@@ -1,7 +1,8 @@
 """The head all neural models share: inner products with a table of item vectors, plus a bias per item.
 
-The table is its own, not the input embedding (the released TSSR code has a linear classifier there, and
-gSASRec reports the untied table as better). Class 0 of the released classifier, the padding, is left out.
+The table is by default its own, not the input embedding (the released TSSR code has a linear classifier
+there, and gSASRec reports the untied table as better). Class 0 of the released classifier, the padding, is
+left out. Content on this side is what lets rare items be ranked.
 
 The cross-entropy over all N items never holds more than one block of scores: the gradient is computed on the
 way forward, block by block, so memory is that of the item gradient and not positions x N, and the cost is the
@@ -12,12 +13,18 @@ Shapes: P positions, N items, D width.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from .layers import LINEAR_BIAS_START
+from .inputs import content_vectors
+from .layers import LINEAR_BIAS_START, initialise
+from .settings import ReadingSettings, WindowSettings
+
+if TYPE_CHECKING:
+    from .registry import Materials
 
 BLOCK_BYTES = 64 * 2**20  # of scores held at once
 
@@ -66,14 +73,58 @@ def full_softmax(states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -
 
 
 class ItemHead(nn.Module):
-    """The (N, D) item table and (N,) bias that score states."""
+    """The (N, D) item vectors and (N,) bias that score states.
 
-    def __init__(self, item_count: int, width: int) -> None:
+    Vectors are the sum of what is asked for: a free table, inputs of its own (projected content), and an
+    input that the model also reads with (`tied`), which is the model's and is not saved here again.
+    """
+
+    def __init__(
+        self,
+        item_count: int,
+        width: int,
+        *,
+        table: bool = True,
+        inputs: Sequence[nn.Module] = (),
+        tied: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(item_count, width))
+        self.weight = nn.Parameter(torch.empty(item_count, width)) if table else None
         self.bias = nn.Parameter(torch.full((item_count,), LINEAR_BIAS_START))
-        nn.init.xavier_normal_(self.weight)
+        self.inputs = nn.ModuleList(inputs)
+        self._tied = (tied,) if tied is not None else ()  # in a tuple, so that torch does not register it
+        if self.weight is not None:
+            nn.init.xavier_normal_(self.weight)
+
+    def vectors(self) -> Tensor:
+        """The vectors of items 1…N, (N, D)."""
+        items = torch.arange(1, len(self.bias) + 1, device=self.bias.device)
+        parts = [enter(items[None])[0] for enter in (*self.inputs, *self._tied)]
+        return torch.stack(parts if self.weight is None else [self.weight, *parts]).sum(dim=0)
 
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N."""
-        return full_softmax(states, self.weight, self.bias, targets)
+        return full_softmax(states, self.vectors(), self.bias, targets)
+
+
+def item_head(materials: Materials, settings: WindowSettings, tied: nn.Module) -> ItemHead:
+    """The head that the settings ask for; `tied` is the model's item input.
+
+    Beside a table, content starts at zero: the head begins as the table alone and learns what to add.
+    """
+    contents = []
+    if isinstance(settings, ReadingSettings) and "content" in settings.head:
+        contents = content_vectors(materials, settings.width, settings)
+    for content in contents:
+        if settings.head == "table+content":
+            nn.init.zeros_(content.project.weight)
+            nn.init.zeros_(content.project.bias)
+        else:
+            initialise(content, materials.item_count)
+    return ItemHead(
+        materials.item_count,
+        settings.width,
+        table=settings.head.startswith("table"),
+        inputs=contents,
+        tied=tied if settings.head == "tied" else None,
+    )

@@ -5,6 +5,7 @@ Shapes: B batch, L steps, D width, N items, C content dimension.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,7 @@ class ContentVectors(nn.Module):
 class Concatenated(nn.Module):
     """Several inputs side by side, mixed down to the model's width by one linear layer."""
 
-    def __init__(self, parts: list[nn.Module], width: int) -> None:
+    def __init__(self, parts: Sequence[nn.Module], width: int) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.mix = Mix(width, len(parts))
@@ -112,7 +113,7 @@ class Concatenated(nn.Module):
         return mixed
 
 
-def content_vectors(materials: Materials, width: int, settings: ReadingSettings) -> list[nn.Module]:
+def content_vectors(materials: Materials, width: int, settings: ReadingSettings) -> list[ContentVectors]:
     """An input for each content type."""
     counts = materials.train_counts
     return [ContentVectors(content, width, settings, counts) for content in materials.contents]

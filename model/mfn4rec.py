@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .heads import ItemHead
+from .heads import item_head
 from .inputs import ItemVectors, content_vectors
 from .layers import Mix, Recurrent, initialise
 from .recommender import SequenceRecommender
@@ -83,7 +83,7 @@ class MFN4Rec(SequenceRecommender):
         self.memory = GatedMemory(len(self.inputs), settings)
         self.join = Mix(width, len(self.inputs) + 1)
         initialise(self, materials.item_count)
-        self.head = ItemHead(materials.item_count, width)
+        self.head = item_head(materials, settings, self.inputs[0])
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""

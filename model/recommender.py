@@ -106,11 +106,11 @@ class SequenceRecommender(NeuralRecommender):
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
         """Give the states after the newest L actions, (B, D)."""
-        return self.encode(newest(queries.histories, low, high, self.length).to(self.head.weight.device))
+        return self.encode(newest(queries.histories, low, high, self.length).to(self.head.bias.device))
 
     def items(self) -> tuple[Tensor, Tensor]:
         """Give the head's vectors (N, D) and biases (N,)."""
-        return self.head.weight, self.head.bias
+        return self.head.vectors(), self.head.bias
 
 
 def parameter_count(model: Recommender) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from .heads import ItemHead
+from .heads import item_head
 from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
 from .layers import Encoder, causal_mask, initialise
 from .recommender import SequenceRecommender
@@ -36,7 +36,7 @@ class SASRec(SequenceRecommender):
         self.position = nn.Embedding(materials.length, settings.width)
         self.encoder = Encoder(settings, settings.blocks)
         initialise(self, materials.item_count)
-        self.head = ItemHead(materials.item_count, settings.width)
+        self.head = item_head(materials, settings, item_input)
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""

@@ -71,6 +71,21 @@ class BPRSettings(EmbeddingSettings):
     l2: float = Field(0.0, ge=0, description="Weight of the squared lengths of the vectors in a batch.")
 
 
+class ReadingSettings(Settings):
+    """How a model reads item content."""
+
+    model_config = ConfigDict(title="Models that read content")
+
+    missing: Literal["mean", "zero"] = Field(
+        "mean",
+        description="What stands for the vector of an item without content: the train items' mean, or 0.",
+    )
+    content_scale: Literal["raw", "standard"] = Field(
+        "raw",
+        description="Content vectors as the encoder gave them, or with mean 0, deviation 1 over train items.",
+    )
+
+
 class WindowSettings(EmbeddingSettings):
     """A model that reads a window of actions."""
 
@@ -82,6 +97,20 @@ class WindowSettings(EmbeddingSettings):
     dropout: float = Field(
         0.1, ge=0, lt=1, description="Dropout on attention weights and sublayer outputs, or on GRU inputs."
     )
+    head: Literal["table", "tied", "content", "table+content"] = Field(
+        "table",
+        description=(
+            "What scores items: a table of its own, the input's vectors (of the ID stream, where there are "
+            "several), projected content, or table and content added."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def content_is_read(self) -> Self:
+        """Refuse a head of content for a model that has none."""
+        if "content" in self.head and not isinstance(self, ReadingSettings):
+            raise ValueError(f"--head {self.head} is for models that read content; use table or tied")
+        return self
 
 
 class RecurrentSettings(WindowSettings):
@@ -123,21 +152,6 @@ class CL4SRecSettings(SequenceSettings):
     reorder_share: float = Field(0.6, ge=0, le=1, description="Share of the window that is shuffled.")
     lambda_view: float = Field(0.1, ge=0, description="Weight of the contrast of views; 0 leaves it out.")
     tau_view: float = Field(1.0, gt=0, description="Temperature of the contrast of views (inner product).")
-
-
-class ReadingSettings(Settings):
-    """How a model reads item content."""
-
-    model_config = ConfigDict(title="Models that read content")
-
-    missing: Literal["mean", "zero"] = Field(
-        "mean",
-        description="What stands for the vector of an item without content: the train items' mean, or 0.",
-    )
-    content_scale: Literal["raw", "standard"] = Field(
-        "raw",
-        description="Content vectors as the encoder gave them, or with the train items' mean 0 and deviation 1.",
-    )
 
 
 class ContentSettings(SequenceSettings, ReadingSettings):

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import Batch
-from .heads import ItemHead
+from .heads import item_head
 from .inputs import ItemVectors, content_vectors
 from .layers import Encoder, Mix, causal_mask, initialise
 from .losses import item_contrast, user_contrast
@@ -86,7 +86,7 @@ class TSSR(SequenceRecommender):
         }
         self.fusion = fusions[settings.fusion]
         initialise(self, materials.item_count)
-        self.head = ItemHead(materials.item_count, width)
+        self.head = item_head(materials, settings, self.inputs[0])
 
     def unimodal_states(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""

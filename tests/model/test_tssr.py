@@ -49,7 +49,7 @@ def test_one_content_stream_is_the_papers_model(build, batch):
     torch.testing.assert_close(model.states(inputs)[batch.real], merged[batch.real])
 
     real, targets = batch.real, batch.targets[batch.real]
-    scores = merged[real] @ model.head.weight.T + model.head.bias
+    scores = merged[real] @ model.head.vectors().T + model.head.bias
     terms = model.losses(batch)
     expected = {
         "ce": torch.nn.functional.cross_entropy(scores, targets - 1),

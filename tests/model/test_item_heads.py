@@ -1,0 +1,81 @@
+"""Every head under every sequence model, and the losses that a head may be trained by."""
+
+import pytest
+import torch
+
+from tssr.core.errors import UsageError
+from tssr.core.settings import resolve
+from tssr.model.checkpoint import load_model, save_model
+from tssr.model.heads import full_softmax
+from tssr.model.registry import MODELS
+from tssr.model.settings import WindowSettings
+
+KINDS = ("table", "tied", "content", "table+content")
+CASES = [
+    (name, kind)
+    for name, spec in MODELS.items()
+    if issubclass(spec.settings, WindowSettings)
+    for kind in KINDS
+    if spec.reads_content or "content" not in kind
+]
+every_head = pytest.mark.parametrize(("name", "kind"), CASES)
+
+
+@pytest.fixture
+def batch(windows):
+    return windows.batch(torch.arange(windows.count))
+
+
+@every_head
+def test_items_are_the_sum_of_what_the_head_names(build, name, kind):
+    model = build(name, 2, head=kind)
+    numbers = torch.arange(1, 9)[None]
+    parts = [model.head.weight] if "table" in kind else []
+    parts += [content(numbers)[0] for content in model.head.inputs]
+    assert len(parts) == {"table": 1, "tied": 0, "content": 2, "table+content": 3}[kind]
+    if kind == "tied":
+        entrance = model.item_input if hasattr(model, "item_input") else model.inputs[0]
+        parts = [entrance(numbers)[0]]
+    vectors, bias = model.items()
+    torch.testing.assert_close(vectors, torch.stack(parts).sum(0))
+    assert bias.shape == (8,)
+
+
+@every_head
+def test_every_parameter_has_a_gradient_and_is_saved_once(build, batch, tmp_path, name, kind):
+    model = build(name, 2, head=kind)
+    torch.stack(list(model.losses(batch).values())).sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    save_model(tmp_path / "m", model, {})
+    other = build(name, 2, head=kind, seed=5)
+    load_model(tmp_path / "m", other)
+    assert torch.equal(other.items()[0], model.items()[0])
+
+
+@pytest.mark.parametrize("name", ["sasrec-hybrid", "tssr"])
+def test_content_beside_a_table_starts_as_nothing(build, name):
+    model = build(name, head="table+content")
+    assert torch.equal(model.items()[0], model.head.weight)
+
+
+def test_an_item_of_no_train_action_is_scored_from_content(build, histories_of):
+    """Item 8 looks like item 2 and was never taken; with a content head both get the same vector."""
+    model = build("sasrec-content", head="content", train=histories_of([[1, 2, 3, 4, 5, 6, 7]] * 3, 8))
+    model.head.inputs[0].features[8] = model.head.inputs[0].features[2]
+    vectors, _ = model.items()
+    assert torch.equal(vectors[7], vectors[1])
+
+
+@pytest.mark.parametrize("kind", ["content", "table+content"])
+def test_a_content_head_without_content_is_refused(kind):
+    for settings in {spec.settings for spec in MODELS.values() if not spec.reads_content}:
+        if issubclass(settings, WindowSettings):
+            with pytest.raises(UsageError, match=rf"--head {kind.replace('+', '.')} is for models that read"):
+                resolve(settings, {"head": kind})
+
+
+def test_the_tied_head_is_trained_through_both_sides(build, batch):
+    model = build("sasrec-id", head="tied")
+    states = model.states(batch.inputs)[batch.real].detach()
+    full_softmax(states, model.head.vectors(), model.head.bias, batch.targets[batch.real]).backward()
+    assert model.item_input.table.weight.grad[1:].any(dim=1).all()
