@@ -21,7 +21,7 @@ class TrainSettings(Settings):
     learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate.")
     batch_size: int = Field(256, ge=1, description="Windows per step; also the users that contrast.")
     max_epochs: int = Field(1000, ge=1, description="Stop after this many epochs at the latest.")
-    patience: int = Field(20, ge=1, description="Stop after this many validations without a better NDCG@10.")
+    patience: int = Field(10, ge=1, description="Stop after this many validations without a better NDCG@10.")
     validate_every: int = Field(
         50, ge=1, description="Validate at the end of an epoch, once at least this many steps have passed."
     )
@@ -142,7 +142,29 @@ class SequenceSettings(WindowSettings):
         return self
 
 
-class CL4SRecSettings(SequenceSettings):
+class LossSettings(Settings):
+    """What a model learns the next item by, where that is not fixed."""
+
+    model_config = ConfigDict(title="SASRec")
+
+    loss: Literal["ce", "bce", "gbce"] = Field(
+        "ce",
+        description=(
+            "Cross-entropy over all items, binary cross-entropy against drawn negatives (the original "
+            "SASRec), or its calibrated form gBCE (gSASRec)."
+        ),
+    )
+    drawn_negatives: int = Field(1, ge=1, description="Negatives drawn for each step by bce and gbce.")
+    gbce_calibration: float = Field(
+        0.75, ge=0, le=1, description="gBCE's t: 0 is plain bce, 1 undoes the overconfidence wholly."
+    )
+
+
+class SASRecSettings(SequenceSettings, LossSettings):
+    """SASRec over learned vectors."""
+
+
+class CL4SRecSettings(SASRecSettings):
     """SASRec with a contrast of two altered views of each window."""
 
     model_config = ConfigDict(title="CL4SRec")
@@ -156,6 +178,10 @@ class CL4SRecSettings(SequenceSettings):
 
 class ContentSettings(SequenceSettings, ReadingSettings):
     """A transformer that also reads item content."""
+
+
+class SASRecContentSettings(ContentSettings, LossSettings):
+    """SASRec over content."""
 
 
 class RecurrentContentSettings(RecurrentSettings, ReadingSettings):
