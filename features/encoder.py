@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +17,14 @@ Inputs = tuple[torch.Tensor, ...]
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of pictures or texts, frozen and in evaluation mode.
+    """What turns pictures or texts into vectors, frozen and in evaluation mode.
 
-    `prepare` turns one content (bytes of a picture, or a text) into a tensor and runs in worker processes;
+    `prepare` turns one content (bytes of a picture, or a text) into an array and runs in worker processes;
     `module` takes a batch of them and returns (B, dimension). `key` says all that decides the vectors:
     architecture, hash of the weights, preparation and its version, pooling.
+
+    Encoders proper give "vectors" in whatever number format the store has; "pixels" and "tokens" have their
+    own `dtype`, and a row of theirs is an array of `shape`, flattened.
     """
 
     name: str
@@ -28,14 +32,30 @@ class Encoder:
     key: dict[str, Any]
     prepare: Callable[..., Any]
     module: nn.Module
+    kind: str = "vectors"
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+
+
+def names_folder(encoder: str) -> bool:
+    """Whether a picture encoder's name means transformers; torchvision's names have no folder."""
+    return "/" in encoder or Path(encoder).is_dir()
 
 
 def load_encoder(choice: EncoderChoice) -> Encoder:
     """Build the encoder a person asked for; raises UsageError that says what to pass instead."""
+    if choice.material:
+        from .material import load_material
+
+        return load_material(choice)
     if choice.modality == "text":
         from .text_encoder import load_text_encoder
 
         return load_text_encoder(choice)
+    if names_folder(choice.encoder):
+        from .vision_encoder import load_vision_encoder
+
+        return load_vision_encoder(choice)
     from .torchvision_encoder import load_torchvision_encoder
 
     return load_torchvision_encoder(choice)

@@ -15,7 +15,7 @@ import torch
 from ..core.errors import UsageError
 from .batches import Batch, Loading, picture_batches, text_batches
 from .encoder import Encoder
-from .parts import Chunk, Part, write_part
+from .parts import Chunk, write_part
 from .pictures import BadContentError
 from .settings import FeatureSettings
 from .store import KEY
@@ -23,9 +23,9 @@ from .text_encoder import Tokens
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the GPU where there is one. Raises UsageError."""
+    """The device called `name`; `auto` is this process's GPU where there is one. Raises UsageError."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -59,40 +59,40 @@ def prepared_batches(
 @torch.inference_mode()
 def encode_chunks(
     encoder: Encoder,
-    batches: Iterator[Batch],
     content: pa.Table,
     chunks: list[Chunk],
+    raw: Path,
     folder: Path,
-    dtype_name: str,
-    device: torch.device,
+    settings: FeatureSettings,
     advance: Callable[[int], None],
-) -> list[Part]:
-    """Encode `batches`, which are those of `chunks`, and write one part into `folder` for each chunk.
+) -> None:
+    """Encode the members of `chunks` and write one part into `folder` for each.
 
-    The vectors stay on the device until their chunk is through, so a GPU is waited for once a part. Half
-    precision (bf16) is used on CUDA only.
+    Half precision (bf16) is used on CUDA only.
     """
+    device = choose_device(settings.device if encoder.kind == "vectors" else "cpu")
+    dtype_name = encoder.dtype or settings.dtype
     module = encoder.module.to(device)
-    dtype = getattr(torch, dtype_name)
+    if settings.compile:
+        module.compile()
     half = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
-    parts = []
+    batches = prepared_batches(encoder, content, chunks, raw, settings, device)
     for number, group in groupby(batches, key=lambda batch: batch.chunk):
         members = chunks[number].members
-        vectors = torch.zeros(len(members), encoder.dimension, dtype=dtype, device=device)
+        # The rows stay on the device until the chunk is through, so a GPU is waited for once a part.
+        rows = torch.zeros(len(members), encoder.dimension, dtype=getattr(torch, dtype_name), device=device)
         failures: dict[int, BadContentError] = {}
         for batch in group:
             if batch.places:
                 inputs = [tensor.to(device, non_blocking=True) for tensor in batch.inputs]
                 with half:
-                    vectors[batch.places] = module(*inputs).to(dtype)
+                    rows[batch.places] = module(*inputs).to(rows.dtype)
             failures.update(batch.failures)
             advance(len(batch.places) + len(batch.failures))
-        found = vectors.cpu().numpy()
+        found = rows.cpu().numpy()
         for place in np.flatnonzero(~np.isfinite(found).all(axis=1)):
-            failures[int(place)] = BadContentError(
-                "vector not finite", f"in {dtype_name}; --dtype float32 may hold it"
-            )
+            detail = f"in {dtype_name}; --dtype float32 may hold it"
+            failures[int(place)] = BadContentError("vector not finite", detail)
             found[place] = 0
         keys = content[KEY].take(pa.array(members)).combine_chunks()
-        parts.append(write_part(folder, chunks[number].number, keys, found, failures))
-    return parts
+        write_part(folder, chunks[number].number, keys, found, failures)

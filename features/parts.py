@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..core.artifacts import atomic_path, fingerprint, sha256_file, write_json
+from ..core.artifacts import atomic_path, sha256_file, write_json
 from ..core.errors import ArtifactError, TssrError
 from ..core.progress import note
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
@@ -35,11 +35,12 @@ from .store import (
     STORE_ITEMS,
     VECTOR,
     Vectors,
+    manifest_fingerprint,
     map_part,
     read_manifest,
 )
 
-PART_ROWS = 4096
+PART_ROWS = 1024
 PART_BYTES = 64 * 2**20
 
 
@@ -85,6 +86,10 @@ def write_part(
             DETAIL: pa.array(details, pa.string()),
         }
     )
+    return _write_batch(folder, number, batch)
+
+
+def _write_batch(folder: Path, number: int, batch: pa.RecordBatch) -> Part:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
@@ -144,6 +149,27 @@ class Catalogue:
         return pa.table([items[ITEM], items[ITEM_ID], rows, reasons, details], schema=STORE_ITEMS)
 
 
+def prune(folder: Path, parts: list[Part], content: pa.Table) -> list[Part]:
+    """The parts without the rows that no item uses; the old files stay until `drop_unused`."""
+    used = content[KEY].combine_chunks()
+    kept = []
+    for part in parts:
+        batch = map_part(part.path)
+        wanted = pc.is_in(batch.column(KEY), value_set=used)
+        rows = pc.sum(wanted).as_py()
+        if rows == len(batch):
+            kept.append(part)
+        elif rows:
+            kept.append(_write_batch(folder, part.number, batch.filter(wanted)))
+    return kept
+
+
+def drop_unused(folder: Path, catalogue: Catalogue) -> None:
+    """Delete part files that are not in the catalogue."""
+    for path in set(folder.glob("part-*.arrow")) - {part.path for part in catalogue.parts}:
+        path.unlink()
+
+
 def count_reasons(items: pa.Table) -> dict[str, int]:
     """How many items lack a vector, by reason."""
     return dict(sorted(Counter(reason for reason in items[REASON].to_pylist() if reason is not None).items()))
@@ -157,23 +183,21 @@ def commit(folder: Path, head: dict[str, Any], catalogue: Catalogue, items: pa.T
     sink = pa.BufferOutputStream()
     pq.write_table(items, sink, compression="zstd")
     table = sink.getvalue()
-    files = {
-        "items_sha256": hashlib.sha256(table).hexdigest(),
+    digest = hashlib.sha256(table).hexdigest()
+    manifest = {
+        **head,
+        "items": len(items),
+        "missing": count_reasons(items),
+        "items_sha256": digest,
         "parts": [
             {"file": part.path.name, "rows": rows, "bytes": part.path.stat().st_size, "sha256": part.sha256}
             for part, rows in zip(catalogue.parts, catalogue.rows, strict=True)
         ],
     }
-    manifest = {
-        **head,
-        "items": len(items),
-        "missing": count_reasons(items),
-        **files,
-        "fingerprint": fingerprint({"key": head["key"], **files}),
-    }
+    manifest["fingerprint"] = manifest_fingerprint(manifest)
     path = folder / ITEMS_FILE
     try:
-        if read_manifest(folder) == manifest and sha256_file(path) == files["items_sha256"]:
+        if read_manifest(folder) == manifest and sha256_file(path) == digest:
             return False
     except TssrError:
         pass  # a file is missing or damaged: both are written again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,8 +51,27 @@ class Geometry:
         }
 
 
+@dataclass(frozen=True)
+class PicturePreparation:
+    """How an encoder wants its pictures: `prepare` gives uint8 pixels of `shape`, (3, H, W).
+
+    `mean` and `std`, of pixels between 0 and 1, are applied on the encoder's device.
+    """
+
+    prepare: Callable[[bytes], Pixels]
+    shape: tuple[int, ...]
+    mean: list[float]
+    std: list[float]
+    spec: dict[str, Any]
+
+
 def read_pixels(content: bytes, geometry: Geometry) -> Pixels:
-    """Decode, turn upright, resize and crop: (3, crop, crop) uint8.
+    """Decode, turn upright, resize and crop: (3, crop, crop) uint8. Raises BadContentError."""
+    return _fit(read_rgb(content, geometry.resize), geometry)
+
+
+def read_rgb(content: bytes, short_side: int) -> Image.Image:
+    """Decode and turn upright, in no more detail than resizing the short side to `short_side` needs.
 
     Raises BadContentError for anything that is no whole picture.
     """
@@ -60,7 +80,7 @@ def read_pixels(content: bytes, geometry: Geometry) -> Pixels:
             warnings.simplefilter("ignore")  # decoders grumble about odd metadata that changes no pixel
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as picture:
-                return _fit(_decode(picture, geometry), geometry)
+                return _decode(picture, DRAFT_FACTOR * short_side)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BadContentError("too many pixels", f"more than {MAX_PIXELS:,}") from None
     except UnidentifiedImageError:
@@ -69,10 +89,9 @@ def read_pixels(content: bytes, geometry: Geometry) -> Pixels:
         raise BadContentError("damaged picture", f"{type(error).__name__}: {error}") from None
 
 
-def _decode(picture: Image.Image, geometry: Geometry) -> Image.Image:
+def _decode(picture: Image.Image, wanted: int) -> Image.Image:
     """The first frame, upright, in RGB; transparency becomes white, as on a shop's page."""
     short = min(picture.size)
-    wanted = DRAFT_FACTOR * geometry.resize
     if short > wanted:
         scale = wanted / short
         picture.draft("RGB", (round(picture.width * scale), round(picture.height * scale)))

@@ -27,6 +27,7 @@ class EncoderChoice:
     pooling: Pooling | None
     max_tokens: int
     seed: int
+    material: bool = False  # not vectors, but the pixels or tokens that an encoder would be given
 
     def sources(self) -> dict[str, str]:
         """What may be files on this machine."""
@@ -40,6 +41,7 @@ class EncoderChoice:
             "encoder": self.encoder,
             "weights": self.weights,
             "pooling": self.pooling,
+            "material": self.material,
         }
         if self.modality == "text":
             values["max_tokens"] = self.max_tokens
@@ -76,7 +78,17 @@ class FeatureSettings(Settings):
         None, ge=0, description="Processes that decode pictures; 0 decodes in this one. [default: by device]"
     )
     seed: int = Field(0, ge=0, description="Seed of --weights random.")
+    compile: bool = Field(
+        False, description="Compile the encoder (needs a C++ compiler); pays for thousands of items."
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    pixels: bool = Field(
+        False, description="Store the pictures' pixels as --encoder wants them, for end-to-end training."
+    )
+    tokens: bool = Field(
+        False, description="Store the texts' token ids as --encoder wants them, for end-to-end training."
+    )
+    prune: bool = Field(False, description="Drop vectors of content that no item has any more.")
     strict: bool = Field(False, description="Stop at the first item without usable content.")
 
     @model_validator(mode="after")
@@ -85,6 +97,9 @@ class FeatureSettings(Settings):
             raise ValueError(
                 "--modality is missing; choose image, text or both, as in: --modality image text"
             )
+        for flag, modality in (("pixels", "image"), ("tokens", "text")):
+            if getattr(self, flag) and modality not in self.modality:
+                raise ValueError(f"--{flag} is for --modality {modality}; add that or leave the option out")
         for name in ("encoder", "weights"):
             given = len(getattr(self, name))
             if given not in (0, len(self.modality)):
@@ -104,6 +119,7 @@ class FeatureSettings(Settings):
                 self.pooling,
                 self.max_tokens,
                 self.seed,
+                self.pixels if modality == "image" else self.tokens,
             )
             for index, modality in enumerate(self.modality)
         ]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..core.artifacts import read_json, sha256_file
+from ..core.artifacts import fingerprint, read_json, sha256_file
 from ..core.errors import ArtifactError, UsageError
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
 
@@ -52,35 +52,43 @@ class StoreInfo:
     bytes: int
     folder: Path
     fingerprint: str
+    kind: str = "vectors"  # or pixels, tokens: content ready for training an encoder
+    shape: tuple[int, ...] = ()  # of one row
+
+
+def manifest_fingerprint(manifest: dict[str, Any]) -> str:
+    """The hash by which others know a store's vectors: over all of its manifest but what was asked for."""
+    told = {name: value for name, value in manifest.items() if name not in ("request", "fingerprint")}
+    return fingerprint(told)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the store in `folder`; raises ArtifactError for one that cannot be read."""
-    manifest = read_json(folder / MANIFEST_FILE, cure=CURE)
+    """The manifest of the store in `folder`; raises ArtifactError for one that cannot be trusted."""
+    path = folder / MANIFEST_FILE
+    manifest = read_json(path, cure=CURE)
     if manifest.get("format") != FORMAT:
-        raise ArtifactError(
-            f"{folder / MANIFEST_FILE} has format {manifest.get('format')}, this tssr reads {FORMAT}; {CURE}"
-        )
+        raise ArtifactError(f"{path} has format {manifest.get('format')}, this tssr reads {FORMAT}; {CURE}")
+    if manifest.get("fingerprint") != manifest_fingerprint(manifest):
+        raise ArtifactError(f"{path} is damaged: it does not match its fingerprint; {CURE}")
     return manifest
 
 
 def store_info(folder: Path) -> StoreInfo:
     """What the manifest in `folder` says."""
     manifest = read_manifest(folder)
-    try:
-        return StoreInfo(
-            folder.name,
-            str(manifest["modality"]),
-            str(manifest["encoder"]),
-            int(manifest["dimension"]),
-            int(manifest["items"]),
-            sum(manifest["missing"].values()),
-            sum(part["bytes"] for part in manifest["parts"]),
-            folder,
-            str(manifest["fingerprint"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{folder / MANIFEST_FILE} is damaged ({error!r}); {CURE}") from None
+    return StoreInfo(
+        name=folder.name,
+        modality=manifest["modality"],
+        encoder=manifest["encoder"],
+        dimension=manifest["dimension"],
+        items=manifest["items"],
+        missing=sum(manifest["missing"].values()),
+        bytes=sum(part["bytes"] for part in manifest["parts"]),
+        folder=folder,
+        fingerprint=manifest["fingerprint"],
+        kind=manifest["kind"],
+        shape=tuple(manifest["shape"]),
+    )
 
 
 def list_stores(folder: Path) -> list[StoreInfo]:
@@ -88,16 +96,17 @@ def list_stores(folder: Path) -> list[StoreInfo]:
     return [store_info(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST_FILE}"))]
 
 
-def choose_stores(folder: Path, names: tuple[str, ...]) -> list[StoreInfo]:
-    """The stores called `names`, each a store's folder name or a modality; without names, the only one.
+def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -> list[StoreInfo]:
+    """The stores of `kind` called `names`, each a folder name or a modality; without names, the only one.
 
     Raises UsageError that lists what there is, or says how to make a store.
     """
-    stores = list_stores(folder)
+    stores = [store for store in list_stores(folder) if store.kind == kind]
     if not stores:
+        modality = names[0] if names else "text" if kind == "tokens" else "image"
+        what, flag = ("features", "") if kind == "vectors" else (kind, f" --{kind}")
         raise UsageError(
-            f"{folder} holds no features; make them first: "
-            f"tssr extract-features --modality {names[0] if names else 'image'}"
+            f"{folder} holds no {what}; make them first: tssr extract-features --modality {modality}{flag}"
         )
     chosen = [_choose(stores, name, folder) for name in names or (None,)]
     return list({store.name: store for store in chosen}.values())

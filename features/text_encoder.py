@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.constants import ENDPOINT
 from torch import nn
-from transformers.utils.hub import cached_file
 
-from ..core.errors import UsageError
-from ..core.progress import note
 from .encoder import Encoder
-from .settings import RANDOM, EncoderChoice, Pooling
+from .hub import from_pretrained, load_model, optional_file, settle_pooler, short_name
+from .settings import EncoderChoice, Pooling
 from .weights import hash_weights
 
-NETWORK_TIMEOUT = 10.0  # seconds
 TEXT_VERSION = 1  # raise it when the same text would give other tokens
 
 
@@ -75,35 +67,11 @@ class TextEncoder(nn.Module):
 
 def load_text_encoder(choice: EncoderChoice) -> Encoder:
     """Load tokenizer and model; raises UsageError where they cannot be had or do not fit the pooling."""
-    speech: Any = transformers.utils.logging  # our own lines say all that matters
-    speech.set_verbosity_error()
-    speech.disable_progress_bar()
+    config = from_pretrained(transformers.AutoConfig, choice.encoder)
+    model, absent = load_model(choice, config)
     pooling = choice.pooling or own_pooling(choice.encoder) or "cls"
-    auto_model: Any = transformers.AutoModel
-    tokenizer = _load(transformers.AutoTokenizer, choice.encoder)
-    if choice.weights == RANDOM:
-        note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(choice.seed)
-            model = auto_model.from_config(_load(transformers.AutoConfig, choice.encoder))
-        absent: set[str] = set()
-    elif choice.weights is not None:
-        raise UsageError(
-            f"--weights {choice.weights}: a text encoder's weights lie in its folder; "
-            f"pass that as --encoder, or --weights random"
-        )
-    else:
-        model, info = _load(auto_model, choice.encoder, output_loading_info=True, dtype=torch.float32)
-        absent = set(info["missing_keys"])
-    absent = {name for name in absent if pooling == "pooler" or not name.startswith("pooler.")}
-    if absent or (pooling == "pooler" and getattr(model, "pooler", None) is None):
-        lacking = ", ".join(sorted(absent)[:3]) or "a pooler"
-        raise UsageError(
-            f"--encoder {choice.encoder} has no trained weights for {lacking}; choose --pooling cls or mean"
-        )
-    if getattr(model, "pooler", None) is not None and pooling != "pooler":
-        model.pooler = None  # not used, perhaps untrained: it must not decide the hash
-    tokens = Tokens(tokenizer, choice.max_tokens)
+    settle_pooler(model, absent, choice, pooling)
+    tokens = load_tokens(choice)
     key = {
         "architecture": f"transformers {type(model).__name__}",
         "weights": hash_weights(model),
@@ -111,54 +79,21 @@ def load_text_encoder(choice: EncoderChoice) -> Encoder:
         "pooling": pooling,
     }
     module = TextEncoder(model.eval().requires_grad_(False), pooling)
-    dimension = int(model.config.hidden_size)
-    return Encoder(
-        _short_name(choice.encoder, model.config.model_type, dimension), dimension, key, tokens, module
-    )
+    dimension = int(config.hidden_size)
+    return Encoder(short_name(choice.encoder, config.model_type, dimension), dimension, key, tokens, module)
+
+
+def load_tokens(choice: EncoderChoice) -> Tokens:
+    """The encoder's own tokenizer. Raises UsageError."""
+    return Tokens(from_pretrained(transformers.AutoTokenizer, choice.encoder), choice.max_tokens)
 
 
 def own_pooling(encoder: str) -> Pooling | None:
     """The pooling that a sentence encoder's own files ask for; None where they say nothing."""
-    path = cached_file(
-        encoder,
-        "1_Pooling/config.json",
-        local_files_only=True,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
+    path = optional_file(encoder, "1_Pooling/config.json")
     if path is None:
         return None
-    config = json.loads(Path(path).read_text(encoding="utf-8"))
+    config = json.loads(path.read_text(encoding="utf-8"))
     if config.get("pooling_mode_cls_token"):
         return "cls"
     return "mean" if config.get("pooling_mode_mean_tokens") else None
-
-
-def _load(kind: Any, encoder: str, **options: Any) -> Any:
-    """Load from a local folder or the cache; ask the network only where neither has it."""
-    try:
-        return kind.from_pretrained(encoder, local_files_only=True, **options)
-    except (OSError, ValueError) as error:
-        problem: Exception = error
-    if not Path(encoder).is_dir():
-        try:
-            _reach_hub()
-            return kind.from_pretrained(encoder, **options)
-        except (OSError, ValueError) as error:
-            problem = error
-    reason = str(problem).strip().splitlines()[0]
-    raise UsageError(
-        f"--encoder {encoder}: neither a folder with config.json, tokenizer and weights nor in the cache, "
-        f"and it could not be downloaded ({reason}); pass a local folder"
-    ) from None
-
-
-def _reach_hub() -> None:
-    """Ask the hub for a sign of life once; its own client would retry for most of a minute."""
-    with contextlib.suppress(urllib.error.HTTPError):  # an answer, too
-        urllib.request.urlopen(ENDPOINT, timeout=NETWORK_TIMEOUT).close()
-
-
-def _short_name(encoder: str, model_type: str, dimension: int) -> str:
-    """How store folders call it: a hub name's last part, a local folder by what it holds."""
-    return f"{model_type}-{dimension}" if Path(encoder).is_dir() else encoder.rsplit("/", 1)[-1]

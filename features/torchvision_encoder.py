@@ -14,7 +14,7 @@ from torchvision import models
 from ..core.errors import UsageError
 from ..core.progress import note
 from .encoder import Encoder
-from .pictures import Geometry, read_pixels
+from .pictures import Geometry, PicturePreparation, read_pixels
 from .settings import RANDOM, EncoderChoice
 from .weights import hash_weights, load_weights, read_state_dict
 
@@ -27,14 +27,17 @@ class PictureEncoder(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: nn.Module, mean: list[float], std: list[float]) -> None:
+    def __init__(self, backbone: nn.Module, preparation: PicturePreparation) -> None:
         super().__init__()
         self.backbone = backbone
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
+        for name in ("mean", "std"):
+            value = 255 * torch.tensor(getattr(preparation, name)).view(3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+        self.to(memory_format=torch.channels_last)  # what fast convolutions want
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Scale as the weights expect, then encode."""
+        pixels = pixels.to(memory_format=torch.channels_last)
         vectors: torch.Tensor = self.backbone((pixels - self.mean) / self.std)
         return vectors.flatten(1)
 
@@ -50,12 +53,6 @@ def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
     Weights from a file, and random ones, take the transform of the first published weights (the paper's:
     short side 256, centre crop 224). Raises UsageError for an unknown model or weights not to be had.
     """
-    known = classification_models()
-    if choice.encoder not in known:
-        close = ", ".join(difflib.get_close_matches(choice.encoder, known, n=3) or known[:3])
-        raise UsageError(
-            f"--encoder {choice.encoder}: torchvision has no such classification model; it has {close}, …"
-        )
     published = published_weights(choice)
     if choice.weights == RANDOM:
         note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
@@ -69,17 +66,28 @@ def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
     else:
         backbone = _download(choice.encoder, published)
         dimension = take_head_off(backbone)[1]
-    transform = published.transforms()
-    geometry = Geometry(transform.resize_size[0], transform.crop_size[0], transform.interpolation.value)
-    module = PictureEncoder(backbone.eval().requires_grad_(False), transform.mean, transform.std)
+    preparation = torchvision_preparation(choice)
+    module = PictureEncoder(backbone.eval().requires_grad_(False), preparation)
     key = {
         "architecture": f"torchvision {choice.encoder}",
         "weights": hash_weights(backbone),
-        "preparation": {**geometry.spec(), "mean": transform.mean, "std": transform.std},
+        "preparation": {**preparation.spec, "mean": preparation.mean, "std": preparation.std},
         "pooling": "before the last layer",
     }
-    prepare = functools.partial(read_pixels, geometry=geometry)
-    return Encoder(choice.encoder, dimension, key, prepare, module)
+    return Encoder(choice.encoder, dimension, key, preparation.prepare, module)
+
+
+def torchvision_preparation(choice: EncoderChoice) -> PicturePreparation:
+    """The weights' own transform."""
+    transform = published_weights(choice).transforms()
+    geometry = Geometry(transform.resize_size[0], transform.crop_size[0], transform.interpolation.value)
+    return PicturePreparation(
+        functools.partial(read_pixels, geometry=geometry),
+        (3, geometry.crop, geometry.crop),
+        transform.mean,
+        transform.std,
+        geometry.spec(),
+    )
 
 
 def take_head_off(backbone: nn.Module) -> tuple[str, int]:
@@ -110,13 +118,19 @@ def _load_file(backbone: nn.Module, path: Path) -> int:
 def published_weights(choice: EncoderChoice) -> models.WeightsEnum:
     """The published weights called `choice.weights`; the first ones for a file, `random` or nothing.
 
-    Raises UsageError that lists those there are.
+    Raises UsageError for an unknown model or unknown weights, and lists those there are.
     """
+    known = classification_models()
+    if choice.encoder not in known:
+        close = ", ".join(difflib.get_close_matches(choice.encoder, known, n=3) or known[:3])
+        raise UsageError(
+            f"--encoder {choice.encoder}: torchvision has no such classification model; it has {close}, …"
+        )
     published: type[models.WeightsEnum] = models.get_model_weights(choice.encoder)
     if choice.weights in published.__members__:
         return published[str(choice.weights)]
     if choice.weights in (None, RANDOM) or Path(str(choice.weights)).is_file():
-        return next(iter(published))
+        return next(iter(published.__members__.values()))
     raise UsageError(
         f"--weights {choice.weights}: neither a file nor published for {choice.encoder} "
         f"({', '.join(published.__members__)}), nor 'random'"

@@ -6,6 +6,7 @@ COMMANDS = {
     "download-images": ("download_images", "Fetch the pictures whose addresses a raw dump lists."),
     "preprocess": ("preprocess", "Turn a raw dump into canonical Parquet tables."),
     "extract-features": ("extract_features", "Encode pictures or texts into the feature store."),
+    "features": ("features", "List the feature stores, or verify their checksums."),
     "train": ("train", "Train a model on a preprocessed data set."),
     "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
 }

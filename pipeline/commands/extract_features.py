@@ -31,8 +31,11 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
       tssr extract-features --modality image
       tssr extract-features --modality image --encoder squeezenet1_1 --weights squeezenet1_1.pth
       tssr extract-features --modality image text --encoder resnet18 ./my-bert
+      torchrun --nproc-per-node 4 -m tssr extract-features --modality image
     """
     from ..extract_features import extract_features
 
     settings = settings_from(ctx, FeatureSettings, config_section(ctx.params["config"], "extract-features"))
-    show(extract_features(workspace_of(ctx), settings, force=force), as_json=as_json)
+    summary = extract_features(workspace_of(ctx), settings, force=force)
+    if summary.rows:  # under torchrun, the first process speaks for all
+        show(summary, as_json=as_json)

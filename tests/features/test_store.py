@@ -11,6 +11,7 @@ from tssr.features.pictures import BadContentError
 from tssr.features.store import KEY_TYPE, choose_stores, list_stores, open_store
 
 WIDTH = 3
+HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", "key")
 
 
 def content_of(names):
@@ -52,7 +53,9 @@ def fill(folder, names, broken=(), name="text-tiny"):
         "format": 1,
         "modality": name.split("-")[0],
         "encoder": "tiny",
+        "kind": "vectors",
         "dimension": WIDTH,
+        "shape": [WIDTH],
         "dtype": "float16",
         "key": {},
     }
@@ -180,9 +183,8 @@ def test_a_damaged_manifest_is_refused(tmp_path):
     manifest.write_text(json.dumps({**good, "format": 99}))
     with pytest.raises(ArtifactError, match="has format 99, this tssr reads 1"):
         list_stores(tmp_path)
-    del good["items"]
-    manifest.write_text(json.dumps(good))
-    with pytest.raises(ArtifactError, match=r"manifest.json is damaged \(KeyError"):
+    manifest.write_text(json.dumps({**good, "dimension": 4}))
+    with pytest.raises(ArtifactError, match=r"manifest.json is damaged: it does not match its fingerprint"):
         list_stores(tmp_path)
 
 
@@ -216,7 +218,7 @@ def test_nothing_changed_is_noticed(tmp_path):
     fill(tmp_path, ["a", "b"])
     store = tmp_path / "text-tiny"
     manifest = json.loads((store / "manifest.json").read_text())
-    head = {key: manifest[key] for key in ("format", "modality", "encoder", "dimension", "dtype", "key")}
+    head = {key: manifest[key] for key in HEAD}
     catalogue = Catalogue(find_parts(store))
     table = catalogue.items(items_of(["a", "b"]), content_of(["a", "b"]))
     assert commit(store, head, catalogue, table) is False

@@ -116,7 +116,7 @@ def test_random_weights_are_seeded_and_said_loudly(bert, capsys):
 
 
 def test_weights_files_belong_into_the_folder(bert):
-    with pytest.raises(UsageError, match=r"--weights w.pth: a text encoder's weights lie in its folder"):
+    with pytest.raises(UsageError, match=r"--weights w.pth: the weights of .* lie beside its config.json"):
         load_encoder(choice(bert, weights="w.pth"))
 
 
@@ -129,7 +129,7 @@ def test_no_network_and_no_cache_says_what_to_pass(monkeypatch, tmp_path):
         UsageError, match=r"--encoder no/such-bert: neither a folder .* no network.*; pass a local folder"
     ):
         load_encoder(choice("no/such-bert"))
-    with pytest.raises(UsageError, match=r"encoder .*: neither a folder with config.json"):
+    with pytest.raises(UsageError, match=r"encoder .*: neither a folder with a model's files"):
         load_encoder(choice(tmp_path))
 
 

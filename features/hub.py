@@ -1,0 +1,109 @@
+"""Loading models of transformers from a local folder, the hub's cache, or the hub itself."""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.constants import ENDPOINT
+from transformers.utils.hub import cached_file
+
+from ..core.errors import UsageError
+from ..core.progress import note
+from .settings import RANDOM, EncoderChoice
+
+NETWORK_TIMEOUT = 10.0  # seconds
+
+
+def from_pretrained(kind: Any, encoder: str, **options: Any) -> Any:
+    """Load a config, tokenizer, processor or model; the network is asked only where no copy is at hand.
+
+    Raises UsageError that says what to pass instead.
+    """
+    try:
+        return kind.from_pretrained(encoder, local_files_only=True, **options)
+    except (OSError, ValueError) as error:
+        problem: Exception = error
+    if not Path(encoder).is_dir():
+        try:
+            _reach_hub()
+            return kind.from_pretrained(encoder, **options)
+        except (OSError, ValueError) as error:
+            problem = error
+    reason = str(problem).strip().splitlines()[0]
+    raise UsageError(
+        f"--encoder {encoder}: neither a folder with a model's files nor in the hub's cache, and it could "
+        f"not be downloaded ({reason}); pass a local folder with config.json, model.safetensors and the "
+        f"tokenizer or preprocessor"
+    ) from None
+
+
+def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
+    """The model described by `config`, in float32, and the names of its weights that no file had."""
+    speech: Any = transformers.utils.logging  # our own lines say all that matters
+    speech.set_verbosity_error()
+    speech.disable_progress_bar()
+    auto_model: Any = transformers.AutoModel
+    if choice.weights == RANDOM:
+        note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(choice.seed)
+            return auto_model.from_config(config), set()
+    if choice.weights is not None:
+        raise UsageError(
+            f"--weights {choice.weights}: the weights of {choice.encoder} lie beside its config.json; "
+            f"pass that folder as --encoder, or --weights random"
+        )
+    model, info = from_pretrained(
+        auto_model, choice.encoder, config=config, output_loading_info=True, dtype=torch.float32
+    )
+    return model, set(info["missing_keys"])
+
+
+def settle_pooler(model: Any, absent: set[str], choice: EncoderChoice, pooling: str) -> None:
+    """Take an unused pooler off, lest untrained weights decide the hash.
+
+    Raises UsageError where weights that are used are untrained.
+    """
+    if pooling != "pooler":
+        absent = {name for name in absent if not name.startswith("pooler.")}
+        pooler = getattr(model, "pooler", None)
+        if pooler is not None and any(True for _ in pooler.parameters()):
+            model.pooler = None
+    elif getattr(model, "pooler", None) is None and not hasattr(model, "post_layernorm"):
+        absent = {"a pooler"}
+    if absent:
+        raise UsageError(
+            f"--encoder {choice.encoder} has no trained weights for {', '.join(sorted(absent)[:3])}; "
+            f"choose --pooling cls or mean, or another encoder"
+        )
+
+
+def optional_file(encoder: str, name: str) -> Path | None:
+    """A further file of an encoder; None where it has no such file or it cannot be reached."""
+    lenient = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
+    found = cached_file(encoder, name, local_files_only=True, **lenient)
+    if found is None and not Path(encoder).is_dir():
+        with contextlib.suppress(OSError):
+            _reach_hub()
+            found = cached_file(encoder, name, **lenient)
+    return Path(found) if found else None
+
+
+def short_name(encoder: str, model_type: str, dimension: int) -> str:
+    """How store folders call it: a hub name's last part, a local folder by what it holds."""
+    return f"{model_type}-{dimension}" if Path(encoder).is_dir() else encoder.rsplit("/", 1)[-1]
+
+
+def _reach_hub() -> None:
+    """Ask the hub for a sign of life once; its own client would retry for most of a minute."""
+    with contextlib.suppress(urllib.error.HTTPError):  # an answer, too
+        urllib.request.urlopen(ENDPOINT, timeout=NETWORK_TIMEOUT).close()

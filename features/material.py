@@ -1,0 +1,55 @@
+"""Content ready for training an encoder end to end: pixels and token ids, kept like vectors.
+
+An end-to-end run then never decodes a JPEG or runs a tokenizer; its encoder reads what these stores hold.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .encoder import Encoder, names_folder
+from .settings import EncoderChoice
+
+
+class Flat(nn.Module):
+    """Pixels as they are: (B, 3, H, W) uint8 -> (B, 3 H W)."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Flatten."""
+        return pixels.flatten(1)
+
+
+class TokenTable(nn.Module):
+    """Token ids filled up to a fixed length with -1: (B, L) ids and mask -> (B, length)."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Mark the padding and widen."""
+        marked = ids.masked_fill(mask == 0, -1)
+        return nn.functional.pad(marked, (0, self.length - ids.shape[1]), value=-1)
+
+
+def load_material(choice: EncoderChoice) -> Encoder:
+    """What prepares content for `choice.encoder`, without the encoder: its weights are not needed."""
+    if choice.modality == "text":
+        from .text_encoder import load_tokens
+
+        tokens = load_tokens(choice)
+        key = {"material": "tokens", "preparation": tokens.spec()}
+        name, module = f"tokens-{tokens.length}", TokenTable(tokens.length)
+        return Encoder(name, tokens.length, key, tokens, module, "tokens", "int32", (tokens.length,))
+    if names_folder(choice.encoder):
+        from .vision_encoder import vision_preparation as picture_preparation
+    else:
+        from .torchvision_encoder import torchvision_preparation as picture_preparation
+    preparation = picture_preparation(choice)
+    key = {"material": "pixels", "preparation": preparation.spec}
+    width = math.prod(preparation.shape)
+    name = f"pixels-{preparation.shape[-1]}"
+    return Encoder(name, width, key, preparation.prepare, Flat(), "pixels", "uint8", preparation.shape)

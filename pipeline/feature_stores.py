@@ -1,0 +1,87 @@
+"""`tssr features`: what stores there are, and whether their bytes are those that were written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.artifacts import sha256_file
+from ..core.errors import ArtifactError, UsageError
+from ..core.progress import progress
+from ..core.schema import ITEMS_FILE
+from ..core.summary import Summary
+from ..core.workspace import Workspace
+from ..features.store import CURE, StoreInfo, list_stores, read_manifest
+
+
+def list_features(workspace: Workspace, dataset: str | None) -> Summary:
+    """The stores of one data set, or of all."""
+    stores = _stores(workspace, dataset)
+    rows = [
+        (
+            name,
+            info.name,
+            info.encoder,
+            f"{info.dimension:,}",
+            f"{info.items:,}",
+            f"{info.missing:,}",
+            f"{info.bytes / 2**20:,.1f} MiB",
+        )
+        for name, info in stores
+    ]
+    data = [
+        {
+            "dataset": name,
+            "store": info.name,
+            "modality": info.modality,
+            "encoder": info.encoder,
+            "dimension": info.dimension,
+            "items": info.items,
+            "missing": info.missing,
+            "bytes": info.bytes,
+            "fingerprint": info.fingerprint,
+        }
+        for name, info in stores
+    ]
+    columns = ("data set", "store", "encoder", "dimension", "items", "missing", "size")
+    return Summary("Feature stores", rows, {"stores": data}, columns=columns)
+
+
+def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
+    """Hash every file of the stores and compare with their manifests.
+
+    Raises ArtifactError that names the damaged files.
+    """
+    stores = _stores(workspace, dataset)
+    damaged: list[Path] = []
+    rows = []
+    with progress("verify", sum(info.bytes for _, info in stores), "bytes") as advance:
+        for name, info in stores:
+            manifest = read_manifest(info.folder)
+            checksums = {part["file"]: part["sha256"] for part in manifest["parts"]}
+            checksums[ITEMS_FILE] = manifest["items_sha256"]
+            for file, promised in checksums.items():
+                path = info.folder / file
+                if not path.is_file() or sha256_file(path) != promised:
+                    damaged.append(path)
+                advance(path.stat().st_size if path.is_file() else 0)
+            rows.append((name, info.name, f"{len(checksums):,}"))
+    if damaged:
+        listed = ", ".join(map(str, damaged[:3])) + (
+            f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+        )
+        raise ArtifactError(f"damaged or missing: {listed}; {CURE}, it makes only these again")
+    return Summary(
+        "All files are as they were written",
+        rows,
+        {"verified": [{"dataset": name, "store": store, "files": int(files)} for name, store, files in rows]},
+        columns=("data set", "store", "files"),
+    )
+
+
+def _stores(workspace: Workspace, dataset: str | None) -> list[tuple[str, StoreInfo]]:
+    folders = [workspace.features(dataset)] if dataset else sorted((workspace.root / "features").glob("*"))
+    stores = [(folder.name, info) for folder in folders for info in list_stores(folder)]
+    if not stores:
+        where = f"data set {dataset}" if dataset else str(workspace.root)
+        raise UsageError(f"{where} has no features; make them with: tssr extract-features --modality image")
+    return stores

@@ -1,0 +1,87 @@
+import pytest
+
+from tssr.core.settings import resolve
+from tssr.features import parts
+from tssr.features.settings import FeatureSettings
+from tssr.features.store import list_stores
+from tssr.pipeline.extract_features import extract_features
+
+
+@pytest.fixture
+def stores(make_catalogue, bert, monkeypatch):
+    """Extract the texts given, in parts of two; returns the workspace."""
+    monkeypatch.setattr(parts, "PART_ROWS", 2)
+
+    def make(texts, name="catalogue", **values):
+        workspace, _ = make_catalogue(texts=texts, name=name)
+        choice = {"dataset": name, "modality": ("text",), "encoder": (str(bert),), **values}
+        return workspace, extract_features(workspace, resolve(FeatureSettings, choice))
+
+    return make
+
+
+def test_stores_are_listed_with_their_data_set(stores, tssr):
+    stores(["red", "blue", None])
+    workspace, _ = stores(["old shoes"], name="other")
+    outcome = tssr("features", "--workspace", workspace.root)
+    lines = [line.split() for line in outcome.out.splitlines() if "text-bert" in line]
+    assert [(line[0], line[2], line[3], line[4], line[5]) for line in lines] == [
+        ("catalogue", "bert-16", "16", "3", "1"),
+        ("other", "bert-16", "16", "1", "0"),
+    ]
+    only = tssr("features", "--workspace", workspace.root, "--dataset", "other", "--json")
+    assert [store["dataset"] for store in only.json["stores"]] == ["other"]
+
+
+def test_no_store_says_how_to_make_one(tssr, tmp_path):
+    outcome = tssr("features", "--workspace", tmp_path)
+    assert outcome.code == 2
+    assert "has no features; make them with: tssr extract-features" in outcome.err
+    assert "data set hm has no features" in tssr("features", "verify", "--dataset", "hm").err
+
+
+def test_verify_names_every_damaged_file(stores, tssr):
+    workspace, _ = stores(["red", "blue", "old", "shoes", "shirt"])
+    assert tssr("features", "verify", "--workspace", workspace.root).code == 0
+    (info,) = list_stores(workspace.features("catalogue"))
+    first, second, _ = sorted(info.folder.glob("part-*"))
+    data = bytearray(first.read_bytes())
+    data[-20] ^= 1
+    first.write_bytes(data)
+    second.unlink()
+    outcome = tssr("features", "verify", "--workspace", workspace.root)
+    assert outcome.code == 1
+    assert f"damaged or missing: {first}, {second}; run the same tssr extract-features" in outcome.err
+
+
+def test_prune_drops_what_no_item_uses_and_nothing_else(stores):
+    workspace, _ = stores(["red", "blue", "old", "shoes", "shirt", "a"])
+    (before,) = list_stores(workspace.features("catalogue"))
+    kept = sorted(before.folder.glob("part-*"))[1]
+    _, grown = stores(["shirt", "shoes", "old", "new"])
+    assert sum(part["rows"] for part in _parts(before.folder)) == 7
+    _, pruned = stores(["shirt", "shoes", "old", "new"], prune=True)
+    assert (grown.data["stores"][0]["encoded"], pruned.data["stores"][0]["encoded"]) == (1, 0)
+    assert sum(part["rows"] for part in _parts(before.folder)) == 4
+    assert kept.is_file()
+    assert (
+        len(list(before.folder.glob("part-*"))) == 3
+    )  # red and blue's part is gone, shirt and a's rewritten
+    stores(["shirt", "shoes", "old", "new"], name="fresh")
+    assert _vectors(workspace, "catalogue").tolist() == _vectors(workspace, "fresh").tolist()
+    _, again = stores(["shirt", "shoes", "old", "new"], prune=True)
+    assert again.cached
+
+
+def _parts(folder):
+    from tssr.features.store import read_manifest
+
+    return read_manifest(folder)["parts"]
+
+
+def _vectors(workspace, dataset):
+    from tssr.features.store import open_store
+
+    vectors, present = open_store(list_stores(workspace.features(dataset))[0]).item_features()
+    assert present[1:].all()
+    return vectors
