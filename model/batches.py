@@ -21,10 +21,11 @@ from ..core.schema import PADDING
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows, left-padded with 0: `targets` is what followed each of `inputs`; both (B, L)."""
+    """B windows of `users` (B,), left-padded with 0: `targets` is what followed each of `inputs`, (B, L)."""
 
     inputs: Tensor
     targets: Tensor
+    users: Tensor
 
     @property
     def real(self) -> Tensor:
@@ -68,6 +69,7 @@ class Windows:
         self._items = torch.tensor(histories.items, device=device)  # a copy: the table is read-only
         self._starts = torch.from_numpy(np.repeat(starts, cuts)).to(device)
         self._lasts = torch.from_numpy(np.repeat(ends - 1, cuts) - back * length).to(device)
+        self._users = torch.from_numpy(np.repeat(np.arange(len(cuts)), cuts)).to(device)
         self._steps = torch.arange(-length, 0, device=device)
 
     def batch(self, windows: Tensor) -> Batch:
@@ -77,7 +79,7 @@ class Windows:
         places = places.clamp_(min=0)
         inputs = self._items[places].long() * real
         targets = self._items[places + 1].long() * real
-        return Batch(inputs, targets)
+        return Batch(inputs, targets, self._users[windows])
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,12 @@ class ItemHead(nn.Module):
         parts = [enter(items[None])[0] for enter in (*self.inputs, *self._tied)]
         return torch.stack(parts if self.weight is None else [self.weight, *parts]).sum(dim=0)
 
+    def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""
+        items = torch.cat([targets[:, None], drawn], dim=1) - 1
+        scores = torch.einsum("pd,pkd->pk", states, self.vectors()[items]) + self.bias[items]
+        return scores[:, 0], scores[:, 1:]
+
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N."""
         return full_softmax(states, self.vectors(), self.bias, targets)

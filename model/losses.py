@@ -1,10 +1,10 @@
-"""The two contrasts that align the ID stream with a content stream (TSSR, Eq. 1 and 2).
+"""The two contrasts that align the ID stream with a content stream (TSSR, Eq. 1 and 2); binary losses.
 
-Both are symmetric InfoNCE over the batch. Where the paper and its released code leave a choice, the code's
-is the default; on purpose different: padding enters neither (the code pools over it and starts one row of
-Eq. 2 on it).
+Both contrasts are symmetric InfoNCE over the batch. Where the paper and its released code leave a choice, the
+code's is the default; on purpose different: padding enters neither (the code pools over it and starts one row
+of Eq. 2 on it).
 
-Shapes: B batch, L steps, D width.
+Shapes: B batch, L steps, D width, P real positions, K negatives.
 """
 
 from __future__ import annotations
@@ -75,3 +75,18 @@ def item_contrast(
     to_content = _predict_next(sources[0], candidates[1], allowed, steps)
     to_id = _predict_next(sources[1], candidates[0], allowed, steps)
     return to_content + to_id
+
+
+def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
+    """-log(sigmoid(taken)^power) - sum of log(1 - sigmoid(drawn)): (P,), (P, K); mean over positions.
+
+    With `power` 1 it is SASRec's loss, with `gbce_power` gSASRec's (arXiv 2308.07192, Eq. 9, not divided by
+    K + 1: Adam does not feel the difference).
+    """
+    return (power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1)).mean()
+
+
+def gbce_power(negatives: int, item_count: int, calibration: float) -> float:
+    """The power of the positive probability in gBCE, from the sampling rate (arXiv 2308.07192, Eq. 10)."""
+    rate = negatives / max(1, item_count - 1)
+    return rate * (calibration * (1 - 1 / rate) + 1 / rate)

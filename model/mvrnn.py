@@ -17,7 +17,7 @@ from .sasrec import SASRec, sasrec_hybrid
 
 if TYPE_CHECKING:
     from .registry import Materials
-    from .settings import ContentSettings, RecurrentContentSettings
+    from .settings import RecurrentContentSettings, SASRecContentSettings
 
 
 def mv_rnn(materials: Materials, settings: RecurrentContentSettings) -> GRU4Rec:
@@ -25,6 +25,6 @@ def mv_rnn(materials: Materials, settings: RecurrentContentSettings) -> GRU4Rec:
     return GRU4Rec(id_and_content(materials, settings.width, settings), materials, settings)
 
 
-def mv_trm(materials: Materials, settings: ContentSettings) -> SASRec:
+def mv_trm(materials: Materials, settings: SASRecContentSettings) -> SASRec:
     """A transformer over ID and content."""
     return sasrec_hybrid(materials, settings)

@@ -17,7 +17,8 @@ from .settings import (
     PopRecSettings,
     RecurrentContentSettings,
     RecurrentSettings,
-    SequenceSettings,
+    SASRecContentSettings,
+    SASRecSettings,
     TSSRSettings,
 )
 
@@ -64,15 +65,17 @@ MODELS: dict[str, ModelSpec] = {
     "bpr-mf": ModelSpec("BPR-MF", BPRSettings, "bpr:BPRMF"),
     "gru4rec": ModelSpec("GRU4Rec", RecurrentSettings, "gru4rec:gru4rec"),
     "mv-rnn": ModelSpec("MV-RNN", RecurrentContentSettings, "mvrnn:mv_rnn", reads_content=True),
-    "mv-trm": ModelSpec("MV-TRM", ContentSettings, "mvrnn:mv_trm", reads_content=True),
+    "mv-trm": ModelSpec("MV-TRM", SASRecContentSettings, "mvrnn:mv_trm", reads_content=True),
     "cl4srec": ModelSpec("CL4SRec", CL4SRecSettings, "cl4srec:CL4SRec"),
     "fdsa": ModelSpec("FDSA", ContentSettings, "fdsa:FDSA", reads_content=True),
     "mfn4rec": ModelSpec("MFN4Rec", MFN4RecSettings, "mfn4rec:MFN4Rec", reads_content=True),
-    "sasrec-id": ModelSpec("SASRec-ID", SequenceSettings, "sasrec:sasrec_id"),
+    "sasrec-id": ModelSpec("SASRec-ID", SASRecSettings, "sasrec:sasrec_id"),
     "sasrec-content": ModelSpec(
-        "SASRec-Content", ContentSettings, "sasrec:sasrec_content", reads_content=True
+        "SASRec-Content", SASRecContentSettings, "sasrec:sasrec_content", reads_content=True
     ),
-    "sasrec-hybrid": ModelSpec("SASRec-Hybrid", ContentSettings, "sasrec:sasrec_hybrid", reads_content=True),
+    "sasrec-hybrid": ModelSpec(
+        "SASRec-Hybrid", SASRecContentSettings, "sasrec:sasrec_hybrid", reads_content=True
+    ),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
 }
 

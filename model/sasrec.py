@@ -5,7 +5,9 @@ Three item inputs make three of the paper's baselines: learned vectors (SASRec-I
 Reference: kang205/SASRec, and the ID-only model in the released TSSR code, which decides block, start and
 head. On purpose different from the original, for all models alike so that they compare: cross-entropy over
 all items at every real step instead of binary cross-entropy with one negative (the loss matters more than
-most architecture: Klenitskiy & Vasilev, RecSys 2023), an output projection after the heads, GELU.
+most architecture: Klenitskiy & Vasilev, RecSys 2023), an output projection after the heads, GELU. The
+original's loss, and the gBCE of gSASRec, are options; negatives are drawn evenly from what the user did not
+take in training.
 SASRec-Content keeps an item table on the output side, so it is ID-agnostic in what it reads only.
 
 Shapes: B batch, L steps, D width, N items.
@@ -17,26 +19,33 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from .batches import Batch
 from .heads import item_head
 from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
 from .layers import Encoder, causal_mask, initialise
-from .recommender import SequenceRecommender
+from .losses import binary_cross_entropy, gbce_power
+from .negatives import Negatives
+from .recommender import Losses, SequenceRecommender
 
 if TYPE_CHECKING:
     from .registry import Materials
-    from .settings import ContentSettings, SequenceSettings
+    from .settings import LossSettings, SASRecContentSettings, SASRecSettings
+
+    AnySASRecSettings = SASRecSettings | SASRecContentSettings
 
 
 class SASRec(SequenceRecommender):
     """One transformer over one stream of item inputs."""
 
-    def __init__(self, item_input: nn.Module, materials: Materials, settings: SequenceSettings) -> None:
+    def __init__(self, item_input: nn.Module, materials: Materials, settings: AnySASRecSettings) -> None:
         super().__init__(materials.length)
         self.item_input = item_input
         self.position = nn.Embedding(materials.length, settings.width)
         self.encoder = Encoder(settings, settings.blocks)
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
+        self.loss: LossSettings = settings
+        self.negatives = Negatives(materials.train) if settings.loss != "ce" else None
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
@@ -44,19 +53,32 @@ class SASRec(SequenceRecommender):
         states: Tensor = self.encoder(entered, causal_mask(inputs > 0))
         return states
 
+    def losses(self, batch: Batch) -> Losses:
+        """The next item's loss at every real step, by the settings' choice."""
+        if self.negatives is None:
+            return super().losses(batch)
+        chosen, real = self.loss, batch.real
+        power = 1.0
+        if chosen.loss == "gbce":
+            power = gbce_power(chosen.drawn_negatives, self.negatives.item_count, chosen.gbce_calibration)
+        users = batch.users[:, None].expand_as(real)[real].repeat_interleave(chosen.drawn_negatives)
+        drawn = self.negatives.draw(users).view(-1, chosen.drawn_negatives)
+        scores = self.head.scores(self.states(batch.inputs)[real], batch.targets[real], drawn)
+        return {chosen.loss: binary_cross_entropy(*scores, power)}
 
-def sasrec_id(materials: Materials, settings: SequenceSettings) -> SASRec:
+
+def sasrec_id(materials: Materials, settings: SASRecSettings) -> SASRec:
     """SASRec over learned item vectors."""
     return SASRec(ItemVectors(materials.item_count, settings.width), materials, settings)
 
 
-def sasrec_content(materials: Materials, settings: ContentSettings) -> SASRec:
+def sasrec_content(materials: Materials, settings: SASRecContentSettings) -> SASRec:
     """SASRec over item content alone; several content types are concatenated."""
     parts = content_vectors(materials, settings.width, settings)
     item_input = parts[0] if len(parts) == 1 else Concatenated(parts, settings.width)
     return SASRec(item_input, materials, settings)
 
 
-def sasrec_hybrid(materials: Materials, settings: ContentSettings) -> SASRec:
+def sasrec_hybrid(materials: Materials, settings: SASRecContentSettings) -> SASRec:
     """SASRec over learned item vectors and content, concatenated."""
     return SASRec(id_and_content(materials, settings.width, settings), materials, settings)

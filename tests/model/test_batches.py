@@ -56,6 +56,8 @@ def test_windows_are_those_cut_by_hand(lists, length, which):
     assert windows.count == len(expected)
     assert batch.inputs.tolist() == [inputs for inputs, _ in expected]
     assert batch.targets.tolist() == [targets for _, targets in expected]
+    owners = [user for user, items in enumerate(lists) for _ in cut_by_hand(items, length, which)]
+    assert batch.users.tolist() == owners
     assert windows.transitions == int(batch.real.sum())
     assert torch.equal(batch.real, batch.targets != 0)
 
@@ -75,6 +77,7 @@ def test_every_action_but_a_users_first_is_a_target_once_under_all(lists, length
 def test_a_batch_is_the_windows_asked_for():
     windows = Windows(as_histories([[1, 2, 3], [4, 5]]), 2, "last", CPU)
     batch = windows.batch(torch.tensor([1, 0, 1]))
+    assert batch.users.tolist() == [1, 0, 1]
     assert batch.inputs.tolist() == [[0, 4], [1, 2], [0, 4]]
     assert batch.targets.tolist() == [[0, 5], [2, 3], [0, 5]]
 

@@ -74,6 +74,57 @@ def test_a_content_head_without_content_is_refused(kind):
                 resolve(settings, {"head": kind})
 
 
+LOSS_NAMES = [name for name, spec in MODELS.items() if "loss" in spec.settings.model_fields]
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+@pytest.mark.parametrize("loss", ["bce", "gbce"])
+@pytest.mark.parametrize("head", ["table", "tied"])
+def test_binary_losses_learn_the_ring(build, ring, windows, name, loss, head):
+    """A drawn negative is never in the user's history, so only users with short ones teach the difference."""
+    model = build(name, loss=loss, head=head, drawn_negatives=3, dropout=0.0).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    batch = windows.batch(torch.arange(windows.count))
+    torch.manual_seed(0)
+    first = None
+    for _ in range(40):
+        optimizer.zero_grad()
+        terms = model.losses(batch)
+        assert next(iter(terms)) == loss
+        total = terms[loss]
+        first = total.item() if first is None else first
+        total.backward()
+        optimizer.step()
+    assert total.item() < 0.5 * first
+
+
+@torch.no_grad()
+def test_scores_of_single_items_are_those_of_all(build, batch):
+    head = build("sasrec-hybrid", head="table+content").head
+    states, targets = torch.randn(3, 16), torch.tensor([1, 8, 3])
+    drawn = torch.tensor([[2, 8], [1, 1], [4, 5]])
+    everything = states @ head.vectors().T + head.bias
+    taken, others = head.scores(states, targets, drawn)
+    torch.testing.assert_close(taken, everything[torch.arange(3), targets - 1])
+    torch.testing.assert_close(others, everything.gather(1, drawn - 1))
+
+
+@torch.no_grad()
+def test_negatives_are_drawn_for_the_windows_own_user(build, ring, windows):
+    model = build("sasrec-id", loss="bce", drawn_negatives=5)
+    seen = []
+    draw = model.negatives.draw
+    model.negatives.draw = lambda users: seen.append(users) or draw(users)
+    batch = windows.batch(torch.arange(windows.count))
+    model.losses(batch)
+    expected = [
+        user
+        for user, row in zip(batch.users.tolist(), batch.real, strict=True)
+        for _ in range(5 * int(row.sum()))
+    ]
+    assert seen[0].tolist() == expected
+
+
 def test_the_tied_head_is_trained_through_both_sides(build, batch):
     model = build("sasrec-id", head="tied")
     states = model.states(batch.inputs)[batch.real].detach()

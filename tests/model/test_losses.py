@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from tssr.model.batches import Batch
-from tssr.model.losses import item_contrast, pooled, user_contrast
+from tssr.model.losses import (
+    binary_cross_entropy,
+    gbce_power,
+    item_contrast,
+    pooled,
+    user_contrast,
+)
 
 B, L, D = 5, 4, 3
 INPUTS = [
@@ -21,7 +27,7 @@ INPUTS = [
 @pytest.fixture
 def batch():
     inputs = torch.tensor(INPUTS)
-    return Batch(inputs, torch.where(inputs > 0, 1, 0))
+    return Batch(inputs, torch.where(inputs > 0, 1, 0), torch.arange(B))
 
 
 @pytest.fixture
@@ -132,7 +138,10 @@ def test_item_contrast_of_windows_without_a_next_item_is_zero(streams):
     inputs = torch.tensor([[0, 0, 0, 2]] * B)
     states = [stream.requires_grad_() for stream in streams]
     loss = item_contrast(
-        (states[0], states[1]), (states[2], states[3]), Batch(inputs, inputs), temperature=1.0
+        (states[0], states[1]),
+        (states[2], states[3]),
+        Batch(inputs, inputs, torch.arange(len(inputs))),
+        temperature=1.0,
     )
     loss.backward()
     assert loss.item() == 0.0
@@ -143,5 +152,27 @@ def test_item_contrast_of_one_user_alone_has_no_negative(streams):
     """At the same step a single user has only the positive, so there is nothing to learn."""
     one = [stream[4:5] for stream in streams]
     inputs = torch.tensor(INPUTS[4:5])
-    loss = item_contrast((one[0], one[1]), (one[2], one[3]), Batch(inputs, inputs), temperature=1.0)
+    loss = item_contrast(
+        (one[0], one[1]), (one[2], one[3]), Batch(inputs, inputs, torch.arange(len(inputs))), temperature=1.0
+    )
     assert loss.item() == 0.0
+
+
+def test_binary_cross_entropy_is_its_formula():
+    taken, drawn, power = [0.5, -2.0], [[1.0, 0.0, -3.0], [2.0, 4.0, 0.1]], 0.3
+
+    def sigmoid(x):
+        return 1 / (1 + math.exp(-x))
+
+    total = 0.0
+    for positive, negatives in zip(taken, drawn, strict=True):
+        total -= math.log(sigmoid(positive) ** power)
+        total -= sum(math.log(1 - sigmoid(negative)) for negative in negatives)
+    found = binary_cross_entropy(torch.tensor(taken), torch.tensor(drawn), power)
+    assert found.item() == pytest.approx(total / 2, rel=1e-5)
+
+
+def test_gbce_is_plain_without_calibration_and_the_sampling_rate_with_all_of_it():
+    assert gbce_power(4, 101, calibration=0.0) == pytest.approx(1.0)
+    assert gbce_power(4, 101, calibration=1.0) == pytest.approx(0.04)
+    assert gbce_power(100, 101, calibration=0.75) == pytest.approx(1.0)  # all items drawn: nothing to undo
