@@ -2,12 +2,14 @@
 
     python benchmarks/evaluation.py
 
-Queries are stubbed, so nothing but ranking is timed; each row is the best of a few runs.
+Queries are stubbed, so nothing but ranking is timed, under all three masks at once; each row is the best of
+a few runs. `evaluate` keeps ranks 100 deep, validation inside training 10 deep.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
 
@@ -53,9 +55,10 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=4096)
     parser.add_argument("--items", type=int, nargs="+", default=[12_000, 60_000])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--depths", type=int, nargs="+", default=[100, 10], help="kept ranks")
     parser.add_argument("--backends", nargs="+", default=["faiss", "torch"])
     arguments = parser.parse_args()
-    print(f"{'items':>8}  {'what':<14} {'users/s':>10} {'of the floor':>13}")
+    print(f"{'items':>8}  {'what':<16} {'users/s':>10} {'of the floor':>13}")
     for items in arguments.items:
         queries, scorer, states = catalogue(arguments.users, items, np.random.default_rng(1))
         scores = np.empty((BLOCK, items), dtype=np.float32)
@@ -68,9 +71,9 @@ def main() -> None:
                 np.matmul(part, scorer.items.T, out=scores[: len(part)])
 
         floor = seconds(product, arguments.runs)
-        print(f"{items:>8}  {'bare product':<14} {len(queries) / floor:>10,.0f} {1:>13.2f}")
-        for backend in arguments.backends:
-            options = RankingOptions(MASKS, ACTIONS, backend=backend)
+        print(f"{items:>8}  {'bare product':<16} {len(queries) / floor:>10,.0f} {1:>13.2f}")
+        for backend, depth in itertools.product(arguments.backends, arguments.depths):
+            options = RankingOptions(MASKS, ACTIONS, depth, backend)
 
             def rank(
                 queries: Queries = queries, scorer: VectorScorer = scorer, options: RankingOptions = options
@@ -78,7 +81,8 @@ def main() -> None:
                 rank_targets(queries, scorer, options)
 
             spent = seconds(rank, arguments.runs)
-            print(f"{items:>8}  {backend:<14} {len(queries) / spent:>10,.0f} {spent / floor:>13.2f}")
+            what = f"{backend}, {depth} deep"
+            print(f"{items:>8}  {what:<16} {len(queries) / spent:>10,.0f} {spent / floor:>13.2f}")
 
 
 if __name__ == "__main__":

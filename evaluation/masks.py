@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Histories, Int64
-
-Mask = Literal["none", "exempt", "hard"]
+from .settings import Mask
 
 
 def reach(masks: Collection[Mask], window: int) -> int | None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..core.dataset import Int64
 from ..core.errors import ArtifactError
-from .masks import Mask
 from .scoring import Float64
+from .settings import Mask
 
 
 def recall_at(ranks: Float64, k: int) -> Float64:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
-from .masks import Mask, SeenItems, reach
+from .masks import SeenItems, reach
 from .scoring import Block, Float64, Index, Scorer, Scores, open_index
-from .search import Backend
+from .settings import DEPTH, Backend, Mask
 
 BLOCK = 512  # queries ranked together; shards start at its multiples, so their blocks are the same blocks
 _WHOLE_SCORES_AT_ONCE = 1 << 22  # scores of whole rows that are counted in one step
@@ -36,7 +36,7 @@ class RankingOptions:
 
     masks: tuple[Mask, ...] = ("none",)
     window: int = 1
-    depth: int = 100
+    depth: int = DEPTH
     backend: Backend = "auto"
     device: str = "cpu"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,8 @@ import pyarrow.parquet as pq
 from ..core.artifacts import atomic_path
 from ..core.errors import ArtifactError
 from ..core.schema import USER
-from .masks import Mask
 from .ranking import Ranks
+from .settings import Mask
 
 TARGET, DEPTH = "target", "depth"
 _PREFIX = "rank_"
@@ -40,7 +41,7 @@ def read_ranks(path: Path) -> Ranks:
         raise ArtifactError(f"{path} is missing; {cure}") from None
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {cure}") from None
-    masks: tuple[Mask, ...] = ("none", "exempt", "hard")
+    masks: tuple[Mask, ...] = get_args(Mask)
     by_mask = {
         mask: table[f"{_PREFIX}{mask}"].to_numpy().astype(np.float64)
         for mask in masks

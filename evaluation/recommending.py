@@ -11,7 +11,7 @@ from ..core.schema import PADDING
 from .masks import SeenItems
 from .ranking import BLOCK
 from .scoring import Block, Scorer, open_index
-from .search import Backend
+from .settings import Backend
 
 
 def recommend(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..core.dataset import Int64
 from ..core.errors import ArtifactError, DataError
-from .search import Backend, Float32, exact_search
+from .search import Float32, exact_search
+from .settings import Backend
 
 Float64 = NDArray[np.float64]
 Scores = NDArray[Any]  # float32 or float64

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Int64
 from ..core.errors import UsageError
+from .settings import Backend
 
 Float32 = NDArray[np.float32]
-Backend = Literal["auto", "faiss", "torch"]
 
 # (B, D) queries and k give (B, k) scores, the best first, and (B, k) item numbers.
 Search = Callable[[Float32, int], tuple[Float32, Int64]]

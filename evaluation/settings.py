@@ -8,6 +8,9 @@ from pydantic import Field, field_validator
 
 from ..core.settings import Settings
 
+Mask = Literal["none", "exempt", "hard"]
+Backend = Literal["auto", "faiss", "torch"]
+
 DEPTH = 100  # per-user ranks are kept exactly at least so far
 
 
@@ -17,7 +20,7 @@ class EvaluateSettings(Settings):
     topk: tuple[int, ...] = Field(
         (10, 20), min_length=1, description="Measure Recall, NDCG and MRR at these list lengths."
     )
-    mask: tuple[Literal["none", "exempt", "hard"], ...] = Field(
+    mask: tuple[Mask, ...] = Field(
         ("none", "exempt", "hard"),
         min_length=1,
         description=(
@@ -26,8 +29,8 @@ class EvaluateSettings(Settings):
         ),
     )
     split: Literal["test", "validation"] = Field("test", description="Which held-out actions to predict.")
-    backend: Literal["auto", "faiss", "torch"] = Field(
-        "auto", description="What searches: FAISS, torch, or FAISS on the CPU and torch on a GPU."
+    backend: Backend = Field(
+        "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
 
