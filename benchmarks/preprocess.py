@@ -41,8 +41,8 @@ def dump(name: str, actions: int, folder: Path) -> Path:
     return path
 
 
-def measured(command: list[str]) -> tuple[float, float, str]:
-    """Seconds, peak memory in MiB and output of a process."""
+def measured(command: list[str]) -> tuple[float, float, float, str]:
+    """Seconds, seconds of processor time, peak memory in MiB and output of a process."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output)
@@ -51,7 +51,7 @@ def measured(command: list[str]) -> tuple[float, float, str]:
         output.seek(0)
         if status:
             raise SystemExit(f"failed: {' '.join(command)}")
-        return seconds, usage.ru_maxrss / 1024, output.read()
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.read()
 
 
 def recbole(python: Path, workspace: Path, folder: Path, least: int) -> str:
@@ -66,7 +66,7 @@ def recbole(python: Path, workspace: Path, folder: Path, least: int) -> str:
     started = time.perf_counter()
     left = int(core_mask(users, histories.items, least).sum())
     ours = time.perf_counter() - started
-    _, _, output = measured([str(python), str(Path(__file__).with_name("recbole_kcore.py")), str(table)])
+    *_, output = measured([str(python), str(Path(__file__).with_name("recbole_kcore.py")), str(table)])
     theirs, theirs_left, peak = output.split()
     assert int(theirs_left) == left, f"RecBole keeps {theirs_left} actions, tssr {left}"
     return f"5-core alone: tssr {ours:.2f} s, RecBole {theirs} s ({float(theirs) / ours:.0f}x), {peak} MiB"
@@ -89,12 +89,12 @@ def run(name: str, actions: int, folder: Path, python: Path | None) -> None:
             workspace,
         ]
         command += ["--keep-missing-content", "--json"]
-        seconds, peak, output = measured(command)
+        seconds, busy, peak, output = measured(command)
         result = json.loads(output)
         rows = result["funnel"][0]["actions"]
         bar = 4 * COLUMN_BYTES * rows / 2**20
         print(
-            f"{name:<6} {rows:>12,} {seconds:>8.1f} {seconds / rows * 1e6:>9.2f} "
+            f"{name:<6} {rows:>12,} {seconds:>8.1f} {busy:>8.1f} {seconds / rows * 1e6:>9.2f} "
             f"{read / seconds / 1e6:>8.0f} {peak:>10,.0f} {bar:>10,.0f} {result['counts']['actions']:>12,}",
             flush=True,
         )
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--recbole", type=Path, help="a Python that has RecBole")
     arguments = parser.parse_args()
     print(
-        f"{'set':<6} {'actions':>12} {'seconds':>8} {'us/action':>9} "
+        f"{'set':<6} {'actions':>12} {'seconds':>8} {'cpu s':>8} {'us/action':>9} "
         f"{'MB/s':>8} {'peak MiB':>10} {'bar MiB':>10} {'left':>12}"
     )
     for name in arguments.names:
