@@ -65,7 +65,7 @@ def trousers(cut: Cut) -> Figure:
         knee, foot = (4.0, 23.0), (6.0, 22.0)
     else:
         knee, foot = (4.0, 20.0), (6.0, 15.0)
-    figure = _legs(cut, 14, 60 + 56 * cut.length, knee, foot)
+    figure = _legs(cut, 14, 60 + 51 * cut.length, knee, foot)
     return [*figure, disc(0, 13.5, 1.3, METAL)]
 
 

@@ -17,10 +17,10 @@ def demo(workspace, capsys, *options):
     return json.loads(shown.out), shown.err
 
 
-@pytest.fixture()
+@pytest.fixture
 def short_training(monkeypatch):
-    monkeypatch.setitem(tour.TRAINING, "max_epochs", 2)
-    monkeypatch.setitem(tour.TRAINING, "width", 8)
+    for model, options in tour.MODELS.items():
+        monkeypatch.setitem(tour.MODELS, model, options and options | {"max_epochs": 2, "width": 8})
 
 
 @pytest.mark.slow
