@@ -37,7 +37,7 @@ TRAINING: dict[str, Any] = {
     "feedforward_width": 128, "blocks": 1, "dropout": 0.4,
 }  # fmt: skip
 SCALED = {"content_scale": "standard"}
-CONTRAST = {"lambda_user": 0.1, "lambda_item": 0.1, "mask_duplicates": True}
+CONTRAST = {"lambda_user": 0.1, "lambda_item": 0.1}
 MODELS: dict[str, dict[str, Any]] = {
     "poprec": {},
     REFERENCE: TRAINING,
