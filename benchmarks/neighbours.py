@@ -1,7 +1,7 @@
 """Nearest neighbours of a few pictures by the cosine of their stored vectors, as one image.
 
     tssr demo
-    python benchmarks/neighbours.py workspace docs/neighbours.png
+    python benchmarks/neighbours.py workspace docs/neighbours.jpg
 
 The picture in docs/feature-store.md is made by these two commands.
 """
@@ -69,7 +69,7 @@ def main() -> None:
     queries = np.flatnonzero(present)[:: max(1, present.sum() // arguments.queries)][: arguments.queries]
     images = pq.read_table(dataset / ITEMS_FILE, columns=[IMAGE])[IMAGE].to_pylist()
     raw = Path(read_json(dataset / MANIFEST_FILE, cure="run tssr preprocess again")["raw"])
-    sheet(nearest(vectors, present, queries), raw, images).save(arguments.output, optimize=True)
+    sheet(nearest(vectors, present, queries), raw, images).save(arguments.output, quality=85, optimize=True)
 
 
 if __name__ == "__main__":

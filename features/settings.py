@@ -60,8 +60,9 @@ class FeatureSettings(Settings):
     )
     encoder: tuple[str, ...] = Field(
         (),
-        description="One per modality, in the same order. image: a torchvision classification model; "
-        "text: a BERT-family model, by hub name or local folder. [default: resnet50, bert-base-uncased]",
+        description="One per modality, in the same order. image: a torchvision classification model, or a "
+        "vision model of transformers by hub name or local folder; text: a BERT-family model, by hub name or "
+        "local folder. [default: resnet50, bert-base-uncased]",
     )
     weights: tuple[str, ...] = Field(
         (),

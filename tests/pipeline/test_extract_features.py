@@ -204,6 +204,16 @@ def test_vectors_beyond_float16_are_recorded_not_stored(make_catalogue, monkeypa
     assert run(workspace, dtype="float32").data["stores"][0]["missing"] == {}
 
 
+def test_compile_is_asked_for_only_with_the_option(pictures, monkeypatch):
+    workspace, _ = pictures
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    run(workspace)
+    assert compiled == []
+    run(workspace, compile=True, force=True)
+    assert compiled == ["PictureEncoder"]
+
+
 def test_strict_stops_at_the_first_unusable_item(pictures):
     workspace, raw = pictures
     with pytest.raises(DataError, match=r"--strict: item id5: file missing \(images/gone.jpg\)$"):
