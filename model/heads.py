@@ -97,10 +97,11 @@ class ItemHead(nn.Module):
             nn.init.xavier_normal_(self.weight)
 
     def vectors(self) -> Tensor:
-        """The vectors of items 1…N, (N, D)."""
+        """The vectors of items 1…N, (N, D); a table alone is given as it is, not copied."""
         items = torch.arange(1, len(self.bias) + 1, device=self.bias.device)
-        parts = [enter(items[None])[0] for enter in (*self.inputs, *self._tied)]
-        return torch.stack(parts if self.weight is None else [self.weight, *parts]).sum(dim=0)
+        parts = [] if self.weight is None else [self.weight]
+        parts += [enter(items[None])[0] for enter in (*self.inputs, *self._tied)]
+        return sum(parts[1:], start=parts[0])
 
     def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""

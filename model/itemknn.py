@@ -37,7 +37,6 @@ class ItemKNN(nn.Module):
 
     def __init__(self, materials: Materials, settings: ItemKNNSettings) -> None:
         super().__init__()
-        self.settings = settings
         blocks = zip(*_neighbours(materials.train, settings), strict=True)
         items, neighbours, similarities = map(np.concatenate, blocks)
         # Stored by the neighbour: a history holds neighbours, and asks whose they are.
@@ -48,11 +47,11 @@ class ItemKNN(nn.Module):
     def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
         """Summed similarities to what is in histories low…high-1, (B, N)."""
         rows, items = histories.part(low, high).distinct()
-        entries, owners = _ranges(self._starts[items], self._starts[items + 1])
+        entries, owners = _ranges(self._starts[items], self._starts[items + 1] - self._starts[items])
         width = histories.item_count + 1
         cells = rows[owners] * width + self._items[entries]
         sums = np.bincount(cells, self._similarities[entries], minlength=(high - low) * width)
-        return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64)
+        return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64, copy=False)
 
 
 def _neighbours(
@@ -61,19 +60,19 @@ def _neighbours(
     """Yield (item, neighbour, similarity), each (E,), a block of items after another in ascending order."""
     users, items = train.distinct()  # sorted by user
     takers = np.argsort(items, kind="stable")
-    user_ends = np.cumsum(np.bincount(users, minlength=len(train)))
-    user_starts = user_ends - np.bincount(users, minlength=len(train))
-    counts = np.bincount(items, minlength=train.item_count + 1)
-    norms = np.sqrt(counts)
+    taken = np.bincount(users, minlength=len(train))
+    user_starts = np.cumsum(taken) - taken
     width = train.item_count + 1
+    counts = np.bincount(items, minlength=width)
+    norms = np.sqrt(counts)
     # What a block of items costs: a row of counters for each, and one count for each meeting.
-    meetings = np.bincount(items, (user_ends - user_starts)[users], minlength=width)
+    meetings = np.bincount(items, taken[users], minlength=width)
     block_of = np.cumsum(meetings + width) // MEETINGS_AT_ONCE
     bounds = [*np.flatnonzero(np.diff(block_of, prepend=-1)), width]
     item_starts = np.concatenate([[0], np.cumsum(counts)])
     for low, high in pairwise(bounds):
         pairs = takers[item_starts[low] : item_starts[high]]
-        entries, owners = _ranges(user_starts[users[pairs]], user_ends[users[pairs]])
+        entries, owners = _ranges(user_starts[users[pairs]], taken[users[pairs]])
         cells = (items[pairs][owners] - low) * width + items[entries]
         common = np.bincount(cells, minlength=(high - low) * width).reshape(high - low, width)
         rows, others = np.nonzero(common)
@@ -93,9 +92,8 @@ def _nearest(rows: Int64, others: Int64, similarity: NDArray[np.float64], count:
     return order[place < count]
 
 
-def _ranges(starts: Int64, ends: Int64) -> tuple[Int64, Int64]:
+def _ranges(starts: Int64, lengths: Int64) -> tuple[Int64, Int64]:
     """The numbers of all ranges after one another, and which range each belongs to."""
-    lengths = ends - starts
     owners = np.repeat(np.arange(len(starts)), lengths)
     numbers = np.arange(len(owners)) + (starts - (np.cumsum(lengths) - lengths))[owners]
     return numbers, owners

@@ -26,10 +26,8 @@ class PopRec(nn.Module):
     def __init__(self, materials: Materials, settings: PopRecSettings) -> None:
         super().__init__()
         self.length = None
-        self.settings = settings
-        self.register_buffer(
-            "counts", materials.train_counts[1:].to(torch.float32)
-        )  # exact up to 2^24 actions an item
+        counts = materials.train_counts[1:].to(torch.float32)  # exact up to 2^24 actions an item
+        self.register_buffer("counts", counts)
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
         """Zeros (B, 1): the history says nothing here."""

@@ -23,7 +23,7 @@ def as_histories(lists, item_count=ITEM_COUNT):
     return Histories(flat, ends - lengths, ends, item_count)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def histories_of():
     """Make histories from lists of items."""
     return as_histories

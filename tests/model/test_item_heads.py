@@ -58,6 +58,11 @@ def test_content_beside_a_table_starts_as_nothing(build, name):
     assert torch.equal(model.items()[0], model.head.weight)
 
 
+def test_a_table_alone_is_not_copied(build):
+    head = build("sasrec-id").head
+    assert head.vectors() is head.weight
+
+
 def test_an_item_of_no_train_action_is_scored_from_content(build, histories_of):
     """Item 8 looks like item 2 and was never taken; with a content head both get the same vector."""
     model = build("sasrec-content", head="content", train=histories_of([[1, 2, 3, 4, 5, 6, 7]] * 3, 8))

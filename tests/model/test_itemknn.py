@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tssr.core.dataset import Dataset, Histories
+from tssr.core.dataset import Dataset
 from tssr.evaluation.metrics import RankCounts
 from tssr.evaluation.ranking import RankingOptions, rank_targets
 from tssr.evaluation.scoring import DenseScorer
@@ -19,13 +19,6 @@ from tssr.model.settings import ItemKNNSettings
 
 ITEM_COUNT = 7
 item_lists = st.lists(st.lists(st.integers(1, ITEM_COUNT), max_size=6), min_size=1, max_size=8)
-
-
-def as_histories(lists, item_count=ITEM_COUNT):
-    lengths = np.array([len(items) for items in lists])
-    ends = np.cumsum(lengths)
-    flat = np.array([item for items in lists for item in items], dtype=np.int32)
-    return Histories(flat, ends - lengths, ends, item_count)
 
 
 def built(train, **chosen):
@@ -51,7 +44,7 @@ def similarities_by_loop(lists, shrink):
     neighbours=st.integers(0, 3),
     at_once=st.sampled_from([1, 20, 1 << 20]),
 )
-def test_scores_are_sums_over_the_nearest_neighbours(train, asked, shrink, neighbours, at_once):
+def test_scores_are_sums_over_the_nearest_neighbours(histories_of, train, asked, shrink, neighbours, at_once):
     similar = similarities_by_loop(train, shrink)
     nearest = {}
     for i in range(1, ITEM_COUNT + 1):
@@ -62,31 +55,31 @@ def test_scores_are_sums_over_the_nearest_neighbours(train, asked, shrink, neigh
     ]
     before, itemknn.MEETINGS_AT_ONCE = itemknn.MEETINGS_AT_ONCE, at_once
     try:
-        model = built(as_histories(train), shrink=shrink, neighbours=neighbours)
+        model = built(histories_of(train, ITEM_COUNT), shrink=shrink, neighbours=neighbours)
     finally:
         itemknn.MEETINGS_AT_ONCE = before
-    scores = model.scores(as_histories(asked), 0, len(asked))
+    scores = model.scores(histories_of(asked, ITEM_COUNT), 0, len(asked))
     np.testing.assert_allclose(scores, np.array(expected), atol=1e-9)
 
 
-def test_scores_that_tie_are_equal():
+def test_scores_that_tie_are_equal(histories_of):
     """Items 4 and 5 get the same sum from items 1, 2, 3, whatever order it is taken in."""
     train = [[1, 4], [2, 4], [2, 6], [3, 4], [3, 6], [3, 7], [1, 5], [2, 5], [3, 5]]
-    scores = built(as_histories(train)).scores(as_histories([[3, 1, 2]]), 0, 1)[0]
+    scores = built(histories_of(train, ITEM_COUNT)).scores(histories_of([[3, 1, 2]], ITEM_COUNT), 0, 1)[0]
     assert scores[3] == scores[4] > 0
 
 
-def test_a_held_out_item_has_no_neighbour():
-    histories = as_histories([[1, 2, 3, 7], [2, 1, 4, 3]])
+def test_a_held_out_item_has_no_neighbour(histories_of):
+    histories = histories_of([[1, 2, 3, 7], [2, 1, 4, 3]], ITEM_COUNT)
     train = Dataset("d", None, histories, {}).split().train
     scores = built(train).scores(histories, 0, 2)
     assert scores[:, 6].tolist() == [0.0, 0.0]
 
 
-def s3rec(folder, name):
+def s3rec(histories_of, folder, name):
     path = folder / "s3rec" / f"{name}.txt"
     lists = [[int(item) for item in line.split()[1:]] for line in path.read_text().splitlines()]
-    return Dataset(name, path, as_histories(lists, max(map(max, lists))), {}).split()
+    return Dataset(name, path, histories_of(lists, max(map(max, lists))), {}).split()
 
 
 # HR@10 and NDCG@10 on the test split by (shrink, history mask): own regression values of an independent
@@ -109,8 +102,8 @@ FIGURES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-def test_known_figures(shared_data, name):
-    split = s3rec(shared_data, name)
+def test_known_figures(shared_data, histories_of, name):
+    split = s3rec(histories_of, shared_data, name)
     for shrink in (0, 10, 50):
         model = built(split.train, shrink=float(shrink), neighbours=0)
         scorer = DenseScorer(lambda lo, hi, model=model: model.scores(split.test.histories, lo, hi))
