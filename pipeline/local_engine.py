@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..core.schema import INTERACTIONS
-from .action_log import ActionLog, Int32
+from .action_log import ActionLog, Int32, Int64
 from .kcore import core_mask
-from .tables import ROW_GROUP, FinishedLog
+from .tables import FinishedLog
 
 Mask = NDArray[np.bool_]
+PART = 1 << 21  # rows that are put in order at once
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class LocalEngine:
         return len(self.log)
 
     def _keep(self, mask: Mask) -> LocalEngine:
+        if mask.all():
+            return self
         log = self.log
         kept = replace(log, users=log.users[mask], items=log.items[mask], timestamps=log.timestamps[mask])
         return replace(self, log=kept)
@@ -54,12 +58,21 @@ class LocalEngine:
         """Sorted by (user, timestamp, source row), a total order."""
         if self.is_ordered:
             return self
-        order = _order(self.log)
+        order = np.concatenate([np.empty(0, np.int64), *self._row_order()])
         log = self.log
         sorted_log = replace(
             log, users=log.users[order], items=log.items[order], timestamps=log.timestamps[order]
         )
         return replace(self, log=sorted_log, is_ordered=True)
+
+    def _row_order(self) -> Iterator[Int64]:
+        """The rows by (user, timestamp, source row), in parts of some whole users."""
+        users, timestamps = self.log.users, self.log.timestamps
+        rows_before = np.cumsum(np.bincount(users))
+        firsts = np.searchsorted(rows_before, np.arange(0, len(users), PART), side="right")
+        for first, following in itertools.pairwise([*np.unique(firsts).tolist(), len(rows_before)]):
+            rows = np.flatnonzero((users >= first) & (users < following))
+            yield rows[np.lexsort((timestamps[rows], users[rows]))]
 
     def with_content(self) -> LocalEngine:
         """Without actions on items that have no content."""
@@ -110,25 +123,24 @@ class LocalEngine:
 
     def finished(self) -> FinishedLog:
         """The numbered users, items and actions, for writing."""
-        ordered = self.ordered()
-        user_ids = ordered.log.user_ids.gather(ordered.present[0])
-        return FinishedLog(user_ids, ordered.item_ids(), ordered._interactions())
+        return FinishedLog(self.log.user_ids.gather(self.present[0]), self.item_ids(), self._interactions())
 
     def _interactions(self) -> Iterator[pa.Table]:
         log, (users, items) = self.log, self.present
         user_numbers = _numbers(users, len(log.user_ids), 0)
         item_numbers = _numbers(items, len(log.item_ids), 1)
         starts = np.concatenate([[0], np.cumsum(np.bincount(log.users))])
-        for start in range(0, len(log), ROW_GROUP):
-            part = slice(start, start + ROW_GROUP)
-            codes = log.users[part]
+        done = 0
+        for rows in self._row_order():
+            codes = log.users[rows]
             columns = [
                 user_numbers[codes],
-                item_numbers[log.items[part]],
-                log.timestamps[part],
-                (np.arange(start, start + len(codes)) - starts[codes]).astype(np.int32),
+                item_numbers[log.items[rows]],
+                log.timestamps[rows],
+                (np.arange(done, done + len(rows)) - starts[codes]).astype(np.int32),
             ]
             yield pa.Table.from_arrays([pa.array(column) for column in columns], schema=INTERACTIONS)
+            done += len(rows)
 
 
 def _numbers(present: Int32, size: int, first: int) -> Int32:
@@ -136,15 +148,3 @@ def _numbers(present: Int32, size: int, first: int) -> Int32:
     numbers = np.full(size, -1, np.int32)
     numbers[present] = np.arange(first, first + len(present), dtype=np.int32)
     return numbers
-
-
-def _order(log: ActionLog) -> NDArray[np.int64]:
-    """The stable order by (user, timestamp): one sort of packed keys where both fit into 63 bits."""
-    if not len(log):
-        return np.empty(0, np.int64)
-    earliest = int(log.timestamps.min())
-    bits = (int(log.timestamps.max()) - earliest).bit_length()
-    if bits + int(log.users.max()).bit_length() <= 63:
-        keys = (log.users.astype(np.int64) << bits) | (log.timestamps - earliest)
-        return np.argsort(keys, kind="stable")
-    return np.lexsort((log.timestamps, log.users))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +13,8 @@ from ..core.errors import DataError, UsageError
 from ..core.progress import progress
 from ..core.schema import INTERACTIONS_FILE, ITEM_ID, MANIFEST_FILE
 from ..core.summary import Summary
-from .action_log import collect
+from .engines import open_engine
 from .formats import FORMATS, open_dump
-from .local_engine import LocalEngine
 from .manifest import (
     VERSION,
     funnel_rows,
@@ -53,7 +51,9 @@ def preprocess(
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
     with atomic_folder(folder) as temporary:
-        with _engine(format_name, source, catalogue, problems, settings, folder.parent) as engine:
+        batches = _shown(format_name, source.actions(problems))
+        with open_engine(settings, batches, _usable(catalogue), folder.parent) as engine:
+            _refuse_empty(engine, source, problems)
             _note_unlisted(engine, catalogue, problems)
             has_content = catalogue is not None and bool(catalogue.modalities)
             left, funnel = run_plan(engine, plan(settings, has_content=has_content))
@@ -89,29 +89,18 @@ def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
     return Custom(settings.interactions, settings.items, mapping, settings.format, settings.raw)
 
 
-@contextmanager
-def _engine(
-    format_name: str,
-    source: Source,
-    catalogue: Catalogue | None,
-    problems: Problems,
-    settings: PreprocessSettings,
-    folder: Path,
-) -> Iterator[Engine]:
-    """Read the actions into the engine of the settings; raises DataError where there are none."""
+def _shown(format_name: str, batches: Iterable[Actions]) -> Iterator[Actions]:
+    """The batches, with the progress of reading them."""
+    with progress(f"preprocess {format_name}", None, "actions") as advance:
+        for batch in batches:
+            yield batch
+            advance(len(batch.timestamps))
 
-    def shown() -> Iterator[Actions]:
-        with progress(f"preprocess {format_name}", None, "actions") as advance:
-            for batch in source.actions(problems):
-                yield batch
-                advance(len(batch.timestamps))
 
-    usable = _usable(catalogue)
-    engine = LocalEngine(collect(shown()), usable)
-    if not len(engine):
+def _refuse_empty(engine: Engine, source: Source, problems: Problems) -> None:
+    if engine.counts()[2] == 0:
         why = f"; {problems.lines()[0]}" if problems.malformed else ""
         raise DataError(f"{source.files()[0]} has no actions{why}")
-    yield engine
 
 
 def _usable(catalogue: Catalogue | None) -> pl.Series:

@@ -18,6 +18,11 @@ class PreprocessSettings(ProtocolSettings):
     raw: Path | None = Field(
         None, description="Folder of the raw dump (custom: of the pictures).  [default: WORKSPACE/raw/FORMAT]"
     )
+    engine: Literal["local", "spark"] = Field(
+        "local",
+        description="What runs the steps: this machine, or Apache Spark (the extra tssr[spark]).",
+    )
+    spark_master: str = Field("local[*]", description="Master of the Spark cluster, for --engine spark.")
     interactions: Path | None = Field(
         None, description="custom: the actions, as .csv, .tsv, .jsonl or .parquet (text also .gz)."
     )

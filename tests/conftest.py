@@ -11,12 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from tssr.cli import main
 from tssr.core.artifacts import write_json
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
 from tssr.core.workspace import Workspace
+
+settings.register_profile("tssr", deadline=None)  # a busy machine is no failure
+settings.load_profile("tssr")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

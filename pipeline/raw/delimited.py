@@ -126,17 +126,18 @@ def _is_unicode(value: str) -> bool:
 
 def _at_once(block: Block, names: Sequence[str], wanted: Sequence[str], dialect: Dialect) -> Rows | None:
     """The block's rows as Arrow parses them, or None where a row is malformed."""
-    has_quotes = dialect.quoted and b'"' in block.data
-    if b"\0" in block.data:
+    data = block.data
+    # Arrow ends a row at a lone carriage return, which is no end of a line here.
+    if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
         return None
     try:
         table = pa.csv.read_csv(
-            pa.BufferReader(block.data),
+            pa.BufferReader(data),
             read_options=pa.csv.ReadOptions(column_names=list(names), block_size=1 << 21),
             parse_options=pa.csv.ParseOptions(
                 delimiter=dialect.delimiter,
                 quote_char='"' if dialect.quoted else False,
-                newlines_in_values=has_quotes,
+                newlines_in_values=dialect.quoted and b'"' in data,
             ),
             convert_options=pa.csv.ConvertOptions(
                 include_columns=list(wanted),

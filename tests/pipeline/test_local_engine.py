@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tssr.core.errors import DataError
+from tssr.pipeline import local_engine
 from tssr.pipeline.action_log import IdCoder, collect
 from tssr.pipeline.local_engine import LocalEngine
 from tssr.pipeline.protocol import ProtocolSettings, plan, run_plan
@@ -55,6 +57,20 @@ def test_order_is_user_time_source_row_and_ids_are_ordered_by_bytes(rows):
     assert back(whole) == in_order(rows)
     assert whole.log.user_ids.to_list() == sorted({row[0] for row in rows}, key=str.encode)
     assert whole.log.item_ids.to_list() == sorted({row[1] for row in rows}, key=str.encode)
+
+
+@given(ROWS, st.integers(1, 9))
+def test_the_size_of_the_parts_does_not_matter(rows, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_engine, "PART", size)
+        assert back(engine(rows)) == in_order(rows)
+        whole = engine(rows).finished()
+        tables = pa.concat_tables(whole.interactions).to_pylist()
+    expected = [(whole.user_ids[row["user"]], whole.item_ids[row["item"] - 1]) for row in tables]
+    assert expected == [row[:2] for row in in_order(rows)]
+    assert [row["timestamp"] for row in tables] == [row[2] for row in in_order(rows)]
+    places = [row["position"] for row in tables]
+    assert all(place == 0 or place == before + 1 for before, place in itertools.pairwise(places))
 
 
 @given(ROWS, st.integers(1, 7))

@@ -106,7 +106,7 @@ def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
 FIELDS = st.text(st.sampled_from('ab,"\n\r é\t;'), max_size=6)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(FIELDS, FIELDS), max_size=12), st.integers(16, 64))
 def test_any_table_comes_back_whatever_the_size_of_the_blocks(tmp_path_factory, table, size):
     text = io.StringIO()
@@ -120,13 +120,19 @@ def test_any_table_comes_back_whatever_the_size_of_the_blocks(tmp_path_factory, 
     assert [row[2] for row in rows] == sorted({row[2] for row in rows})
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_give_rows_or_one_line(tmp_path_factory, data):
     path = written(tmp_path_factory.mktemp("csv"), b"a,b\n" + data)
     with contextlib.suppress(DataError):
         rows, _ = read(path)
         assert all(isinstance(value, str) for row in rows for value in row[:2])
+
+
+def test_a_lone_carriage_return_ends_no_row(tmp_path):
+    rows, problems = read(written(tmp_path, b"a,b\n1,x\r2,y\n3,z\n"))
+    assert rows == [("3", "z", 3)]
+    assert "line 2: has a carriage return within the row" in problems.lines()[0]
 
 
 def test_a_lone_carriage_return_beside_a_malformed_row(tmp_path):

@@ -1,0 +1,41 @@
+"""Which engine runs the steps of the protocol."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from ..core.artifacts import TEMPORARY_SUFFIX
+from .action_log import collect
+from .local_engine import LocalEngine
+from .preprocess_settings import PreprocessSettings
+from .protocol import Engine
+from .raw.source import Actions
+
+
+@contextmanager
+def open_engine(
+    settings: PreprocessSettings, batches: Iterable[Actions], usable: pl.Series, folder: Path
+) -> Iterator[Engine]:
+    """Read all actions into the engine of `settings`; `usable` are the ids of the items with content.
+
+    Spark's files on their way lie in `folder`, which its workers must reach, and are deleted at the end.
+    Raises UsageError where Spark is asked for and does not run here.
+    """
+    if settings.engine == "local":
+        yield LocalEngine(collect(batches), usable)
+        return
+    from .spark_engine import SparkEngine, spark_session, spool
+
+    work = folder / f".spark.{os.getpid()}{TEMPORARY_SUFFIX}"
+    try:
+        spool(batches, work / "log")
+        with spark_session(settings.spark_master) as session:
+            yield SparkEngine.read(session, work / "log", usable, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
