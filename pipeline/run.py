@@ -13,7 +13,7 @@ from .. import __version__
 from ..core.artifacts import fingerprint, read_json, write_json
 from ..core.dataset import Dataset, load_dataset
 from ..core.errors import ArtifactError, UsageError
-from ..core.settings import Settings, option_name, resolve
+from ..core.settings import Model, Settings, option_name, resolve
 from ..core.workspace import RUN_FILE, Workspace
 from ..features.store import StoreInfo, choose_stores, open_store
 from ..model.registry import Materials, ModelSpec, model_spec
@@ -79,18 +79,19 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
             own = ", ".join(option_name(field) for field in spec.settings.model_fields)
             raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
     unknown = {name: value for name, value in table.items() if name not in known}
-    parts = []
-    for model in (TrainSettings, spec.settings):
-        fields = set(model.model_fields)
-        preset = {name: value for name, value in PRESETS[chosen.preset].items() if name in fields}
-        config = {name: value for name, value in table.items() if name in fields} | unknown
-        options = {name: value for name, value in typed.items() if name in fields}
-        parts.append(resolve(model, options, preset | config, config_path))
+
+    def settle(model: type[Model]) -> Model:
+        def of(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if name in model.model_fields}
+
+        return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table) | unknown, config_path)
+
+    train, model_settings = settle(TrainSettings), settle(spec.settings)
     dataset = load_dataset(workspace.choose_dataset(chosen.dataset))
     stores = choose_stores(workspace.features(dataset.name), chosen.features) if spec.reads_content else []
     if chosen.features and not spec.reads_content:
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
-    return RunPlan(chosen.model, dataset, stores, parts[0], parts[1])
+    return RunPlan(chosen.model, dataset, stores, train, model_settings)
 
 
 def open_run(workspace: Workspace, folder: Path) -> RunPlan:
