@@ -211,6 +211,11 @@ class TSSRSettings(ContentSettings):
         1.0, ge=0, description="Weight of the item-grained contrast (Eq. 2); 0 leaves it out."
     )
     lambda_ce: float = Field(1.0, gt=0, description="Weight of the next-item cross-entropy.")
+    lambda_stream: float = Field(
+        0.0,
+        ge=0,
+        description="Beyond the paper: weight of each stream's own next-item cross-entropy; 0 leaves it out.",
+    )
     tau_user: float = Field(0.2, gt=0, description="Temperature of the user-grained contrast (cosine).")
     tau_item: float = Field(
         1.0, gt=0, description="Temperature of the item-grained contrast (inner product)."

@@ -15,13 +15,16 @@ release has 1 and 4, see --preset official); padding enters no loss and no atten
 padding step sees the answer); class 0 is no candidate.
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
 stream (averaged over the M), each stream's cross-attention reads all others, and the gate is a softmax over
-streams whose last logit is 0, which at M = 1 is the paper's sigmoid.
+streams whose last logit is 0, which at M = 1 is the paper's sigmoid. And --lambda-stream lets each stream's
+unimodal states predict the next item too, with the same head: trained through the gate alone, a stream learns
+only what the other leaves to it, and on small data both stay behind what they reach alone.
 
 Shapes: B batch, L steps, D width, N items, M content streams, P real positions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -79,12 +82,12 @@ class TSSR(SequenceRecommender):
         self.positions = nn.ModuleList(nn.Embedding(materials.length, width) for _ in range(tables))
         self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in inputs)
         self.cross = nn.ModuleList(Encoder(settings, settings.cross_blocks) for _ in inputs)
-        fusions: dict[str, nn.Module] = {
-            "gate": Gate(width, streams),
-            "sum": Sum(),
-            "concat": Mix(width, streams),
+        fusions: dict[str, Callable[[], nn.Module]] = {
+            "gate": lambda: Gate(width, streams),
+            "sum": Sum,
+            "concat": lambda: Mix(width, streams),
         }
-        self.fusion = fusions[settings.fusion]
+        self.fusion = fusions[settings.fusion]()
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, self.inputs[0])
 
@@ -120,6 +123,9 @@ class TSSR(SequenceRecommender):
         vectors, states = self.unimodal_states(batch.inputs)
         merged = self.merged_states(batch.inputs, states)
         terms: Losses = {"ce": chosen.lambda_ce * self.head(merged[real], batch.targets[real])}
+        if chosen.lambda_stream:
+            alone = [self.head(stream[real], batch.targets[real]) for stream in states]
+            terms["stream"] = chosen.lambda_stream * torch.stack(alone).mean()
         contents = range(1, len(states))
         if chosen.lambda_user:
             contrasts = [user_contrast(states[0], states[m], real, chosen.tau_user) for m in contents]

@@ -99,6 +99,16 @@ def test_weights_scale_their_term_and_zero_leaves_it_out(build, batch, term):
     torch.testing.assert_close(build("tssr", **{name: 0.5}).losses(batch)[term], 0.5 * base[term])
 
 
+def test_each_stream_alone_predicts_the_next_item_on_request(build, batch):
+    assert "stream" not in build("tssr").losses(batch)
+    model = build("tssr", lambda_stream=0.5)
+    _, states = model.unimodal_states(batch.inputs)
+    alone = [model.head(s[batch.real], batch.targets[batch.real]) for s in states]
+    term = model.losses(batch)["stream"]
+    torch.testing.assert_close(term, 0.5 * (alone[0] + alone[1]) / 2)
+    assert touched(model, term) == {*SHARED, "head"}
+
+
 def test_two_equal_content_streams_contrast_like_one(build, batch):
     """Contrasts are averaged over content streams, so their weight does not grow with the number."""
     model = build("tssr", 2)
