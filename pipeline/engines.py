@@ -32,7 +32,8 @@ def open_engine(
         return
     from .spark_engine import SparkEngine, spark_session, spool
 
-    work = folder / f".spark.{os.getpid()}{TEMPORARY_SUFFIX}"
+    # Two dots: a data set may itself be called spark, and its folder on the way has one.
+    work = folder / f"..spark.{os.getpid()}{TEMPORARY_SUFFIX}"
     try:
         spool(batches, work / "log")
         with spark_session(settings.spark_master) as session:
