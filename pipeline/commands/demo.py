@@ -32,7 +32,7 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
     \b
     Examples:
       tssr demo
-      tssr demo --workspace /tmp/demo --seed 2
+      tssr demo --workspace shop --seed 2
     """
     from ..demo.tour import run_demo
 
