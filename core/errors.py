@@ -28,10 +28,6 @@ class ArtifactError(TssrError):
     """A file tssr wrote that is missing, damaged, or belongs to something else."""
 
 
-class TssrWarning(UserWarning):
-    """Something the person should know but that stops nothing."""
-
-
 @contextmanager
 def os_errors_as_tssr(doing: str, path: Path) -> Iterator[None]:
     """Turn a full disk or a denied path into one line; `doing` is a phrase such as 'write the table'."""

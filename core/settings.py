@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound="Settings")
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys forbidden, strict about types."""
+    """Base of all settings: frozen, unknown keys forbidden."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 

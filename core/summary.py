@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -20,4 +20,4 @@ class Summary:
     data: Mapping[str, Any]
     columns: Sequence[str] = ()
     notes: Sequence[str] = ()
-    cached: bool = field(default=False)
+    cached: bool = False

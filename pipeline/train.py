@@ -24,14 +24,14 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     Raises ArtifactError where a run folder of that name holds another plan.
     """
     folder = plan.folder(workspace, name)
-    if force:
-        shutil.rmtree(folder, ignore_errors=True)
-    record = _same_run(folder, plan)
+    record = None if force else _same_run(folder, plan)
     if record is not None and record["finished_at"]:
         return _summary(folder, plan, record["result"], cached=True)
-    sweep_partials(folder)
     device = choose_device(plan.train.device)
     model = build_model(plan, device)
+    if force:  # not before all that can be refused has been accepted
+        shutil.rmtree(folder, ignore_errors=True)
+    sweep_partials(folder)
     write_run(folder, plan, None)
     result = _fit(model, plan, folder, device)
     write_run(folder, plan, result)

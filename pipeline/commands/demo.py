@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from ..demo.settings import DemoSettings
@@ -20,7 +18,7 @@ from .options import (
 
 @settings_options(DemoSettings)
 @click.command("demo", cls=StageCommand)
-@stage_options
+@stage_options(workspace="demo")  # beside a real workspace, never inside it
 @click.pass_context
 def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> None:
     """Run the whole pipeline on a generated shop, from raw dump to pictures.
@@ -38,8 +36,3 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
 
     settings = settings_from(ctx, DemoSettings, config_section(ctx.params["config"], "demo"))
     show(run_demo(workspace_of(ctx), settings, force=force), as_json=as_json)
-
-
-for _param in command.params:
-    if _param.name == "workspace":
-        _param.default = Path("demo")  # beside a real workspace, never inside it

@@ -22,7 +22,7 @@ from .options import (
 @click.argument(
     "format_name", metavar="FORMAT", type=click.Choice([name for name in FORMATS if name != "custom"])
 )
-@stage_options
+@stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, format_name: str, as_json: bool, **_: object) -> None:
     """Fetch the pictures whose addresses a raw dump lists (phone, toy).

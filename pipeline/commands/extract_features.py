@@ -18,7 +18,7 @@ from .options import (
 
 @settings_options(FeatureSettings)
 @click.command("extract-features", cls=StageCommand)
-@stage_options
+@stage_options()
 @click.pass_context
 def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> None:
     """Encode pictures or texts into the feature store.

@@ -10,7 +10,7 @@ from .options import StageCommand, show, stage_options, workspace_of
 @click.command("features", cls=StageCommand)
 @click.argument("action", type=click.Choice(["list", "verify"]), default="list")
 @click.option("--dataset", metavar="NAME", help="Only this data set's stores.  [default: all]")
-@stage_options
+@stage_options(config=False, force=False)
 @click.pass_context
 def command(ctx: click.Context, /, action: str, dataset: str | None, as_json: bool, **_: object) -> None:
     """List the feature stores, or verify that every file has its recorded checksum.

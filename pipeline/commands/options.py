@@ -183,30 +183,37 @@ def settings_from(ctx: click.Context, model: type[Model], config: Mapping[str, A
     return resolve(model, options, config, ctx.params.get("config"))
 
 
-def stage_options(command: Function) -> Function:
-    """The options every stage has: workspace, config, json, force, debug."""
-    for option in reversed(
-        [
-            click.option(
-                "--workspace",
-                type=click.Path(path_type=Path, file_okay=False),
-                envvar="TSSR_WORKSPACE",
-                default=Path("workspace"),
-                show_default=True,
-                help="Folder for data sets, features and runs (or TSSR_WORKSPACE).",
-            ),
-            click.option(
-                "--config",
-                type=click.Path(path_type=Path),
-                help="TOML file with settings in a table named after the command; options override it.",
-            ),
-            click.option("--force", is_flag=True, help="Do it again even though nothing changed."),
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
-            click.option("--debug", is_flag=True, help="Show a traceback on errors."),
-        ]
-    ):
-        command = option(command)
-    return command
+def stage_options(
+    *, workspace: str = "workspace", config: bool = True, force: bool = True
+) -> Callable[[Function], Function]:
+    """The options that stages have in common; `workspace` is the default folder.
+
+    `config` and `force` are False for a command that has no settings, or nothing that it could skip.
+    """
+    options = [
+        click.option(
+            "--workspace",
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar="TSSR_WORKSPACE",
+            default=Path(workspace),
+            show_default=True,
+            help="Folder for data sets, features and runs (or TSSR_WORKSPACE).",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
+        click.option("--debug", is_flag=True, help="Show a traceback on errors."),
+    ]
+    if config:
+        text = "TOML file with settings in a table named after the command; options override it."
+        options.append(click.option("--config", type=click.Path(path_type=Path), help=text))
+    if force:
+        options.append(click.option("--force", is_flag=True, help="Do it again even though nothing changed."))
+
+    def decorate(command: Function) -> Function:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def workspace_of(ctx: click.Context) -> Workspace:

@@ -21,7 +21,7 @@ from .options import (
 @click.command(cls=StageCommand, name="preprocess")
 @click.argument("format_name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
 @click.option("--dataset", metavar="NAME", help="Name of the result.  [default: the format's name]")
-@stage_options
+@stage_options()
 @click.pass_context
 def command(
     ctx: click.Context, /, format_name: str, dataset: str | None, force: bool, as_json: bool, **_: object

@@ -23,7 +23,7 @@ STAGE_PARAMETERS = ("workspace", "config", "force", "as_json", "debug")
 
 @settings_options(RunSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
 @click.command("train", cls=StageCommand)
-@stage_options
+@stage_options()
 @click.pass_context
 def command(ctx: click.Context, /, **_options: object) -> None:
     """Train a model on a preprocessed data set.

@@ -216,3 +216,10 @@ def test_topk_beyond_the_catalogue(prepared):
     failed = prepared("evaluate", "--topk", "21")
     assert failed.code == 2
     assert "--topk 21: hm has only 20 items" in failed.err
+
+
+def test_a_forced_run_that_is_refused_keeps_the_old_one(prepared):
+    done = (*TRAIN, "--model", "sasrec-id", "--run", "mine")
+    assert prepared(*done).code == 0
+    assert prepared(*done, "--force", "--device", "cuda:9").code == 2
+    assert prepared("evaluate", "--run", "mine").code == 0
