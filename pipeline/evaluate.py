@@ -106,7 +106,7 @@ def _measure(ranks: Ranks, plan: RunPlan, settings: EvaluateSettings, window: in
     for mask in settings.mask:
         counts = RankCounts.of(ranks.by_mask[mask], ranks.depth)
         protocol = Protocol(
-            split=settings.split,
+            split=settings.split if plan.dataset.cuts is None else f"time {settings.split}",
             queries=counts.queries,
             candidates=plan.dataset.item_count,
             mask=mask,

@@ -223,3 +223,11 @@ def test_a_forced_run_that_is_refused_keeps_the_old_one(prepared):
     assert prepared(*done).code == 0
     assert prepared(*done, "--force", "--device", "cuda:9").code == 2
     assert prepared("evaluate", "--run", "mine").code == 0
+
+
+def test_a_time_split_is_named_beside_its_numbers(tssr, shop):
+    split = ("--split", "time", "--validation-from", "2020-01-06", "--test-from", "2020-01-08")
+    assert tssr("preprocess", "hm", "--raw", shop, *split).code == 0
+    assert tssr("train", "--model", "poprec").code == 0
+    measured = tssr("evaluate", "--json").json["measurements"]
+    assert {m["protocol"]["split"] for m in measured} == {"time test"}
