@@ -45,3 +45,16 @@ def os_errors_as_tssr(doing: str, path: Path) -> Iterator[None]:
         }
         cure = cures.get(error.errno or 0, f"{error.strerror or error} ({place})")
         raise TssrError(f"could not {doing}: {cure}") from error
+
+
+@contextmanager
+def memory_errors_as_tssr(doing: str, cure: str) -> Iterator[None]:
+    """Turn memory that ran out, the computer's or a GPU's, into one line; `cure` says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch has a class for a GPU only; on the CPU its allocator's words are all there is.
+        gpu = type(error).__name__ == "OutOfMemoryError"
+        if not (gpu or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)):
+            raise
+        raise TssrError(f"out of {'GPU ' if gpu else ''}memory {doing}; {cure}") from error

@@ -20,6 +20,17 @@ def note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
 
 
+def clock(seconds: float) -> str:
+    """A span of time as a person reads it.
+
+    >>> clock(59.7), clock(3725)
+    ('1:00', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 @contextmanager
 def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show how far a loop is; yields `advance(count=1, text="")`, `text` being the newest figures.

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from .inputs import content_vectors
 from .layers import LINEAR_BIAS_START, initialise
+from .precision import product_dtype
 from .settings import ReadingSettings, WindowSettings
 
 if TYPE_CHECKING:
@@ -30,18 +31,24 @@ BLOCK_BYTES = 64 * 2**20  # of scores held at once
 
 
 class _FullSoftmax(torch.autograd.Function):
-    """Mean cross-entropy of (P, D) states against (N, D) items, gradients taken on the way forward."""
+    """Mean cross-entropy of (P, D) states against (N, D) items, gradients taken on the way forward.
+
+    Autocast does not reach the products of a function like this, so they are cast here: with bfloat16, scores
+    are rounded to it once, and the softmax, the loss and the sums over blocks are float32.
+    """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         count = len(states)
         rows = max(1, BLOCK_BYTES // (4 * len(items)))
+        dtype = product_dtype(items)
+        factor, start = items.to(dtype), bias.to(dtype)
         loss = torch.zeros((), dtype=torch.float32, device=states.device)
         grad_states = torch.empty_like(states)
         grad_items, grad_bias = torch.zeros_like(items), torch.zeros_like(bias)
         for low in range(0, count, rows):
-            block, wanted = states[low : low + rows], targets[low : low + rows]
-            scores = torch.addmm(bias, block, items.T).float()  # (rows, N)
+            block, wanted = states[low : low + rows].to(dtype), targets[low : low + rows]
+            scores = torch.addmm(start, block, factor.T).float()  # (rows, N)
             top = scores.amax(dim=1, keepdim=True)
             target_scores = scores.gather(1, wanted[:, None]) - top
             total = scores.sub_(top).exp_().sum(dim=1, keepdim=True)
@@ -49,10 +56,13 @@ class _FullSoftmax(torch.autograd.Function):
             # From here on `scores` is the gradient: (softmax - one-hot) / P.
             scores.div_(total * count)
             scores.scatter_add_(1, wanted[:, None], torch.full_like(total, -1 / count))
-            gradient = scores.to(items.dtype)
-            torch.mm(gradient, items, out=grad_states[low : low + rows])
-            grad_items.addmm_(gradient.T, block)
-            grad_bias += gradient.sum(dim=0)
+            gradient = scores.to(dtype)
+            grad_states[low : low + rows] = torch.mm(gradient, factor)
+            if dtype == items.dtype:
+                grad_items.addmm_(gradient.T, block)
+            else:
+                grad_items += torch.mm(gradient.T, block)
+            grad_bias += gradient.sum(dim=0, dtype=bias.dtype)
         ctx.save_for_backward(grad_states, grad_items, grad_bias)
         return loss / count
 

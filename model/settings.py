@@ -6,7 +6,7 @@ nothing. Nothing here imports torch: the command line is built from these classe
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -25,12 +25,35 @@ class TrainSettings(Settings):
     validate_every: int = Field(
         50, ge=1, description="Validate at the end of an epoch, once at least this many steps have passed."
     )
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="The learning rate stays, or falls to 0 along a cosine over --max-epochs."
+    )
+    warmup_steps: int = Field(
+        0, ge=0, description="The learning rate rises in a line over these first steps."
+    )
+    clip_norm: float = Field(
+        0.0, ge=0, description="Shorten the gradient of all weights together to this length; 0 never does."
+    )
     train_windows: Literal["last", "all"] = Field(
         "last",
         description="Train on each user's last window, or cut the history so that every action counts.",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="The one seed of initial weights, order and dropout.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description=(
+            "What matrix products of a training step are computed in; weights, sums and losses stay float32, "
+            "validation is float32 throughout. auto: bfloat16 on a GPU that has it, float32 elsewhere."
+        ),
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    compile: bool = Field(False, description="Compile the encoders (torch.compile).")
+    tensorboard: bool = Field(
+        False, description="Write the log for TensorBoard too, into the run's folder (extra tssr[tracking])."
+    )
+
+    # What changes no result that anyone should rely on, so that runs that differ only here are the same run.
+    WHERE_AND_HOW: ClassVar[tuple[str, ...]] = ("device", "compile", "tensorboard")
 
 
 class PopRecSettings(Settings):

@@ -1,29 +1,26 @@
-"""The one training loop: Adam, early stopping on validation NDCG@10, exact resume.
+"""The one training loop: steps, early stopping on validation NDCG@10, exact resume.
 
-The order of windows in an epoch depends on the seed and the epoch alone, and a checkpoint holds weights,
-optimizer and random state, so a killed run goes on to the numbers of an unbroken one.
+The order of windows in an epoch depends on the seed and the epoch alone, the learning rate on the step, and a
+checkpoint holds weights, optimizer and random state, so a killed run goes on to the numbers of an unbroken
+one.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from ..core.artifacts import write_text
-from ..core.errors import TssrError
-from ..core.progress import Advance, progress
+from ..core.progress import Advance, clock, progress
 from .batches import Samples
 from .checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrainState, load_checkpoint, save_checkpoint, save_model
+from .checks import check_weights, summed_losses
 from .recommender import Losses, NeuralRecommender
 from .settings import TrainSettings
+from .stepping import Stepping
+from .tracking import RunLog
 
-LOG_FILE = "log.jsonl"
 STEPS_BETWEEN_CHECKS = 25  # losses are looked at this often: a look makes a GPU wait
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -53,108 +50,64 @@ class Trainer:
         folder: Path,
     ) -> None:
         self.model = model
-        self.samples = samples
         self.settings = settings
         self.validate = validate
         self.folder = folder
-        self.device = next(model.parameters()).device
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        self.stepping = Stepping(model, samples, settings)
         self.state = TrainState()
-        self.steps_per_epoch = -(-samples.count // settings.batch_size)
-        epochs = -(-settings.validate_every // self.steps_per_epoch)
-        self.steps_between_validations = epochs * self.steps_per_epoch
-        self.last_step = settings.max_epochs * self.steps_per_epoch
-        self._order_of_epoch = -1
-        self._order = torch.empty(0)
+        epochs = -(-settings.validate_every // self.stepping.per_epoch)
+        self.steps_between_validations = epochs * self.stepping.per_epoch
         self._recent: list[Losses] = []
 
     def fit(self) -> Fit:
         """Train until validation stops improving; leaves the best weights and a log in the run folder.
 
-        Raises TssrError where a loss is not finite; the last good checkpoint stays.
+        Raises TssrError where a loss is not finite or memory runs out; the last good checkpoint stays.
         """
-        if (self.folder / CHECKPOINT_FILE).exists():
-            self.state = load_checkpoint(self.folder / CHECKPOINT_FILE, self.model, self.optimizer)
-        self._cut_log()
+        checkpoint, optimizer = self.folder / CHECKPOINT_FILE, self.stepping.optimizer
+        if checkpoint.exists():
+            self.state = load_checkpoint(checkpoint, self.model, optimizer)
+        log = RunLog(self.folder, self.state.step, tensorboard=self.settings.tensorboard)
+        self.stepping.compile()
         saved = started = time.monotonic()
-        before = self.state.seconds
-        with progress("training", None, "steps") as advance:
+        before, first = self.state.seconds, self.state.step
+        with log, progress("training", None, "steps") as advance:
             while not (stopped := self._stop_reason()):
-                self._step()
+                self._recent.append(self.stepping.take(self.state.step))
+                self.state.step += 1
                 step = self.state.step
-                validating = step % self.steps_between_validations == 0 or step == self.last_step
+                validating = step % self.steps_between_validations == 0 or step == self.stepping.last
                 if not (validating or step % STEPS_BETWEEN_CHECKS == 0):
                     continue
                 taken = self._check_losses()
                 self.state.seconds = before + time.monotonic() - started
                 saving = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
                 if saving:
-                    self._check_weights()
+                    check_weights(self._recent, step, self.model, self.folder)
                 if validating:
-                    self._validate()
+                    self._validate(log)
                 if saving:
-                    save_checkpoint(self.folder / CHECKPOINT_FILE, self.model, self.optimizer, self.state)
+                    save_checkpoint(checkpoint, self.model, optimizer, self.state)
                     saved = time.monotonic()
                 self._recent.clear()
-                self._show(advance, taken)
+                self._show(advance, taken, (time.monotonic() - started) / (step - first))
         return self._summary(stopped)
 
     def _stop_reason(self) -> str:
         if self.state.validations_without_gain >= self.settings.patience:
             return f"{self.settings.patience} validations without a better NDCG@10"
-        if self.state.step >= self.last_step:
+        if self.state.step >= self.stepping.last:
             return f"--max-epochs {self.settings.max_epochs}"
         return ""
 
-    def _step(self) -> None:
-        """Take one step of Adam on the next batch."""
-        epoch, place = divmod(self.state.step, self.steps_per_epoch)
-        if epoch != self._order_of_epoch:
-            generator = torch.Generator().manual_seed((self.settings.seed << 32) + epoch)
-            self._order = torch.randperm(self.samples.count, generator=generator).to(self.device)
-            self._order_of_epoch = epoch
-        size = self.settings.batch_size
-        batch = self.samples.batch(self._order[place * size : (place + 1) * size])
-        self.model.train()
-        losses = self.model.losses(batch)
-        self.optimizer.zero_grad()
-        total: Tensor = torch.stack(list(losses.values())).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self._recent.append({name: term.detach() for name, term in losses.items()})
-        self.state.step += 1
-
     def _check_losses(self) -> int:
-        """Add the losses since the last look to the sums; raises TssrError where one is not finite."""
-        values = torch.stack([torch.stack(list(losses.values())) for losses in self._recent]).double().cpu()
-        names = list(self._recent[0])
-        taken = len(self._recent)
-        bad = (~values.isfinite()).any(dim=1).nonzero()
-        if len(bad):
-            first = int(bad[0])
-            self._refuse(f"the loss is not finite at step {self.state.step - taken + first + 1}", first)
-        for name, total in zip(names, values.sum(dim=0).tolist(), strict=True):
-            self.state.sums[name] = self.state.sums.get(name, 0.0) + total
-        return taken
+        """Add the losses since the last look to the sums, and say how many steps they are."""
+        sums = self.state.sums
+        for name, total in summed_losses(self._recent, self.state.step, self.model, self.folder).items():
+            sums[name] = sums.get(name, 0.0) + total
+        return len(self._recent)
 
-    def _check_weights(self) -> None:
-        """Keep broken weights out of validation and checkpoint: a finite loss can still have broken them."""
-        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            self._refuse(f"the weights are not finite after step {self.state.step}", -1)
-
-    def _refuse(self, what: str, recent: int) -> None:
-        terms = ", ".join(f"{name} {float(term):g}" for name, term in self._recent[recent].items())
-        norms = ", ".join(f"{name} {norm:.3g}" for name, norm in self._largest_norms())
-        raise TssrError(
-            f"{what} ({terms}; largest weights now: {norms}); lower --learning-rate or raise the "
-            f"temperatures. The last good checkpoint is kept in {self.folder}"
-        )
-
-    def _largest_norms(self) -> list[tuple[str, float]]:
-        norms = [(name, float(p.detach().float().norm())) for name, p in self.model.named_parameters()]
-        return sorted(norms, key=lambda entry: -entry[1] if entry[1] == entry[1] else float("-inf"))[:3]
-
-    def _validate(self) -> None:
+    def _validate(self, log: RunLog) -> None:
         """Measure, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
         value = self.validate()
@@ -169,34 +122,37 @@ class Trainer:
         else:
             state.validations_without_gain += 1
         state.sums, state.last_validated = {}, state.step
-        line = {
-            "step": state.step,
-            "epoch": state.step / self.steps_per_epoch,
-            **{f"loss_{name}": term for name, term in terms.items()},
-            "validation_ndcg@10": value,
-            "seconds": round(state.seconds, 3),
-        }
-        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def _cut_log(self) -> None:
-        """Drop log lines that a resumed run is going to write again."""
-        path = self.folder / LOG_FILE
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= self.state.step]
-        write_text(path, "".join(line + "\n" for line in kept))
+        log.write(
+            {
+                "step": state.step,
+                "epoch": state.step / self.stepping.per_epoch,
+                **{f"loss_{name}": term for name, term in terms.items()},
+                "validation_ndcg@10": value,
+                "learning_rate": self.stepping.learning_rate(state.step - 1),
+                "seconds": round(state.seconds, 3),
+            }
+        )
 
     def _speed(self) -> float:
         """Supervised positions per second so far."""
-        positions = self.state.step / self.steps_per_epoch * self.samples.transitions
+        positions = self.state.step / self.stepping.per_epoch * self.stepping.samples.transitions
         return positions / max(self.state.seconds, 1e-9)
 
-    def _show(self, advance: Advance, taken: int) -> None:
+    def _show(self, advance: Advance, taken: int, seconds_per_step: float) -> None:
         state = self.state
         steps = max(1, state.step - state.last_validated)
         terms = " ".join(f"{name} {total / steps:.4f}" for name, total in state.sums.items())
+        speed = f"{self._speed():,.0f} positions/s"
+        left = " to ".join(dict.fromkeys(clock(steps * seconds_per_step) for steps in self._steps_left()))
         best = f"best NDCG@10 {state.best:.4f} at step {state.best_step}" if state.best_step else ""
-        advance(taken, text=" · ".join(filter(None, (terms, f"{self._speed():,.0f} positions/s", best))))
+        advance(taken, text=" · ".join(filter(None, (terms, speed, f"{left} left", best))))
+
+    def _steps_left(self) -> tuple[int, int]:
+        """How many steps are left if no validation is better than the best so far, and at most."""
+        state, between = self.state, self.steps_between_validations
+        most = self.stepping.last - state.step
+        validations = self.settings.patience - state.validations_without_gain + (not state.best_step)
+        return min(most, validations * between - state.step % between), most
 
     def _summary(self, stopped: str) -> Fit:
         state = self.state
@@ -204,7 +160,7 @@ class Trainer:
             best=state.best,
             best_step=state.best_step,
             steps=state.step,
-            epochs=state.step / self.steps_per_epoch,
+            epochs=state.step / self.stepping.per_epoch,
             seconds=round(state.seconds, 3),
             positions_per_second=round(self._speed(), 1),
             stopped=stopped,

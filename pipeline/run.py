@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..core.artifacts import fingerprint, read_json, write_json
 from ..core.dataset import Dataset, load_dataset
-from ..core.errors import ArtifactError, UsageError
+from ..core.errors import ArtifactError, UsageError, memory_errors_as_tssr
 from ..core.settings import Model, Settings, option_name, resolve
 from ..core.workspace import RUN_FILE, Workspace
 from ..features.store import StoreInfo, choose_stores, open_store
@@ -53,9 +53,10 @@ class RunPlan:
         }
 
     def key(self) -> str:
-        """The hash of the plan; where a model runs changes no result that anyone should rely on."""
+        """The hash of the plan, without what changes no result that anyone should rely on."""
         record = self.record()
-        del record["settings"]["train"]["device"]
+        for name in self.train.WHERE_AND_HOW:
+            del record["settings"]["train"][name]
         return fingerprint(record)
 
     def folder(self, workspace: Workspace, name: str | None) -> Path:
@@ -142,7 +143,8 @@ def build_model(plan: RunPlan, device: torch.device) -> Recommender:
     )
     model = plan.spec.build(materials, plan.model_settings)
     if isinstance(model, torch.nn.Module):
-        model.to(device)
+        with memory_errors_as_tssr(f"building {plan.spec.title}", "lower --width, or choose --device cpu"):
+            model.to(device)
     return model
 
 

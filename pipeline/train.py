@@ -12,6 +12,7 @@ from ..core.device import choose_device
 from ..core.errors import ArtifactError
 from ..core.summary import Summary
 from ..core.workspace import RUN_FILE, Workspace
+from ..model.tracking import require_tensorboard
 from .run import RunPlan, build_model, write_run
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     if record is not None and record["finished_at"]:
         return _summary(folder, plan, record["result"], cached=True)
     device = choose_device(plan.train.device)
+    if plan.train.tensorboard:
+        require_tensorboard()
     model = build_model(plan, device)
     if force:  # not before all that can be refused has been accepted
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from tssr.core.dataset import Histories
 from tssr.model.batches import Windows
 from tssr.model.inputs import ContentFeatures
 from tssr.model.registry import MODELS, Materials
+from tssr.model.settings import TrainSettings
 
 ITEM_COUNT, LENGTH, USERS = 8, 5, 24
 SMALL = {"width": 16, "heads": 2, "feedforward_width": 16}
@@ -72,3 +73,9 @@ def build(ring):
         return spec.build(materials, chosen).eval()
 
     return built
+
+
+@pytest.fixture
+def training():
+    """Settings of a short run on the CPU."""
+    return TrainSettings(batch_size=16, learning_rate=1e-2, max_epochs=2, validate_every=1, device="cpu")

@@ -5,6 +5,7 @@ Run as a script with a folder, this file trains there; the test with a real kill
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tssr.core import progress as progress_module
 from tssr.core.dataset import Histories
 from tssr.core.errors import TssrError
 from tssr.model import trainer as trainer_module
@@ -24,12 +26,14 @@ from tssr.model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 from tssr.model.inputs import ContentFeatures
 from tssr.model.registry import MODELS, Materials
 from tssr.model.settings import TrainSettings, TSSRSettings
-from tssr.model.trainer import LOG_FILE, Trainer
+from tssr.model.tracking import LOG_FILE
+from tssr.model.trainer import Trainer
 
 ITEM_COUNT = 12
 SETTINGS = TrainSettings(
     batch_size=8, learning_rate=1e-2, max_epochs=6, validate_every=1, train_windows="all", device="cpu"
 )
+SCHEDULED = SETTINGS.model_copy(update={"schedule": "cosine", "warmup_steps": 15, "clip_norm": 0.5})
 
 
 def make_trainer(folder, settings=SETTINGS, validate=None):
@@ -73,12 +77,20 @@ def assert_same_end(folder, trainer, whole_folder, whole):
         assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("unbroken")
-    trainer = make_trainer(folder)
+def trained(folder, settings):
+    trainer = make_trainer(folder, settings)
     trainer.fit()
     return folder, trainer
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("unbroken"), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def scheduled(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("scheduled"), SCHEDULED)
 
 
 def test_the_log_has_a_line_for_each_validation(unbroken):
@@ -97,13 +109,15 @@ def test_another_seed_trains_another_model(tmp_path, unbroken):
 
 @pytest.mark.parametrize("fail_at", [1, 11, 29])
 @pytest.mark.parametrize("checkpoint_at_every_look", [False, True])
+@pytest.mark.parametrize("kind", ["unbroken", "scheduled"])
 def test_a_run_that_failed_at_any_step_ends_like_an_unbroken_one(
-    tmp_path, monkeypatch, unbroken, fail_at, checkpoint_at_every_look
+    tmp_path, monkeypatch, request, kind, fail_at, checkpoint_at_every_look
 ):
+    whole_folder, whole = request.getfixturevalue(kind)
     if checkpoint_at_every_look:
         monkeypatch.setattr(trainer_module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
         monkeypatch.setattr(trainer_module, "STEPS_BETWEEN_CHECKS", 1)
-    broken = make_trainer(tmp_path)
+    broken = make_trainer(tmp_path, whole.settings)
     losses = broken.model.losses
 
     def failing(batch):
@@ -114,13 +128,23 @@ def test_a_run_that_failed_at_any_step_ends_like_an_unbroken_one(
     broken.model.losses = failing
     with pytest.raises(RuntimeError, match="power cut"):
         broken.fit()
-    resumed = make_trainer(tmp_path)
+    resumed = make_trainer(tmp_path, whole.settings)
     resumed.fit()
     if checkpoint_at_every_look:  # sums are taken in other groups, so the log may differ in last bits
-        for name, tensor in weights_of(unbroken[1]).items():
+        for name, tensor in weights_of(whole).items():
             assert torch.equal(tensor, weights_of(resumed)[name]), name
     else:
-        assert_same_end(tmp_path, resumed, *unbroken)
+        assert_same_end(tmp_path, resumed, whole_folder, whole)
+
+
+def test_schedule_and_clipping_train_another_model(unbroken, scheduled):
+    """The other tests would hold too if these settings were ignored."""
+    assert [line["learning_rate"] for line in log_of(unbroken[0])] == [1e-2] * 6
+    rates = [line["learning_rate"] for line in log_of(scheduled[0])]
+    assert rates[0] == pytest.approx(1e-2 * 10 / 15)
+    assert rates[1] > rates[2] > rates[5] > 0
+    plain, other = weights_of(unbroken[1]), weights_of(scheduled[1])
+    assert not any(torch.equal(plain[name], other[name]) for name in plain)
 
 
 def test_a_failure_while_validating_loses_nothing(tmp_path, unbroken):
@@ -174,6 +198,30 @@ def test_a_killed_process_ends_like_an_unbroken_one(tmp_path, unbroken):
     resumed = make_trainer(tmp_path)
     resumed.fit()
     assert_same_end(tmp_path, resumed, *unbroken)
+
+
+def test_the_progress_line_says_speed_and_time_left(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LINES", 0.0)
+    make_trainer(tmp_path, SETTINGS.model_copy(update={"patience": 3})).fit()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 7  # six validations and a look at step 25
+    for line in lines:
+        assert re.search(r"[\d,]+ positions/s · \d+:\d\d( to \d+:\d\d)? left · best NDCG@10 0\.\d+ at", line)
+    assert " 0:00 left " in lines[-1]
+
+
+def test_time_left_is_to_the_end_of_patience_and_at_most_to_the_last_step(tmp_path):
+    trainer = make_trainer(tmp_path, SETTINGS.model_copy(update={"patience": 2}))
+    state = trainer.state
+    assert trainer._steps_left() == (30, 60)  # the first validation is always better than none
+    for state.step, state.best_step, state.validations_without_gain, expected in (
+        (10, 10, 0, (20, 50)),
+        (13, 10, 0, (17, 47)),
+        (20, 10, 1, (10, 40)),
+        (50, 50, 0, (10, 10)),
+        (60, 50, 1, (0, 0)),
+    ):
+        assert trainer._steps_left() == expected
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):
@@ -238,7 +286,7 @@ def test_a_loss_that_is_not_finite_names_step_terms_and_norms(tmp_path):
 
 def test_weights_broken_by_a_finite_loss_reach_no_checkpoint(tmp_path):
     trainer = make_trainer(tmp_path)
-    step = trainer.optimizer.step
+    step = trainer.stepping.optimizer.step
 
     def breaking():
         step()
@@ -246,7 +294,7 @@ def test_weights_broken_by_a_finite_loss_reach_no_checkpoint(tmp_path):
             with torch.no_grad():
                 trainer.model.head.bias[0] = float("inf")
 
-    trainer.optimizer.step = breaking
+    trainer.stepping.optimizer.step = breaking
     with pytest.raises(TssrError, match=r"weights are not finite after step 20 \(ce .*head\.bias inf"):
         trainer.fit()
     assert all(

@@ -73,6 +73,12 @@ def test_a_second_time_does_nothing_and_force_does_it_again(prepared):
     assert not prepared("evaluate", "--json", "--topk", "3", "--force").json["cached"]
 
 
+def test_where_and_how_it_is_computed_makes_no_other_run(prepared):
+    assert not prepared(*TRAIN, "--json").json["cached"]
+    assert prepared(*TRAIN, "--json", "--device", "cpu", "--compile", "--tensorboard").json["cached"]
+    assert not prepared(*TRAIN, "--json", "--precision", "bfloat16").json["cached"]
+
+
 def test_evaluate_takes_the_newest_run_unless_told_otherwise(prepared):
     prepared("train", "--model", "poprec", "--run", "first")
     prepared(*TRAIN, "--model", "sasrec-id", "--run", "second")

@@ -1,0 +1,42 @@
+"""Stopping a run whose loss or weights are no longer finite, with what a person needs to see why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..core.errors import TssrError
+from .recommender import Losses
+
+
+def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> dict[str, float]:
+    """The sum of each term over the steps up to `step`; raises TssrError where one is not finite."""
+    values = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
+    bad = (~values.isfinite()).any(dim=1).nonzero()
+    if len(bad):
+        first = int(bad[0])
+        at = step - len(recent) + first + 1
+        raise _not_finite(f"the loss is not finite at step {at}", recent[first], model, folder)
+    return dict(zip(recent[0], values.sum(dim=0).tolist(), strict=True))
+
+
+def check_weights(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> None:
+    """Keep broken weights out of validation and checkpoint: a finite loss can still have broken them."""
+    if not all(bool(p.isfinite().all()) for p in model.parameters()):
+        raise _not_finite(f"the weights are not finite after step {step}", recent[-1], model, folder)
+
+
+def _not_finite(what: str, losses: Losses, model: nn.Module, folder: Path) -> TssrError:
+    terms = ", ".join(f"{name} {float(term):g}" for name, term in losses.items())
+    norms = ", ".join(f"{name} {norm:.3g}" for name, norm in _largest_norms(model))
+    return TssrError(
+        f"{what} ({terms}; largest weights now: {norms}); lower --learning-rate or raise the "
+        f"temperatures. The last good checkpoint is kept in {folder}"
+    )
+
+
+def _largest_norms(model: nn.Module) -> list[tuple[str, float]]:
+    norms = [(name, float(p.detach().float().norm())) for name, p in model.named_parameters()]
+    return sorted(norms, key=lambda entry: -entry[1] if entry[1] == entry[1] else float("-inf"))[:3]

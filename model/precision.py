@@ -1,0 +1,22 @@
+"""What a training step is computed in: bfloat16 matrix products where they pay, float32 for the rest.
+
+Weights, their gradients and the optimizer stay float32, so no loss scaling is needed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def training_autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The context of a step's forward pass; `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    enabled = precision == "bfloat16" or (precision == "auto" and fast)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def product_dtype(tensor: Tensor) -> torch.dtype:
+    """What a product with `tensor` is computed in here, for where autocast does not reach by itself."""
+    device = tensor.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype

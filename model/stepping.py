@@ -1,0 +1,77 @@
+"""One step of training: which samples, in what precision, at what rate, with what limit on the gradient."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from ..core.errors import memory_errors_as_tssr
+from .batches import Samples
+from .compiling import compile_encoders
+from .precision import training_autocast
+from .recommender import Losses, NeuralRecommender
+from .schedule import learning_rate
+from .settings import TrainSettings
+
+
+class Stepping:
+    """Adam on one model; the samples of step s depend on the seed and on s alone."""
+
+    def __init__(self, model: NeuralRecommender, samples: Samples, settings: TrainSettings) -> None:
+        self.model = model
+        self.samples = samples
+        self.settings = settings
+        self.device = next(model.parameters()).device
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        self.per_epoch = -(-samples.count // settings.batch_size)
+        self.last = settings.max_epochs * self.per_epoch
+        self._order_of_epoch = -1
+        self._order = torch.empty(0)
+
+    def compile(self) -> None:
+        """Compile what can be, if the settings ask for it."""
+        if self.settings.compile:
+            with self._memory_errors(0):
+                compile_encoders(self.model, lambda: self._backward(0))
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of step 0…last - 1."""
+        return learning_rate(self.settings, step, self.last)
+
+    def take(self, step: int) -> Losses:
+        """Take step 0…last - 1 and give the terms of its loss; raises TssrError where memory runs out."""
+        with self._memory_errors(step):
+            losses = self._backward(step)
+            if self.settings.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate(step)
+            self.optimizer.step()
+        return {name: term.detach() for name, term in losses.items()}
+
+    def _backward(self, step: int) -> Losses:
+        """Leave the gradients of a step in the weights."""
+        batch = self.samples.batch(self._numbers(step))
+        self.model.train()
+        with training_autocast(self.settings.precision, self.device):
+            losses = self.model.losses(batch)
+        self.optimizer.zero_grad()
+        total: Tensor = torch.stack([term.float() for term in losses.values()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return losses
+
+    def _memory_errors(self, step: int) -> AbstractContextManager[None]:
+        cure = f"lower --batch-size (now {self.settings.batch_size}), or --width where that does not help"
+        return memory_errors_as_tssr(f"at step {step + 1}", cure)
+
+    def _numbers(self, step: int) -> Tensor:
+        """The samples of a step, (B,)."""
+        epoch, place = divmod(step, self.per_epoch)
+        if epoch != self._order_of_epoch:
+            generator = torch.Generator().manual_seed((self.settings.seed << 32) + epoch)
+            self._order = torch.randperm(self.samples.count, generator=generator).to(self.device)
+            self._order_of_epoch = epoch
+        size = self.settings.batch_size
+        return self._order[place * size : (place + 1) * size]

@@ -1,0 +1,53 @@
+"""The log of a run: a JSON line for each validation always, the same numbers for TensorBoard on request."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from ..core.artifacts import write_text
+from ..core.errors import UsageError
+
+LOG_FILE = "log.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+
+
+def require_tensorboard() -> None:
+    """Raise UsageError where the extra is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UsageError("--tensorboard needs TensorBoard: pip install 'tssr[tracking]'")
+
+
+class RunLog:
+    """Appends lines to the log in `folder`, cut first to what a run resumed at `step` has behind it."""
+
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
+        self._path = folder / LOG_FILE
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        write_text(self._path, "".join(line + "\n" for line in kept))
+        self._curves = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._curves = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1)
+
+    def write(self, line: Mapping[str, float]) -> None:
+        """Append one validation's numbers; `step` is among them."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._curves is not None:
+            for name, value in line.items():
+                if name != "step":
+                    self._curves.add_scalar(name, value, int(line["step"]))
+            self._curves.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._curves is not None:
+            self._curves.close()
