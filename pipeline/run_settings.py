@@ -9,13 +9,18 @@ from ..model.registry import MODELS
 from ..model.settings import PRESETS
 
 
-class RunSettings(Settings):
-    """What is trained, and on what."""
+class SourceSettings(Settings):
+    """What a model is trained on, and the defaults it starts from."""
 
-    model: str = Field("tssr", description=f"One of {', '.join(MODELS)}.")
     dataset: str | None = Field(None, description="Data set; may be left out where there is just one.")
     features: tuple[str, ...] = Field(
         (), description="Feature stores to read, by modality or folder name (default: the only one)."
     )
     preset: str = Field("paper", description=f"Defaults to start from: {' or '.join(PRESETS)}.")
+
+
+class RunSettings(SourceSettings):
+    """What is trained, and on what."""
+
+    model: str = Field("tssr", description=f"One of {', '.join(MODELS)}.")
     run: str | None = Field(None, description="Name of the run folder (default: made from what is trained).")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.artifacts import read_json, sweep_partials
 from ..core.device import choose_device
 from ..core.errors import ArtifactError
+from ..core.memory import peak_memory
 from ..core.summary import Summary
 from ..core.workspace import RUN_FILE, Workspace
 from ..model.tracking import require_tensorboard
@@ -25,7 +26,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     Raises ArtifactError where a run folder of that name holds another plan.
     """
     folder = plan.folder(workspace, name)
-    record = None if force else _same_run(folder, plan)
+    record = None if force else recorded_run(folder, plan)
     if record is not None and record["finished_at"]:
         return _summary(folder, plan, record["result"], cached=True)
     device = choose_device(plan.train.device)
@@ -36,12 +37,16 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
         shutil.rmtree(folder, ignore_errors=True)
     sweep_partials(folder)
     write_run(folder, plan, None)
-    result = _fit(model, plan, folder, device)
+    result = {**_fit(model, plan, folder, device), **_memory(device)}
     write_run(folder, plan, result)
     return _summary(folder, plan, result, cached=False)
 
 
-def _same_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+    """The record of the run in `folder`, finished or not; None where there is none.
+
+    Raises ArtifactError where it is a run of another plan.
+    """
     if not (folder / RUN_FILE).exists():
         return None
     record = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
@@ -71,6 +76,16 @@ def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     load_model(folder / MODEL_FILE, model)
     return {"parameters": parameter_count(model), "validation_ndcg@10": fit.best, **asdict(fit)}
+
+
+def _memory(device: torch.device) -> dict[str, int]:
+    """The most memory held so far: by this process, and of its GPU by tensors, in bytes."""
+    import torch
+
+    peaks = {"peak_memory": peak_memory()}
+    if device.type == "cuda":
+        peaks["peak_gpu_memory"] = torch.cuda.max_memory_allocated(device)
+    return peaks
 
 
 def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: bool) -> Summary:

@@ -9,4 +9,5 @@ COMMANDS = {
     "features": ("features", "List the feature stores, or verify their checksums."),
     "train": ("train", "Train a model on a preprocessed data set."),
     "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
+    "compare": ("compare", "Train and measure several models over several seeds, side by side."),
 }

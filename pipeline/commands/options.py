@@ -174,7 +174,15 @@ def config_section(path: Path | None, command: str) -> dict[str, Any]:
             raise UsageError(
                 f"--config {path}: unknown key {name!r}; tables here are named {', '.join(COMMANDS)}"
             )
-    return {key.replace("-", "_"): value for key, value in tables.get(command, {}).items()}
+    return _with_fields(tables.get(command, {}))
+
+
+def _with_fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys as fields, `max-epochs` as max_epochs; tables within a table keep their names."""
+    return {
+        **{key.replace("-", "_"): value for key, value in table.items() if not isinstance(value, dict)},
+        **{key: _with_fields(value) for key, value in table.items() if isinstance(value, dict)},
+    }
 
 
 def settings_from(ctx: click.Context, model: type[Model], config: Mapping[str, Any]) -> Model:

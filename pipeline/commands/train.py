@@ -7,6 +7,7 @@ import click
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
 from ..run_settings import RunSettings
+from ..train_table import TrainTable
 from .options import (
     StageCommand,
     config_section,
@@ -41,9 +42,11 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     from ..train import train
 
     config_path = ctx.params["config"]
-    table = config_section(config_path, "train")
+    tables = TrainTable.of(config_section(config_path, "train"), config_path)
     own = set(RunSettings.model_fields)
-    chosen = settings_from(ctx, RunSettings, {name: value for name, value in table.items() if name in own})
+    model = typed(ctx).get("model") or tables.common.get("model") or RunSettings.model_fields["model"].default
+    table = tables.common | tables.of_model(model)
+    chosen = settings_from(ctx, RunSettings, {key: table[key] for key in own & set(table)})
     options = {name: value for name, value in typed(ctx).items() if name not in {*own, *STAGE_PARAMETERS}}
     rest = {name: value for name, value in table.items() if name not in own}
     workspace = workspace_of(ctx)

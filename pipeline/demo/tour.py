@@ -83,7 +83,7 @@ def run_demo(workspace: Workspace, settings: DemoSettings, *, force: bool) -> Su
         trained = finished(train(workspace, _plan(workspace, model, store, settings), None, force=force))
         runs[model] = Path(str(trained.data["folder"]))
         measured = finished(evaluate(workspace, runs[model].name, topk, force=force))
-        measurements[model] = Measurement.from_record(measured.data["measurements"][0])
+        measurements[model] = [Measurement.from_record(measured.data["measurements"][0])]
     picture = _gallery(workspace, runs["tssr"], settings)
     return _summary(workspace, compare(measurements, REFERENCE, TOPK), runs, picture, steps)
 
@@ -123,7 +123,7 @@ def _summary(
         "picture": picture,
     }
     notes = [
-        f"In brackets: gain over {REFERENCE}. {comparison.protocol.describe()}.",
+        comparison.note(),
         UNTRAINED,
         *(f"{name}: {path}" for name, path in paths.items()),
     ]
