@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..core.artifacts import fingerprint, write_json, write_text
@@ -22,7 +23,7 @@ from ..evaluation.metrics import Measurement
 from ..evaluation.settings import EvaluateSettings
 from .compare_settings import CompareSettings
 from .entrants import Candidate, Entrant
-from .evaluate import evaluate
+from .evaluate import check_topk, evaluate
 from .train_apart import Trained, TrainingPool
 
 FOCUS, REFERENCE = "tssr", "sasrec-id"
@@ -61,7 +62,9 @@ def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Se
     names = [entrant.name for entrant in entrants]
     focus = _taking_part("focus", settings.focus, FOCUS, names)
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
-    resolve(EvaluateSettings, {"topk": settings.topk})
+    dataset = entrants[0].candidates[0].plan.dataset
+    check_topk(resolve(EvaluateSettings, {"topk": settings.topk}).topk, dataset)
+    path = _path(workspace, settings, entrants)
     compared = _measure(workspace, settings, entrants, *_train(workspace, settings, entrants))
     comparison = compare(
         {one.entrant.name: one.measurement(settings.mask) for one in compared},
@@ -69,7 +72,15 @@ def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Se
         settings.topk,
         focus=focus,
     )
-    return _summary(workspace, settings, compared, comparison)
+    return _summary(path, dataset.name, settings, compared, comparison)
+
+
+def _path(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Path:
+    """The comparison's files without their endings: by the name given, or one made from what is compared."""
+    plans = {entrant.name: [candidate.plan.key() for candidate in entrant.candidates] for entrant in entrants}
+    asked = {name: value for name, value in settings.record().items() if name not in ("jobs", "name")}
+    made = f"{entrants[0].candidates[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
+    return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
 
 
 def _taking_part(option: str, given: str | None, default: str, names: Sequence[str]) -> str | None:
@@ -141,28 +152,22 @@ def _measure(
 
 
 def _summary(
-    workspace: Workspace, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
+    path: Path, dataset: str, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
 ) -> Summary:
-    first = compared[0].entrant.candidates[0].plan
-    runs = {one.entrant.name: [run.folder.name for run in one.runs] for one in compared}
-    key = fingerprint({"settings": settings.record(), "runs": runs})
-    name = settings.name or f"{first.dataset.name}-{key[:8]}"
-    folder = workspace.root / "comparisons"
     record = {
         "stage": "compare",
-        "dataset": first.dataset.name,
+        "dataset": dataset,
         "settings": settings.record(),
         **comparison.record(),
         "entrants": {one.entrant.name: _record(one) for one in compared},
     }
-    check_name(name, "--name")
-    write_json(folder / f"{name}.json", record)
-    write_text(folder / f"{name}.md", comparison.markdown())
+    write_json(path.with_name(f"{path.name}.json"), record)
+    write_text(path.with_name(f"{path.name}.md"), comparison.markdown())
     cached = all(run.cached for one in compared for run in (*one.tried, *one.runs)) and all(
         summary.cached for one in compared for summary in one.measured
     )
-    notes = [comparison.note(), f"files: {folder / name}.json, .md"]
-    title = f"{len(compared)} models on {first.dataset.name}"
+    notes = [comparison.note(), f"files: {path}.json, .md"]
+    title = f"{len(compared)} models on {dataset}"
     return Summary(title, comparison.rows(), record, comparison.columns, notes, cached=cached)
 
 

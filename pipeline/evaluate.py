@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.artifacts import fingerprint, read_json, write_json
-from ..core.dataset import Queries
+from ..core.dataset import Dataset, Queries
 from ..core.device import choose_device
 from ..core.errors import UsageError
 from ..core.progress import progress
@@ -84,10 +85,15 @@ def _queries(plan: RunPlan, settings: EvaluateSettings) -> Queries:
             f"no user of {plan.dataset.name} has the three actions that a split takes; "
             "preprocess with a larger --min-actions"
         )
-    for k in settings.topk:
-        if k > plan.dataset.item_count:
-            raise UsageError(f"--topk {k}: {plan.dataset.name} has only {plan.dataset.item_count} items")
+    check_topk(settings.topk, plan.dataset)
     return queries
+
+
+def check_topk(topk: Sequence[int], dataset: Dataset) -> None:
+    """Refuse lists that are longer than the catalogue."""
+    for k in topk:
+        if k > dataset.item_count:
+            raise UsageError(f"--topk {k}: {dataset.name} has only {dataset.item_count} items")
 
 
 def _rank(folder: Path, plan: RunPlan, queries: Queries, settings: EvaluateSettings) -> tuple[Ranks, int]:
