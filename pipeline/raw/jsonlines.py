@@ -84,6 +84,7 @@ def _at_once(block: Block, schema: pa.Schema) -> Rows | None:
     if not objects or rb"\u0000" in block.data or b"\0" in block.data:
         return None
     try:
+        pa.array([block.data]).cast(pa.string())  # Arrow's parser takes any bytes as UTF-8 unseen
         table = pa.json.read_json(
             pa.BufferReader(block.data),
             read_options=pa.json.ReadOptions(block_size=max(len(block.data) // 4, 1 << 20)),

@@ -37,7 +37,9 @@ def _plain(column: pa.Array) -> pa.Array:
         return column.cast(pa.int64())
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
-    return column.cast(pa.string())
+    text = column.cast(pa.string())
+    text.validate(full=True)  # a file may call any bytes a string
+    return text
 
 
 def read_parquet(file: RawFile, wanted: Sequence[str]) -> Iterator[Rows]:

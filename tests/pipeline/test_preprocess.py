@@ -465,3 +465,21 @@ def test_a_json_file_without_any_object(tmp_path):
         DataError, match=r"log\.jsonl has no actions; 2 malformed rows dropped: log\.jsonl, line 1"
     ):
         custom(tmp_path, "null\nnull\n", "user=u,item=i", name="log.jsonl")
+
+
+@pytest.mark.parametrize("wrong", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xe2\x82"])
+@pytest.mark.parametrize("field", ["u", "t", "unread"])
+def test_json_lines_that_are_not_utf_8_are_counted(tmp_path, wrong, field):
+    broken = json.dumps({"u": "a", "i": "x", "t": "5", "unread": "", field: "@"}).encode()
+    text = as_json([(user, item, str(time)) for user, item, time in LOG]).encode()
+    text += broken.replace(b"@", wrong) + b"\n"
+    summary = custom(tmp_path, text, "user=u,item=i,time=t", name="log.jsonl", min_actions=0)
+    assert actions(tmp_path / "out") == EXPECTED
+    assert summary.data["problems"]["first_malformed"] == ["log.jsonl, line 4: is not UTF-8"]
+
+
+def test_a_parquet_string_that_is_not_utf_8(tmp_path):
+    broken = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"u": broken, "i": ["x", "y"]}), tmp_path / "log.parquet")
+    with pytest.raises(DataError, match=r"log\.parquet, row 1 on: .*Invalid UTF8"):
+        run(tmp_path / "out", format_name="custom", interactions=tmp_path / "log.parquet", map="user=u,item=i")
