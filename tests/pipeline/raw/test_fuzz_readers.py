@@ -5,9 +5,11 @@ inputs for each reader.
 """
 
 import gzip
+import io
 import json
 import os
 import shutil
+import zipfile
 from datetime import timedelta
 
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from tssr.core.errors import TssrError
 from tssr.pipeline.preprocess import preprocess
 from tssr.pipeline.preprocess_settings import PreprocessSettings
+from tssr.pipeline.raw import blocks
 
 INPUTS = int(os.environ.get("TSSR_FUZZ", "25"))
 
@@ -112,6 +115,24 @@ EDITS = st.lists(
 )
 
 
+def zipped(files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return {"dump.zip": packed.getvalue()}
+
+
+PACKED = {
+    "plain": dict,
+    "gz": lambda files: {
+        f"{name.removesuffix('.gz')}.gz": data if name.endswith(".gz") else gzip.compress(data, mtime=0)
+        for name, data in files.items()
+    },
+    "zip": zipped,
+}
+
+
 def damaged(files, edits):
     changed = dict(files)
     names = sorted(files)
@@ -126,26 +147,35 @@ def damaged(files, edits):
 def run(format_name, raw, out):
     options = {"min_actions": 0, "keep_missing_content": True}
     if format_name == "custom":
-        options |= {"interactions": raw / "log.csv", "items": raw / "items.jsonl"}
+        log, items = (next(iter(raw.glob(f"{name}*")), raw / name) for name in ("log.csv", "items.jsonl"))
+        options |= {"interactions": log, "items": items}
         options["map"] = "user=user,item=item,time=time,text=title"
     return preprocess(format_name, PreprocessSettings(**options), raw, out, force=True)
 
 
 @pytest.mark.parametrize("format_name", DUMPS)
-def test_damaged_dumps(tmp_path, format_name):
+def test_damaged_dumps(tmp_path, monkeypatch, format_name):
+    def written(raw, packing, edits, *, before):
+        """Damage the files before or after they are packed."""
+        pack, harm = PACKED[packing], lambda files: damaged(files, edits)
+        for name, data in (
+            pack(harm(DUMPS[format_name])) if before else harm(pack(DUMPS[format_name]))
+        ).items():
+            (raw / name).write_bytes(data)
+
     @settings(
         max_examples=INPUTS,
         deadline=timedelta(seconds=60),
         suppress_health_check=list(HealthCheck),
         database=None,
     )
-    @given(EDITS)
-    def try_it(edits):
+    @given(EDITS, st.sampled_from(list(PACKED)), st.booleans(), st.sampled_from([8 << 20, 48]))
+    def try_it(edits, packing, before, block):
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
         raw = tmp_path / "raw"
         shutil.rmtree(raw, ignore_errors=True)
         raw.mkdir()
-        for name, data in damaged(DUMPS[format_name], edits).items():
-            (raw / name).write_bytes(data)
+        written(raw, packing, edits, before=before)
         try:
             summary = run(format_name, raw, tmp_path / "out")
         except TssrError as error:
