@@ -482,4 +482,6 @@ def test_a_parquet_string_that_is_not_utf_8(tmp_path):
     broken = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"u": broken, "i": ["x", "y"]}), tmp_path / "log.parquet")
     with pytest.raises(DataError, match=r"log\.parquet, row 1 on: .*Invalid UTF8"):
-        run(tmp_path / "out", interactions=tmp_path / "log.parquet", format_name="custom", map="user=u,item=i")
+        run(
+            tmp_path / "out", interactions=tmp_path / "log.parquet", format_name="custom", map="user=u,item=i"
+        )
