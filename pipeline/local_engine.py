@@ -14,12 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..core.schema import INTERACTIONS
-from .action_log import ActionLog, Int32, Int64
+from .action_log import ActionLog, Int64
 from .kcore import core_mask
+from .raw.ids import Int32
 from .tables import FinishedLog
 
 Mask = NDArray[np.bool_]
-PART = 1 << 21  # rows that are put in order at once
+PART = 1 << 20  # rows that are put in order at once, at least
+PARTS = 32  # each part takes a look at every row, so there must not be many
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class LocalEngine:
         """The rows by (user, timestamp, source row), in parts of some whole users."""
         users, timestamps = self.log.users, self.log.timestamps
         rows_before = np.cumsum(np.bincount(users))
-        firsts = np.searchsorted(rows_before, np.arange(0, len(users), PART), side="right")
+        part = max(PART, len(users) // PARTS)
+        firsts = np.searchsorted(rows_before, np.arange(0, len(users), part), side="right")
         for first, following in itertools.pairwise([*np.unique(firsts).tolist(), len(rows_before)]):
             rows = np.flatnonzero((users >= first) & (users < following))
             yield rows[np.lexsort((timestamps[rows], users[rows]))]

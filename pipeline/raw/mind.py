@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from .delimited import Dialect, read_delimited
 from .files import RawFile, RawFolder
+from .ids import IdCoder
 from .pictures import Pictures
 from .problems import Problems
 from .rows import Rows
@@ -45,7 +47,7 @@ class Mind:
 
     def actions(self, problems: Problems) -> Iterator[Actions]:
         """Histories and clicks."""
-        seen: set[str] = set()
+        seen = IdCoder()
         for behaviors, _ in self.parts:
             for rows in read_delimited(behaviors, BEHAVIORS[1:], problems, _table(BEHAVIORS)):
                 yield _clicks(rows, behaviors, seen, problems)
@@ -88,8 +90,8 @@ def _part(folder: RawFolder, name: str) -> tuple[RawFile, RawFile] | None:
     return behaviors, news
 
 
-def _clicks(rows: Rows, file: RawFile, seen: set[str], problems: Problems) -> Actions:
-    """The clicks of some rows; `seen` are the users whose history has been counted, and grows."""
+def _clicks(rows: Rows, file: RawFile, seen: IdCoder, problems: Problems) -> Actions:
+    """The clicks of some rows; `seen` knows the users whose history has been counted."""
     frame = pl.DataFrame({name: pl.Series(column) for name, column in rows.columns.items()})
     frame = frame.with_columns(
         pl.col("time").str.to_datetime(TIME_FORMAT, strict=False).dt.epoch("s").alias("timestamp")
@@ -100,22 +102,22 @@ def _clicks(rows: Rows, file: RawFile, seen: set[str], problems: Problems) -> Ac
     problems.rows(
         file, timeless & ~nameless, rows.lines, lambda row: f"time {shortened(frame['time'][row])} is no time"
     )
-    frame = frame.filter(~(nameless | timeless))
-    newcomers = frame.unique("user_id", keep="first", maintain_order=True)
-    newcomers = newcomers.filter(~pl.col("user_id").is_in(seen))
-    seen.update(newcomers["user_id"].to_list())
+    frame = frame.filter(~(nameless | timeless)).with_row_index("row")
+    users = frame["user_id"].to_arrow()
+    newcomers = frame.filter(pl.Series(seen.newcomers(users)))
     history = _exploded(newcomers.with_columns(pl.lit(HISTORY_TIME).alias("timestamp")), "history", r"\S+")
-    clicked = _exploded(frame, "impressions", r"\S+-1(?:\s|$)")
-    both = pl.concat([history, clicked])
+    both = pl.concat([history, _exploded(frame, "impressions", r"\S+-1(?:\s|$)")])
     return Actions(
-        both["user_id"].to_arrow(), both["item"].to_arrow(), both["timestamp"].cast(pl.Int64).to_numpy()
+        pa.DictionaryArray.from_arrays(both["row"].to_arrow(), users),
+        both["item"].to_arrow(),
+        both["timestamp"].to_numpy(),
     )
 
 
 def _exploded(frame: pl.DataFrame, column: str, pattern: str) -> pl.DataFrame:
-    """One row for each match of `pattern` in `column`, in order; a click loses its mark `-1`."""
+    """Row and time of each match of `pattern` in `column`, in order; a click loses its mark `-1`."""
     found = frame.select(
-        "user_id", pl.col("timestamp").cast(pl.Int64), pl.col(column).str.extract_all(pattern).alias("item")
+        "row", pl.col("timestamp").cast(pl.Int64), pl.col(column).str.extract_all(pattern).alias("item")
     )
     matches = found.filter(pl.col("item").list.len() > 0).explode("item")
     return matches.with_columns(pl.col("item").str.strip_chars_end().str.strip_suffix("-1"))

@@ -25,7 +25,10 @@ from .times import parse_times
 
 @dataclass(frozen=True)
 class Actions:
-    """Some actions in the order of their source: R outside ids of users and items, and R times (int64)."""
+    """Some actions in the order of their source: R outside ids of users and items, and R times (int64).
+
+    Ids are Arrow strings; where the same id comes many times they may be a dictionary array of strings.
+    """
 
     users: pa.Array
     items: pa.Array

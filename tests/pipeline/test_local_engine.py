@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tssr.core.errors import DataError
 from tssr.pipeline import local_engine
-from tssr.pipeline.action_log import IdCoder, collect
+from tssr.pipeline.action_log import collect
 from tssr.pipeline.local_engine import LocalEngine
 from tssr.pipeline.protocol import ProtocolSettings, plan, run_plan
 from tssr.pipeline.raw.source import Actions
@@ -63,6 +63,7 @@ def test_order_is_user_time_source_row_and_ids_are_ordered_by_bytes(rows):
 def test_the_size_of_the_parts_does_not_matter(rows, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_engine, "PART", size)
+        patch.setattr(local_engine, "PARTS", 100)
         assert back(engine(rows)) == in_order(rows)
         whole = engine(rows).finished()
         tables = pa.concat_tables(whole.interactions).to_pylist()
@@ -126,18 +127,6 @@ def test_content_and_counts():
     left = engine([("a", "x", 1), ("b", "y", 2), ("a", "y", 0)], usable=("y",)).with_content()
     assert left.counts() == (2, 1, 2)
     assert back(left) == [("a", "y", 0), ("b", "y", 2)]
-
-
-def test_ids_get_the_same_code_in_every_batch():
-    coder = IdCoder()
-    first, second = (coder.codes(pa.array(ids)) for ids in (["b", "a", "b"], ["c", "a"]))
-    assert first[0] == first[2]
-    assert second[1] == first[1]
-    assert len({*first.tolist(), *second.tolist()}) == 3
-    ids, ranks = coder.ordered()
-    assert isinstance(ids, pl.Series)
-    assert ids.to_list() == ["a", "b", "c"]
-    assert ranks[[first[1], first[0], second[0]]].tolist() == [0, 1, 2]
 
 
 def names(**settings):
