@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
@@ -11,11 +12,15 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device; raises UsageError where there is no such one."""
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device; raises UsageError where there is no such one.
+
+    `auto` is a GPU where there is one; under torchrun, this process's own.
+    """
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        return torch.device(own if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

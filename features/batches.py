@@ -70,6 +70,20 @@ class _Pictures(Dataset[Any]):
         return index, DataError(f"{self.raw / path} changed while it was read; run the same command again")
 
 
+@dataclass(frozen=True)
+class _Batches:
+    """The places of each batch, chunk after chunk, made as they are asked for."""
+
+    chunks: list[Chunk]
+    size: int
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        for number, chunk in enumerate(self.chunks):
+            places = range(len(chunk.members))
+            for start in places[:: self.size]:
+                yield [(number, place) for place in places[start : start + self.size]]
+
+
 def _collate(loaded: list[tuple[Place, Any]]) -> Batch | DataError:
     chunk = loaded[0][0][0]
     good = [(place, value) for (_, place), value in loaded if isinstance(value, np.ndarray)]
@@ -77,7 +91,8 @@ def _collate(loaded: list[tuple[Place, Any]]) -> Batch | DataError:
     for _, value in loaded:
         if isinstance(value, DataError):
             return value
-    inputs = (torch.from_numpy(np.stack([value for _, value in good])),) if good else ()
+    # Pictures lie in memory with their channels last; torch.stack keeps that, as the encoder wants it.
+    inputs = (torch.stack([torch.from_numpy(value) for _, value in good]),) if good else ()
     return Batch(chunk, [place for place, _ in good], inputs, failures)
 
 
@@ -88,14 +103,9 @@ def picture_batches(
 
     Raises DataError where a picture changes under our hands and TssrError where a worker dies.
     """
-    sampler = [
-        [(chunk, place) for place in range(start, min(start + options.batch_size, len(members)))]
-        for chunk, members in enumerate(chunk.members for chunk in chunks)
-        for start in range(0, len(members), options.batch_size)
-    ]
     loader: DataLoader[Any] = DataLoader(
         _Pictures(content, chunks, raw, prepare),
-        batch_sampler=sampler,
+        batch_sampler=_Batches(chunks, options.batch_size),
         collate_fn=_collate,
         num_workers=options.workers,
         pin_memory=options.pin_memory,

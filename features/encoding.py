@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from ..core.errors import UsageError
+from ..core.device import choose_device
 from .batches import Batch, Loading, picture_batches, text_batches
 from .encoder import Encoder
 from .parts import Chunk, write_part
@@ -21,17 +21,17 @@ from .settings import FeatureSettings
 from .store import KEY
 from .text_encoder import Tokens
 
+MOST_WORKERS = 16  # processes that decode for one GPU, unless --workers says otherwise
 
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is this process's GPU where there is one. Raises UsageError."""
-    if name == "auto":
-        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name}: not usable here ({str(error).splitlines()[0]})") from None
-    return device
+
+def default_workers(device: torch.device) -> int:
+    """How many processes decode pictures where --workers does not say.
+
+    Beside a GPU every core of this process's share does. Beside a CPU encoder a quarter of them: decoding a
+    picture costs a tenth to a quarter of encoding it, and the encoder wants the cores.
+    """
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(MOST_WORKERS, cores) if device.type == "cuda" else cores // 4)
 
 
 def prepared_batches(
@@ -42,15 +42,9 @@ def prepared_batches(
     settings: FeatureSettings,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """The chunks' contents as the encoder wants them, prepared ahead of it.
-
-    Without --workers, one process decodes pictures beside a CPU encoder, and every core does beside a GPU.
-    """
-    on_gpu = device.type == "cuda"
-    workers = settings.workers
-    if workers is None:
-        workers = min(16, os.cpu_count() or 1) if on_gpu else 1
-    loading = Loading(settings.batch_size, workers, on_gpu)
+    """The chunks' contents as the encoder wants them, prepared ahead of it."""
+    workers = default_workers(device) if settings.workers is None else settings.workers
+    loading = Loading(settings.batch_size, workers, pin_memory=device.type == "cuda")
     if isinstance(encoder.prepare, Tokens):
         return text_batches(content, chunks, encoder.prepare, loading)
     return picture_batches(content, chunks, raw, encoder.prepare, loading)

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,10 @@ def _write_batch(folder: Path, number: int, batch: pa.RecordBatch) -> Part:
 
 
 def find_parts(folder: Path) -> list[Part]:
-    """The whole parts in `folder` by number; damaged ones are deleted, and said, to be made again."""
+    """The whole parts in `folder` by number; damaged ones are deleted, and said, to be made again.
+
+    A kill while pruning leaves a part's pruned file beside the old one; the pruned one, the smaller, counts.
+    """
     parts = []
     for path in sorted(folder.glob("part-*.arrow")):
         try:
@@ -110,7 +113,8 @@ def find_parts(folder: Path) -> list[Part]:
         except ArtifactError as error:
             note(f"{error}; its contents are encoded again")
             path.unlink()
-    return sorted(parts, key=lambda part: part.number)
+    parts.sort(key=lambda part: (part.number, part.path.stat().st_size))
+    return [next(same) for _, same in groupby(parts, key=lambda part: part.number)]
 
 
 class Catalogue:

@@ -66,7 +66,10 @@ class PicturePreparation:
 
 
 def read_pixels(content: bytes, geometry: Geometry) -> Pixels:
-    """Decode, turn upright, resize and crop: (3, crop, crop) uint8. Raises BadContentError."""
+    """Decode, turn upright, resize and crop: (3, crop, crop) uint8, channels last in memory.
+
+    Raises BadContentError.
+    """
     return _fit(read_rgb(content, geometry.resize), geometry)
 
 
@@ -125,7 +128,7 @@ def _fit(picture: Image.Image, geometry: Geometry) -> Pixels:
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling[geometry.interpolation.upper()])
     picture = _middle(picture, geometry.crop, geometry.crop)
-    return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1))
+    return np.array(picture, dtype=np.uint8).transpose(2, 0, 1)
 
 
 def _middle(picture: Image.Image, width: int, height: int) -> Image.Image:

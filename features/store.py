@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.artifacts import fingerprint, read_json, sha256_file
 from ..core.errors import ArtifactError, UsageError
+from ..core.progress import note
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
 
 FORMAT = 1
@@ -92,8 +93,17 @@ def store_info(folder: Path) -> StoreInfo:
 
 
 def list_stores(folder: Path) -> list[StoreInfo]:
-    """The finished stores in a data set's feature folder, in alphabetical order."""
-    return [store_info(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST_FILE}"))]
+    """The finished stores in a data set's feature folder, in alphabetical order.
+
+    One with a damaged manifest is named on stderr and left out: the others are as good as ever.
+    """
+    stores = []
+    for path in sorted(folder.glob(f"*/{MANIFEST_FILE}")):
+        try:
+            stores.append(store_info(path.parent))
+        except ArtifactError as error:
+            note(f"{error}; until then it is left out")
+    return stores
 
 
 def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -> list[StoreInfo]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..core.artifacts import sha256_file
 from ..core.errors import ArtifactError, UsageError
 from ..core.progress import progress
-from ..core.schema import ITEMS_FILE
+from ..core.schema import ITEMS_FILE, MANIFEST_FILE
 from ..core.summary import Summary
 from ..core.workspace import Workspace
-from ..features.store import CURE, StoreInfo, list_stores, read_manifest
+from ..features.store import CURE, list_stores, read_manifest
 
 
 def list_features(workspace: Workspace, dataset: str | None) -> Summary:
     """The stores of one data set, or of all."""
-    stores = _stores(workspace, dataset)
+    folders = dict.fromkeys(path.parent.parent for path in _manifests(workspace, dataset))
+    stores = [(folder.name, info) for folder in folders for info in list_stores(folder)]
     rows = [
         (
             name,
@@ -51,20 +53,25 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
 
     Raises ArtifactError that names the damaged files.
     """
-    stores = _stores(workspace, dataset)
+    whole: list[tuple[str, Path, dict[str, Any]]] = []
     damaged: list[Path] = []
+    for path in _manifests(workspace, dataset):
+        try:
+            whole.append((path.parent.parent.name, path.parent, read_manifest(path.parent)))
+        except ArtifactError:
+            damaged.append(path)
     rows = []
-    with progress("verify", sum(info.bytes for _, info in stores), "bytes") as advance:
-        for name, info in stores:
-            manifest = read_manifest(info.folder)
+    total = sum(part["bytes"] for _, _, manifest in whole for part in manifest["parts"])
+    with progress("verify", total, "bytes") as advance:
+        for name, folder, manifest in whole:
             checksums = {part["file"]: part["sha256"] for part in manifest["parts"]}
             checksums[ITEMS_FILE] = manifest["items_sha256"]
             for file, promised in checksums.items():
-                path = info.folder / file
+                path = folder / file
                 if not path.is_file() or sha256_file(path) != promised:
                     damaged.append(path)
                 advance(path.stat().st_size if path.is_file() else 0)
-            rows.append((name, info.name, f"{len(checksums):,}"))
+            rows.append((name, folder.name, f"{len(checksums):,}"))
     if damaged:
         listed = ", ".join(map(str, damaged[:3])) + (
             f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
@@ -78,10 +85,10 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
     )
 
 
-def _stores(workspace: Workspace, dataset: str | None) -> list[tuple[str, StoreInfo]]:
-    folders = [workspace.features(dataset)] if dataset else sorted((workspace.root / "features").glob("*"))
-    stores = [(folder.name, info) for folder in folders for info in list_stores(folder)]
-    if not stores:
+def _manifests(workspace: Workspace, dataset: str | None) -> list[Path]:
+    """The manifests of one data set's stores, or of all. Raises UsageError where there is none."""
+    manifests = sorted((workspace.root / "features").glob(f"{dataset or '*'}/*/{MANIFEST_FILE}"))
+    if not manifests:
         where = f"data set {dataset}" if dataset else str(workspace.root)
         raise UsageError(f"{where} has no features; make them with: tssr extract-features --modality image")
-    return stores
+    return manifests

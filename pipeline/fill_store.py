@@ -24,7 +24,7 @@ from ..features.lock import exclusive
 from ..features.parts import Catalogue, Chunk, Part, commit, count_reasons, drop_unused, find_parts, prune
 from ..features.ranks import Ranks
 from ..features.settings import EncoderChoice, FeatureSettings
-from ..features.store import FORMAT, ROW, StoreInfo, read_manifest, store_info
+from ..features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
 
 if TYPE_CHECKING:
     from ..features.encoder import Encoder
@@ -130,11 +130,9 @@ def _fill(
     started = time.monotonic()
     with exclusive(folder):
         sweep_partials(folder)
-        if force:
-            (folder / MANIFEST_FILE).unlink(missing_ok=True)
-            for path in folder.glob("part-*.arrow"):
-                path.unlink()
         content = _scan(job, folder)
+        if force:
+            _clear(folder)
         head = source[1] if source else {name: read_manifest(folder)[name] for name in HEAD}
         parts = find_parts(folder)
         chunks = _missing(parts, content, head)
@@ -159,6 +157,13 @@ def _fill(
         return Report(store_info(folder), count_reasons(table), encoded, seconds, cached=not changed)
 
 
+def _clear(folder: Path) -> None:
+    """Drop what was encoded, the manifest first: a store is whole or none."""
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    for path in folder.glob("part-*.arrow"):
+        path.unlink()
+
+
 def _scan(job: Job, folder: Path) -> pa.Table:
     """The items' content; a scan's hashes are kept beside the store, so that a rerun reads no file twice."""
     path = folder / CONTENT_FILE
@@ -172,6 +177,8 @@ def _scan(job: Job, folder: Path) -> pa.Table:
             pq.write_table(content, temporary, compression="zstd")
     if job.settings.strict:
         refuse_unusable(job.items, content)
+    if content[KEY].null_count == len(content):
+        _refuse_nothing(job, count_reasons(content))
     return content
 
 

@@ -40,7 +40,13 @@ class ManyOf(click.ParamType[Any]):
 
 
 def _flatten(ctx: click.Context, param: click.Parameter, value: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(entry for group in value for entry in group))
+    """All values in order: equal texts may stand for different things (`--weights random random`)."""
+    return tuple(entry for group in value for entry in group)
+
+
+def _distinct(ctx: click.Context, param: click.Parameter, value: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    """A number or a choice that is said twice counts once."""
+    return tuple(dict.fromkeys(_flatten(ctx, param, value)))
 
 
 class SettingsOption(click.Option):
@@ -125,7 +131,7 @@ def _option(name: str, field: FieldInfo) -> SettingsOption:
             [option_name(name), name],
             type=kind,
             multiple=True,
-            callback=_flatten,
+            callback=_flatten if kind.value_type is click.STRING else _distinct,
             metavar=metavar,
             help=help_text,
         )

@@ -6,9 +6,9 @@ import pytest
 
 from tssr.core.errors import ArtifactError, UsageError
 from tssr.features.content import CONTENT, content_key
-from tssr.features.parts import Catalogue, commit, find_parts, write_part
+from tssr.features.parts import Catalogue, commit, find_parts, prune, write_part
 from tssr.features.pictures import BadContentError
-from tssr.features.store import KEY_TYPE, choose_stores, list_stores, open_store
+from tssr.features.store import KEY_TYPE, choose_stores, list_stores, open_store, read_manifest
 
 WIDTH = 3
 HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", "key")
@@ -182,10 +182,35 @@ def test_a_damaged_manifest_is_refused(tmp_path):
     good = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**good, "format": 99}))
     with pytest.raises(ArtifactError, match="has format 99, this tssr reads 1"):
-        list_stores(tmp_path)
+        read_manifest(manifest.parent)
     manifest.write_text(json.dumps({**good, "dimension": 4}))
     with pytest.raises(ArtifactError, match=r"manifest.json is damaged: it does not match its fingerprint"):
-        list_stores(tmp_path)
+        read_manifest(manifest.parent)
+
+
+def test_a_damaged_store_is_said_and_does_not_stand_in_the_way_of_others(tmp_path, capsys):
+    for name in ("image-good", "text-bad"):
+        fill(tmp_path, ["a"], name=name)
+    (tmp_path / "text-bad/manifest.json").write_text("{")
+    assert [store.name for store in choose_stores(tmp_path, ())] == ["image-good"]
+    said = capsys.readouterr().err
+    assert "text-bad/manifest.json is damaged" in said
+    assert "run the same tssr extract-features command again; until then it is left out" in said
+    assert [store.name for store in choose_stores(tmp_path, ("image",))] == ["image-good"]
+    with pytest.raises(UsageError, match=r"--features text-bad: .* has image-good$"):
+        choose_stores(tmp_path, ("text-bad",))
+
+
+def test_a_kill_while_pruning_leaves_no_row_twice(tmp_path):
+    fill(tmp_path, ["a", "b", "c", "d", "e"])
+    store = tmp_path / "text-tiny"
+    content = content_of(["a", "c", "e"])
+    before = find_parts(store)
+    pruned = prune(store, before, content)  # the kill comes here: both files of part 0 are there
+    assert len(list(store.glob("part-00000-*"))) == 2
+    assert find_parts(store) == pruned != before
+    assert prune(store, find_parts(store), content) == pruned
+    assert Catalogue(pruned).table["key"].to_pylist() == content["key"].to_pylist()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])

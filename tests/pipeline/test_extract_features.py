@@ -10,6 +10,7 @@ from torchvision import models
 
 from tssr.core.errors import DataError, UsageError
 from tssr.core.settings import resolve
+from tssr.features.encoding import default_workers
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import choose_stores, open_store
 from tssr.pipeline.extract_features import extract_features
@@ -129,6 +130,20 @@ def test_force_encodes_again_to_the_same_bytes(pictures):
     assert files(folder) == before
 
 
+def test_a_refused_force_keeps_the_store(pictures):
+    workspace, raw = pictures
+    run(workspace)
+    before, _ = features(workspace, "image")
+    with pytest.raises(DataError, match=r"the raw folder .*gone is missing"):
+        run(workspace, force=True, raw=raw / "gone")
+    (raw / "empty").mkdir()
+    with pytest.raises(DataError, match="none of the 7 items has usable pictures"):
+        run(workspace, force=True, raw=raw / "empty")
+    with pytest.raises(DataError, match="--strict: item id5"):
+        run(workspace, force=True, strict=True)
+    np.testing.assert_array_equal(features(workspace, "image")[0], before)
+
+
 def test_a_changed_picture_is_encoded_again_and_only_that(pictures):
     workspace, raw = pictures
     run(workspace)
@@ -204,6 +219,16 @@ def test_vectors_beyond_float16_are_recorded_not_stored(make_catalogue, monkeypa
     assert run(workspace, dtype="float32").data["stores"][0]["missing"] == {}
 
 
+def test_a_cpu_encoder_keeps_most_cores_and_ranks_share_the_rest(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(32)))
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert (default_workers(cpu), default_workers(gpu)) == (8, 16)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert (default_workers(cpu), default_workers(gpu)) == (2, 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    assert (default_workers(cpu), default_workers(gpu)) == (1, 1)
+
+
 def test_compile_is_asked_for_only_with_the_option(pictures, monkeypatch):
     workspace, _ = pictures
     compiled = []
@@ -269,8 +294,8 @@ def test_a_picture_that_changes_under_our_hands_stops_the_run(pictures, monkeypa
         ),
         ({"encoder": (), "weights": ("a", "b")}, "--weights: 2 given for 1 modalities"),
         ({"max_tokens": 1}, "--max-tokens: .*greater than or equal to 2"),
-        ({"device": "cuda:99"}, "--device cuda:99: not usable here"),
-        ({"device": "quantum"}, "--device quantum: not usable here"),
+        ({"device": "cuda:99"}, "--device cuda:99: torch sees . GPUs; use --device cpu"),
+        ({"device": "quantum"}, "--device quantum: use auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_bad_settings_are_named(pictures, values, words):
@@ -298,6 +323,17 @@ def test_the_command(pictures, tssr, monkeypatch):
     second = tssr(*command, "--json")
     assert second.json["cached"] is True
     assert json.loads(second.out)["stores"][0]["items"] == 7
+
+
+def test_two_modalities_may_both_be_untrained(make_catalogue, bert, tssr):
+    """A value said twice belongs to two encoders."""
+    workspace, raw = make_catalogue(texts=["red", "blue"], images=["a.jpg", "b.jpg"])
+    draw(raw / "a.jpg", 1)
+    draw(raw / "b.jpg", 2)
+    command = ["extract-features", "--workspace", workspace.root, "--workers", "0", "--json"]
+    command += ["--modality", "image", "text", "--encoder", "squeezenet1_1", bert]
+    stores = tssr(*command, "--weights", "random", "random").json["stores"]
+    assert [(store["modality"], store["encoded"]) for store in stores] == [("image", 2), ("text", 2)]
 
 
 def test_a_worker_process_gives_the_same_bytes(pictures):

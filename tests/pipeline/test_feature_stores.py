@@ -54,6 +54,21 @@ def test_verify_names_every_damaged_file(stores, tssr):
     assert f"damaged or missing: {first}, {second}; run the same tssr extract-features" in outcome.err
 
 
+def test_a_damaged_manifest_is_named_and_the_rest_listed(stores, tssr):
+    stores(["red"])
+    workspace, _ = stores(["blue"], name="other")
+    (info,) = list_stores(workspace.features("other"))
+    (info.folder / "manifest.json").write_text("{}")
+    listed = tssr("features", "--workspace", workspace.root)
+    assert listed.code == 0
+    assert "catalogue" in listed.out
+    assert "other" not in listed.out
+    assert f"{info.folder / 'manifest.json'} has format None" in listed.err
+    verified = tssr("features", "verify", "--workspace", workspace.root)
+    assert verified.code == 1
+    assert f"damaged or missing: {info.folder / 'manifest.json'}; run the same" in verified.err
+
+
 def test_prune_drops_what_no_item_uses_and_nothing_else(stores):
     workspace, _ = stores(["red", "blue", "old", "shoes", "shirt", "a"])
     (before,) = list_stores(workspace.features("catalogue"))
