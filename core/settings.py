@@ -27,10 +27,27 @@ class Settings(BaseModel):
         """The settings as plain JSON values, for run folders and fingerprints."""
         return self.model_dump(mode="json")
 
+    def changed(self) -> dict[str, Any]:
+        """The fields whose values differ from their defaults."""
+        return {
+            name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if getattr(self, name) != field.get_default(call_default_factory=True)
+        }
+
 
 def option_name(field: str) -> str:
     """`learning_rate` as the person types it: `--learning-rate`."""
     return "--" + field.replace("_", "-")
+
+
+def as_options(values: Mapping[str, Any]) -> str:
+    """Settings as a person types them.
+
+    >>> as_options({"learning_rate": 0.001, "dropout": 0.1})
+    '--learning-rate 0.001 --dropout 0.1'
+    """
+    return " ".join(f"{option_name(name)} {value}" for name, value in values.items())
 
 
 def read_config(path: Path) -> dict[str, Any]:

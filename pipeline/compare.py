@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 from ..core.artifacts import fingerprint, write_json, write_text
+from ..core.dataset import Dataset
 from ..core.errors import UsageError
 from ..core.progress import note
-from ..core.settings import option_name, resolve
+from ..core.settings import as_options, option_name, resolve
 from ..core.summary import Summary
 from ..core.workspace import Workspace, check_name
 from ..evaluation.comparison import Comparison, compare
-from ..evaluation.metrics import Measurement
+from ..evaluation.popularity import PopularityGroups
+from ..evaluation.ranks import read_ranks
 from ..evaluation.settings import EvaluateSettings
+from ..evaluation.statistics import PairedTest, against_each
 from .compare_settings import CompareSettings
+from .comparison_report import Compared, ComparisonReport
 from .entrants import Candidate, Entrant
 from .evaluate import check_topk, evaluate
 from .train_apart import Trained, TrainingPool
@@ -30,32 +34,16 @@ FOCUS, REFERENCE = "tssr", "sasrec-id"
 
 
 @dataclass(frozen=True)
-class Compared:
-    """An entrant's chosen settings, its runs, one a seed, and their measurements on the test split."""
+class _Chosen:
+    """What training leaves of an entrant: a run of every candidate, and the chosen one's, one a seed."""
 
-    entrant: Entrant
     tried: list[Trained]
     choice: int
     runs: list[Trained]
-    measured: list[Summary]
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The values chosen among those tried."""
-        return self.entrant.candidates[self.choice].values
-
-    def measurement(self, mask: str) -> list[Measurement]:
-        """What was measured under a mask, one a seed."""
-        return [
-            Measurement.from_record(record)
-            for summary in self.measured
-            for record in summary.data["measurements"]
-            if record["protocol"]["mask"] == mask
-        ]
 
 
 def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Summary:
-    """Train, choose, measure and lay the models side by side; writes the table into the workspace.
+    """Train, choose, measure and lay the models side by side; writes the tables into the workspace.
 
     Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
     """
@@ -65,14 +53,24 @@ def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Se
     dataset = entrants[0].candidates[0].plan.dataset
     check_topk(resolve(EvaluateSettings, {"topk": settings.topk}).topk, dataset)
     path = _path(workspace, settings, entrants)
-    compared = _measure(workspace, settings, entrants, *_train(workspace, settings, entrants))
+    trained = _train(workspace, settings, entrants)
+    measured = [_measure(workspace, settings, *pair) for pair in zip(entrants, trained, strict=True)]
+    compared = [one for one, _ in measured]
     comparison = compare(
-        {one.entrant.name: one.measurement(settings.mask) for one in compared},
+        {one.entrant.name: one.measurements(settings.mask) for one in compared},
         reference,
         settings.topk,
         focus=focus,
     )
-    return _summary(path, dataset.name, settings, compared, comparison)
+    report = _report(dataset, settings, compared, comparison)
+    runs = [run for one in compared for run in (*one.tried, *one.runs)]
+    return _written(path, report, cached=all(run.cached for run in runs) and all(old for _, old in measured))
+
+
+def _taking_part(option: str, given: str | None, default: str, names: Sequence[str]) -> str | None:
+    if given is not None and given not in names:
+        raise UsageError(f"{option_name(option)} {given} is not among --models: {', '.join(names)}")
+    return given or (default if default in names else None)
 
 
 def _path(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Path:
@@ -83,19 +81,8 @@ def _path(workspace: Workspace, settings: CompareSettings, entrants: Sequence[En
     return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
 
 
-def _taking_part(option: str, given: str | None, default: str, names: Sequence[str]) -> str | None:
-    if given is not None and given not in names:
-        raise UsageError(f"{option_name(option)} {given} is not among --models: {', '.join(names)}")
-    return given or (default if default in names else None)
-
-
-def _train(
-    workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]
-) -> tuple[list[list[Trained]], list[int], list[list[Trained]]]:
-    """Train every candidate at the first seed, choose, and train what was chosen at the other seeds.
-
-    Returns, for each entrant: its candidates' runs, which of them was chosen, and the chosen one's runs.
-    """
+def _train(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> list[_Chosen]:
+    """Train every candidate at the first seed, choose, and train what was chosen at the other seeds."""
     more = [settings.seeds - 1 if entrant.trained else 0 for entrant in entrants]
     pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in entrants) + sum(more))
     first = [(_label(e, c, 0), c.plan) for e in entrants for c in e.candidates]
@@ -108,15 +95,17 @@ def _train(
             (_label(entrant, candidate, seed), entrant.plan(candidate, seed)) for seed in range(1, count + 1)
         ]
     others = _split(pool.train(rest), more)
-    runs = [[own[choice], *also] for own, choice, also in zip(tried, choices, others, strict=True)]
-    return tried, choices, runs
+    return [
+        _Chosen(own, choice, [own[choice], *also])
+        for own, choice, also in zip(tried, choices, others, strict=True)
+    ]
 
 
 def _label(entrant: Entrant, candidate: Candidate, seed: int) -> str:
-    values = [f"{option_name(name)} {value}" for name, value in candidate.values.items()]
+    values = dict(candidate.values)
     if entrant.trained:
-        values.append(f"--seed {candidate.plan.train.seed + seed}")
-    return " ".join([entrant.name, *values])
+        values["seed"] = candidate.plan.train.seed + seed
+    return f"{entrant.name} {as_options(values)}".rstrip()
 
 
 def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]:
@@ -133,59 +122,60 @@ def _best(runs: Sequence[Trained]) -> int:
 
 
 def _measure(
-    workspace: Workspace,
-    settings: CompareSettings,
-    entrants: Sequence[Entrant],
-    tried: Sequence[list[Trained]],
-    choices: Sequence[int],
-    runs: Sequence[list[Trained]],
-) -> list[Compared]:
-    compared = []
-    for entrant, own, choice, chosen in zip(entrants, tried, choices, runs, strict=True):
-        device = entrant.candidates[choice].plan.train.device
-        wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
-        measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in chosen]
-        if not all(summary.cached for summary in measured):
-            note(f"{entrant.name}: measured")
-        compared.append(Compared(entrant, own, choice, chosen, measured))
-    return compared
+    workspace: Workspace, settings: CompareSettings, entrant: Entrant, chosen: _Chosen
+) -> tuple[Compared, bool]:
+    """Measure the chosen runs on the test split; True where they had been measured before."""
+    device = entrant.candidates[chosen.choice].plan.train.device
+    wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
+    measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in chosen.runs]
+    cached = all(summary.cached for summary in measured)
+    if not cached:
+        note(f"{entrant.name}: measured")
+    ranks = [read_ranks(run.folder / "ranks-test.parquet") for run in chosen.runs]
+    reports = [summary.data for summary in measured]
+    return Compared(entrant, chosen.tried, chosen.choice, chosen.runs, reports, ranks), cached
 
 
-def _summary(
-    path: Path, dataset: str, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
-) -> Summary:
-    record = {
-        "stage": "compare",
-        "dataset": dataset,
-        "settings": settings.record(),
-        **comparison.record(),
-        "entrants": {one.entrant.name: _record(one) for one in compared},
-    }
-    write_json(path.with_name(f"{path.name}.json"), record)
-    write_text(path.with_name(f"{path.name}.md"), comparison.markdown())
-    cached = all(run.cached for one in compared for run in (*one.tried, *one.runs)) and all(
-        summary.cached for one in compared for summary in one.measured
+def _report(
+    dataset: Dataset, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
+) -> ComparisonReport:
+    k = settings.topk[0]
+    popularity = _by_popularity(dataset, settings, compared) if settings.by_popularity else {}
+    tests = _tests(compared, comparison.focus, settings, k)
+    return ComparisonReport(
+        dataset.name, settings.record(), compared, comparison, f"ndcg@{k}", tests, popularity
     )
-    notes = [comparison.note(), f"files: {path}.json, .md"]
-    title = f"{len(compared)} models on {dataset}"
-    return Summary(title, comparison.rows(), record, comparison.columns, notes, cached=cached)
 
 
-def _record(one: Compared) -> dict[str, Any]:
-    return {
-        "model": one.entrant.model,
-        "chosen": one.values,
-        "tried": [
-            {
-                "values": candidate.values,
-                "validation_ndcg@10": run.result["validation_ndcg@10"],
-                "run": run.folder.name,
-            }
-            for candidate, run in zip(one.entrant.candidates, one.tried, strict=True)
-        ],
-        "runs": [_run_record(run) for run in one.runs],
-    }
+def _tests(
+    compared: Sequence[Compared], focus: str | None, settings: CompareSettings, k: int
+) -> dict[str, PairedTest]:
+    ranks = {one.entrant.name: one.ranks for one in compared}
+    if focus is None or len(ranks) == 1:
+        return {}
+    return against_each(ranks.pop(focus), ranks, settings.mask, k)
 
 
-def _run_record(run: Trained) -> Mapping[str, Any]:
-    return {"run": run.folder.name, "command": " ".join(run.command), "result": run.result}
+def _by_popularity(
+    dataset: Dataset, settings: CompareSettings, compared: Sequence[Compared]
+) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    """For each model, its metrics by group of items, the mean over seeds."""
+    groups = PopularityGroups.of(dataset.split().train.counts())
+    found: dict[str, Mapping[str, Mapping[str, float]]] = {}
+    for one in compared:
+        seeds = [groups.measure(ranks, settings.mask, settings.topk[:1]) for ranks in one.ranks]
+        found[one.entrant.name] = {
+            group: {name: fmean(seed[group][name] for seed in seeds) for name in metrics}
+            for group, metrics in seeds[0].items()
+        }
+    return found
+
+
+def _written(path: Path, report: ComparisonReport, *, cached: bool) -> Summary:
+    texts = {"md": report.markdown(), "csv": report.csv(), "tex": report.latex()}
+    for ending, text in texts.items():
+        write_text(path.with_name(f"{path.name}.{ending}"), text)
+    record = {**report.record(), "files": str(path)}
+    write_json(path.with_name(f"{path.name}.json"), record)
+    notes = [*report.notes(), f"files: {path}.md, .csv, .tex, .json"]
+    return Summary(report.title, report.rows(), record, report.columns, notes, cached=cached)

@@ -57,7 +57,7 @@ def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, ty
     Raises UsageError for a name that is no model, and for an option that none of the models has.
     """
     models = {name: table.model_of(name) for name in _expand(settings.models)}
-    known = {name: _options_of(model) for name, model in models.items()}
+    known = {name: options_of(model) for name, model in models.items()}
     given = (
         ("", typed),
         ("--try ", settings.tried),
@@ -93,7 +93,7 @@ def _expand(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(itertools.chain(*listed)))
 
 
-def _options_of(model: str) -> set[str]:
+def options_of(model: str) -> set[str]:
     """What may be set for a model; of the training settings, one that does not train has only the device."""
     spec = model_spec(model)
     training = set(TrainSettings.model_fields) if spec.trained else {"device"}

@@ -55,6 +55,7 @@ class TrainingPool:
         Raises TssrError where a run fails; the others are interrupted, and all go on from where they were
         when the same is asked again.
         """
+        self._stopping = False
         with ThreadPoolExecutor(self._jobs) as threads:
             futures = [threads.submit(self._train_one, label, plan) for label, plan in runs]
             try:
@@ -130,12 +131,9 @@ def train_command(workspace: Workspace, plan: RunPlan) -> list[str]:
 
 
 def _options(settings: Settings) -> list[str]:
-    """The options that give `settings`, where they differ from the defaults."""
+    """The options that give `settings`."""
     options: list[str] = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if value == field.get_default(call_default_factory=True):
-            continue
+    for name, value in settings.changed().items():
         option = option_name(name)
         if isinstance(value, bool):
             options.append(option if value else f"--no-{option[2:]}")

@@ -10,4 +10,5 @@ COMMANDS = {
     "train": ("train", "Train a model on a preprocessed data set."),
     "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
     "compare": ("compare", "Train and measure several models over several seeds, side by side."),
+    "tune": ("tune", "Search a model's settings on validation."),
 }

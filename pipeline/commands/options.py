@@ -259,4 +259,5 @@ def show(summary: Summary, *, as_json: bool) -> None:
     for line in summary.notes:
         console.print(line, markup=False, soft_wrap=True)
     if summary.cached:
-        console.print("Nothing changed since the last time, so nothing was done (--force does it again).")
+        again = " (--force does it again)" if "force" in click.get_current_context().params else ""
+        console.print(f"Nothing changed since the last time, so nothing was done{again}.")

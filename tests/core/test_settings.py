@@ -24,6 +24,10 @@ def test_options_win_over_config_and_config_over_defaults(tmp_path):
     assert chosen.record() == {"learning_rate": 0.1, "heads": 2, "norm": "post"}
 
 
+def test_what_was_changed():
+    assert Example(heads=4, norm="post").changed() == {"norm": "post"}
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Example().heads = 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -99,6 +100,33 @@ def test_what_is_finished_is_not_done_again_and_more_seeds_are_added(prepared, c
     assert len(commands) == 5
     assert "--seed 3" in " ".join(commands[-1])
     assert prepared(*commands[1][1:], "--json").json["cached"], "train makes the same run"
+
+
+def test_the_tables_for_people_papers_and_programs(prepared, commands, tmp_path):
+    shown = prepared(*COMPARE, *RATES, "--focus", "sasrec-id", "--by-popularity", "--name", "mine")
+    assert shown.code == 0, shown.err
+    said = " ".join(shown.out.split())
+    assert "sasrec-id chose --learning-rate 0.01 of 2 on validation" in said
+    assert "NDCG@5 of sasrec-id against poprec: +0." in said
+    folder = tmp_path / "workspace" / "comparisons"
+    assert {path.name for path in folder.iterdir()} == {f"mine.{end}" for end in ("md", "csv", "tex", "json")}
+    record = json.loads((folder / "mine.json").read_text())
+    model = record["models"]["sasrec-id"]
+    difference = model["metrics"]["ndcg@5"] - record["models"]["poprec"]["metrics"]["ndcg@5"]
+    assert record["tests"]["poprec"]["difference"] == pytest.approx(difference)
+    groups = record["popularity"]["sasrec-id"].values()
+    assert sum(group["queries"] for group in groups) == 60
+    weighted = sum(group["queries"] * group["recall@5"] for group in groups) / 60
+    assert weighted == pytest.approx(model["metrics"]["recall@5"])
+    rows = list(csv.DictReader((folder / "mine.csv").open()))
+    assert [row["model"] for row in rows] == ["poprec", "sasrec-id"]
+    assert float(rows[1]["ndcg@5"]) == model["metrics"]["ndcg@5"]
+    assert float(rows[1]["peak_memory"]) > 50 << 20, "a process that has loaded torch"
+    markdown = (folder / "mine.md").read_text()
+    assert f"**{model['metrics']['recall@5']:.4f} ± " in markdown
+    for title in ("NDCG@5 of sasrec-id against each", "How often", "Tried on validation"):
+        assert title.lower() in markdown.lower()
+    assert r"\toprule" in (folder / "mine.tex").read_text()
 
 
 def test_a_failed_run_is_told_and_the_rest_goes_on_next_time(prepared, commands, monkeypatch):

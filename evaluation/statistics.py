@@ -1,0 +1,135 @@
+"""Is one model better than another, or did it meet kinder users? Paired tests over the users of a split.
+
+Both models answer the same users, so what counts is each user's difference, averaged over the seeds. The
+test flips the signs of the differences at random (were the models equal, either sign would be as likely), the
+interval draws the users anew. Users with equal differences are drawn together, as counts from a binomial or
+multinomial distribution: the same answer, at a cost that depends on how many values there are, not users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import ArtifactError
+from .metrics import ndcg_at
+from .ranking import Ranks
+from .scoring import Float64
+from .settings import Mask
+
+DRAWS = 9_999
+CONFIDENCE = 0.95
+_NUMBERS_AT_ONCE = 1 << 22  # drawn counts held in one step
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A mean difference with its confidence interval, and how likely chance alone is to make one as large.
+
+    `adjusted` is the p-value after Holm's correction for all the tests that were made together.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    adjusted: float
+
+    def describe(self) -> str:
+        """The test in one line."""
+        return (
+            f"{self.difference:+.4f} ({CONFIDENCE:.0%} interval {self.low:+.4f} to {self.high:+.4f}), "
+            f"p = {self.adjusted:.2g} after Holm's correction"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def paired_test(differences: Float64, seed: int = 1) -> PairedTest:
+    """Test whether the mean of the users' differences, (U,), is 0; two-sided."""
+    draw = np.random.default_rng(seed)
+    difference = float(differences.mean())
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(_means_of_redrawn_users(differences, draw), (tail, 100 - tail))
+    p_value = _share_as_extreme(differences, draw)
+    return PairedTest(difference, float(low), float(high), p_value, adjusted=p_value)
+
+
+def _means_of_redrawn_users(differences: Float64, draw: np.random.Generator) -> Float64:
+    """The means of as many users drawn with replacement, (DRAWS,)."""
+    values, counts = np.unique(differences, return_counts=True)
+    users = len(differences)
+    sums = [draw.multinomial(users, counts / users, size=size) @ values for size in _step_sizes(len(values))]
+    means: Float64 = np.concatenate(sums) / users
+    return means
+
+
+def _share_as_extreme(differences: Float64, draw: np.random.Generator) -> float:
+    """The p-value: the share of random signs, the given ones included, with a sum at least as far from 0."""
+    sizes, counts = np.unique(np.abs(differences), return_counts=True)
+    rounding = 1e-9 * float(sizes @ counts)
+    reached = abs(float(differences.sum())) - rounding
+    extreme = 1
+    for size in _step_sizes(len(sizes)):
+        positive = draw.binomial(counts, 0.5, size=(size, len(sizes)))
+        extreme += int(np.count_nonzero(np.abs((2 * positive - counts) @ sizes) >= reached))
+    return extreme / (DRAWS + 1)
+
+
+def _step_sizes(values: int) -> list[int]:
+    """How many draws each step makes, so that its counts of `values` different values fit into memory."""
+    step = max(1, _NUMBERS_AT_ONCE // values)
+    return [min(step, DRAWS - first) for first in range(0, DRAWS, step)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: with it, the chance of any false alarm stays below the level.
+
+    >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def user_ndcg(ranks: Sequence[Ranks], mask: Mask, k: int) -> Float64:
+    """Each user's NDCG@k, (U,), averaged over `ranks`, one a seed.
+
+    Raises ArtifactError where they are of different users or targets.
+    """
+    for other in ranks[1:]:
+        _same_questions(ranks[0], other)
+    mean: Float64 = np.mean([ndcg_at(one.by_mask[mask], k) for one in ranks], axis=0)
+    return mean
+
+
+def against_each(
+    focus: Sequence[Ranks], others: Mapping[str, Sequence[Ranks]], mask: Mask, k: int
+) -> dict[str, PairedTest]:
+    """Test the NDCG@k of a model against each of some others; all have one `Ranks` a seed.
+
+    Raises ArtifactError where the models were asked different questions.
+    """
+    tests = {}
+    for name, ranks in others.items():
+        _same_questions(focus[0], ranks[0])
+        tests[name] = paired_test(user_ndcg(focus, mask, k) - user_ndcg(ranks, mask, k))
+    adjusted = holm([test.p_value for test in tests.values()])
+    return {name: replace(test, adjusted=p) for (name, test), p in zip(tests.items(), adjusted, strict=True)}
+
+
+def _same_questions(one: Ranks, other: Ranks) -> None:
+    if not (np.array_equal(one.users, other.users) and np.array_equal(one.targets, other.targets)):
+        raise ArtifactError(
+            "the ranks to compare are of different users or targets; make them again with: "
+            "tssr evaluate --force"
+        )

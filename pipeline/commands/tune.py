@@ -1,0 +1,42 @@
+"""`tssr tune`."""
+
+from __future__ import annotations
+
+import click
+
+from ...model.registry import MODELS
+from ...model.settings import TrainSettings
+from ..train_table import TrainTable
+from ..tune_settings import TuneSettings
+from .options import StageCommand, config_section, settings_options, show, stage_options, workspace_of
+from .search_options import search_settings, training_options, try_option
+
+
+@settings_options(TuneSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
+@click.command("tune", cls=StageCommand)
+@click.argument("model", metavar="MODEL", type=click.Choice(list(MODELS)))
+@try_option("Search these values instead of the stated space; repeatable.")
+@stage_options(force=False)
+@click.pass_context
+def command(ctx: click.Context, /, model: str, **_options: object) -> None:
+    """Search a model's settings on validation, with optuna.
+
+    What is searched is a short list of values of the learning rate, dropout and the model's own weights (see
+    docs/comparing.md), or what --try says; options given stay as they are given. The best settings are
+    printed as a table that --config of train and compare takes. The search is kept in an SQLite file: given
+    again, the command goes on to --trials in all.
+
+    \b
+    Examples:
+      tssr tune tssr --trials 30
+      tssr tune sasrec-hybrid --features text --try learning-rate=3e-4,1e-3 --try dropout=.1,.2,.3
+    """
+    from ..tune import plan_search, tune
+
+    config_path = ctx.params["config"]
+    table = TrainTable.of(config_section(config_path, "train"), config_path)
+    settings = search_settings(ctx, TuneSettings, table)
+    options = training_options(ctx, TuneSettings)
+    workspace = workspace_of(ctx)
+    plan = plan_search(workspace, model, settings, table, options, config_path)
+    show(tune(workspace, settings, plan, list(options)), as_json=ctx.params["as_json"])

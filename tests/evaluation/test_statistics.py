@@ -1,0 +1,127 @@
+import doctest
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tssr.core.errors import ArtifactError
+from tssr.evaluation import statistics
+from tssr.evaluation.ranking import Ranks
+from tssr.evaluation.statistics import DRAWS, against_each, holm, paired_test, user_ndcg
+
+
+def ranks(*found, users=None, targets=None):
+    count = len(found)
+    return Ranks(
+        np.arange(count, dtype=np.int32) if users is None else np.array(users, dtype=np.int32),
+        np.ones(count, dtype=np.int32) if targets is None else np.array(targets, dtype=np.int32),
+        {"none": np.array(found, dtype=float)},
+        100,
+    )
+
+
+def test_docstring_examples():
+    assert doctest.testmod(statistics) == (0, 1)
+
+
+def all_signs(differences):
+    """The exact p-value: every combination of signs."""
+    reached = abs(differences.sum()) - 1e-12
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(differences))))
+    return np.mean(np.abs(signs @ differences) >= reached)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_p_value_is_that_of_every_combination_of_signs(seed):
+    draw = np.random.default_rng(seed)
+    differences = draw.choice([-0.5, -0.2, 0.0, 0.2, 0.3, 0.7], 12)
+    exact = all_signs(differences)
+    assert paired_test(differences).p_value == pytest.approx(exact, abs=4 * (exact / DRAWS) ** 0.5 + 1e-3)
+
+
+def test_five_users_all_better_have_the_p_value_one_knows():
+    assert paired_test(np.array([0.1, 0.2, 0.3, 0.4, 0.5])).p_value == pytest.approx(2 / 2**5, abs=0.01)
+
+
+def test_the_interval_is_that_of_every_way_to_draw_the_users():
+    differences = np.array([0.0, 0.0, 0.3, -0.1, 0.6])
+    means = np.array(list(itertools.product(differences, repeat=5))).mean(axis=1)
+    test = paired_test(differences)
+    assert (test.low, test.high) == pytest.approx(np.percentile(means, (2.5, 97.5)), abs=0.021)
+    assert test.difference == pytest.approx(0.16)
+
+
+def test_a_large_sample_agrees_with_the_normal_distribution():
+    draw = np.random.default_rng(3)
+    differences = np.round(draw.normal(0.02, 1, 5000), 1)
+    error = differences.std(ddof=1) / 5000**0.5
+    test = paired_test(differences)
+    assert (test.low - test.difference) / error == pytest.approx(-1.96, abs=0.08)
+    assert (test.high - test.difference) / error == pytest.approx(1.96, abs=0.08)
+
+
+def test_under_no_difference_false_alarms_are_as_rare_as_promised():
+    draw = np.random.default_rng(5)
+    alarms = [paired_test(draw.choice([-1, -0.5, 0, 0.5, 1], 40)).p_value <= 0.1 for _ in range(200)]
+    assert 0.03 <= np.mean(alarms) <= 0.17  # .1 ± three deviations of a share among 200
+
+
+def test_equal_models_do_not_differ():
+    test = paired_test(np.zeros(7))
+    assert (test.difference, test.low, test.high, test.p_value) == (0, 0, 0, 1)
+
+
+def test_neither_the_order_of_users_nor_the_size_of_a_step_counts(monkeypatch):
+    differences = np.random.default_rng(1).choice([-0.3, 0.0, 0.1, 0.25], 300)
+    whole = paired_test(differences)
+    assert paired_test(differences[::-1]) == whole
+    monkeypatch.setattr(statistics, "_NUMBERS_AT_ONCE", 100)
+    assert paired_test(differences) == whole
+
+
+def holm_by_rejection(p_values):
+    """Each p-value's smallest level at which the step-down procedure rejects it, by trying levels."""
+    found = []
+    for index in range(len(p_values)):
+        for level in [k / 1000 for k in range(1001)]:
+            rejected = set()
+            for place, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+                if p_values[i] > level / (len(p_values) - place) + 1e-12:
+                    break
+                rejected.add(i)
+            if index in rejected:
+                found.append(level)
+                break
+        else:
+            found.append(1.0)
+    return found
+
+
+@given(st.lists(st.integers(1, 1000).map(lambda k: k / 1000), min_size=1, max_size=4))
+def test_holm_gives_the_level_at_which_the_procedure_rejects(p_values):
+    assert holm(p_values) == pytest.approx(holm_by_rejection(p_values), abs=1e-3)
+
+
+def test_users_are_averaged_over_seeds_and_every_other_model_is_tested():
+    focus = [ranks(1, 3, np.nan), ranks(3, 3, np.nan)]
+    assert user_ndcg(focus, "none", 10).tolist() == [0.75, 0.5, 0.0]
+    tests = against_each(focus, {"A": [ranks(3, 1, 1)], "B": [ranks(1, 3, np.nan)]}, "none", 10)
+    assert tests["A"].difference == pytest.approx((0.25 - 0.5 - 1) / 3)
+    assert tests["B"].difference == pytest.approx(-0.25 / 3)
+    assert [t.adjusted for t in tests.values()] == holm([t.p_value for t in tests.values()])
+
+
+def test_ranks_of_other_users_or_targets_are_refused():
+    words = "different users or targets; make them again with: tssr evaluate --force"
+    with pytest.raises(ArtifactError, match=words):
+        user_ndcg([ranks(1, 2), ranks(1, 2, targets=[1, 2])], "none", 10)
+    with pytest.raises(ArtifactError, match=words):
+        against_each([ranks(1, 2)], {"A": [ranks(1, 2, users=[0, 2])]}, "none", 10)
+
+
+def test_a_test_in_one_line():
+    assert paired_test(np.full(20, 0.25)).describe() == (
+        "+0.2500 (95% interval +0.2500 to +0.2500), p = 0.0001 after Holm's correction"
+    )
