@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from ..core.artifacts import atomic_path, fingerprint, sweep_partials
 from ..core.errors import ArtifactError, DataError
+from ..core.lock import exclusive
 from ..core.progress import progress
 from ..core.schema import MANIFEST_FILE
 from ..features.content import CONTENT, refuse_unusable, scan, source_stamp
-from ..features.lock import exclusive
 from ..features.parts import Catalogue, Chunk, Part, commit, count_reasons, drop_unused, find_parts, prune
 from ..features.ranks import Ranks
 from ..features.settings import EncoderChoice, FeatureSettings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.artifacts import read_json, sweep_partials
 from ..core.device import choose_device
 from ..core.errors import ArtifactError
+from ..core.lock import LOCK_FILE, exclusive
 from ..core.memory import peak_memory
 from ..core.summary import Summary
 from ..core.workspace import RUN_FILE, Workspace
@@ -33,13 +34,26 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     if plan.train.tensorboard:
         require_tensorboard()
     model = build_model(plan, device)
-    if force:  # not before all that can be refused has been accepted
-        shutil.rmtree(folder, ignore_errors=True)
-    sweep_partials(folder)
-    write_run(folder, plan, None)
-    result = {**_fit(model, plan, folder, device), **_memory(device)}
-    write_run(folder, plan, result)
+    with exclusive(folder):
+        record = None if force else recorded_run(folder, plan)
+        if record is not None and record["finished_at"]:  # by another process, while this one waited
+            return _summary(folder, plan, record["result"], cached=True)
+        if force:  # not before all that can be refused has been accepted
+            _clear(folder)
+        sweep_partials(folder)
+        write_run(folder, plan, None)
+        result = {**_fit(model, plan, folder, device), **_memory(device)}
+        write_run(folder, plan, result)
     return _summary(folder, plan, result, cached=False)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a run's folder, except the lock that is held."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK_FILE:
+            path.unlink(missing_ok=True)
 
 
 def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:

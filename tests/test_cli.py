@@ -135,4 +135,4 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tssr, shop, tmp
     assert "is full; free space or choose another --workspace" in failed.err
     assert failed.err.count("\n") == 1
     left = [path.name for path in Path(tmp_path / "workspace" / "runs").rglob("*") if path.is_file()]
-    assert left == []
+    assert left == [".lock"]

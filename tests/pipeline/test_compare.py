@@ -242,7 +242,10 @@ def test_the_command_of_a_plan_makes_the_same_plan(workspace, monkeypatch, model
 
 
 @pytest.mark.slow
-def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(prepared, workspace, tmp_path):
+@pytest.mark.parametrize(("kill", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(
+    prepared, workspace, tmp_path, kill, code
+):
     long = ("compare", "--models", "sasrec-id", "--width", "8", "--heads", "2", "--batch-size", "4")
     long += ("--max-epochs", "60", "--patience", "1000", "--validate-every", "1", "--seeds", "2", "--json")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -255,9 +258,9 @@ def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(prepared,
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(broken.glob("runs/*/checkpoint.safetensors")):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(kill)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     resumed = json.loads(subprocess.run(command(broken), capture_output=True, env=environment).stdout)
     whole = tmp_path / "whole"
     shutil.copytree(workspace, whole)

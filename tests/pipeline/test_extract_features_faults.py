@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from tssr.core.errors import TssrError
+from tssr.core.lock import exclusive
 from tssr.core.settings import resolve
 from tssr.features import encoding, parts
 from tssr.features.encoder import Encoder
-from tssr.features.lock import exclusive
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import list_stores, open_store
 from tssr.features.text_encoder import Tokens
@@ -197,7 +197,7 @@ def test_a_dead_process_leaves_a_hole_that_a_rerun_fills(workspace):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from tssr.features.lock import exclusive
+from tssr.core.lock import exclusive
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from tssr.cli import main
+from tssr.core.lock import exclusive
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
 TRAIN = ("train", "--width", "16", "--heads", "2", "--max-epochs", "2", "--batch-size", "16")
@@ -229,6 +231,24 @@ def test_a_forced_run_that_is_refused_keeps_the_old_one(prepared):
     assert prepared(*done).code == 0
     assert prepared(*done, "--force", "--device", "cuda:9").code == 2
     assert prepared("evaluate", "--run", "mine").code == 0
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_trained_again(prepared, monkeypatch):
+    arguments = (*TRAIN, "--model", "sasrec-id", "--json")
+    others = []
+
+    @contextmanager
+    def after_another(folder):
+        if not others:
+            others.append(None)
+            others[0] = prepared(*arguments).json
+        with exclusive(folder):
+            yield
+
+    monkeypatch.setattr("tssr.pipeline.train.exclusive", after_another)
+    mine = prepared(*arguments).json
+    assert (others[0]["cached"], mine["cached"]) == (False, True)
+    assert mine["result"] == others[0]["result"]
 
 
 def test_a_time_split_is_named_beside_its_numbers(tssr, shop):

@@ -1,4 +1,4 @@
-"""One writer a store: a lock that the kernel releases when its holder dies, so none can go stale."""
+"""One writer a folder: a lock that the kernel releases when its holder dies, so none can go stale."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..core.errors import os_errors_as_tssr
-from ..core.progress import note
+from .errors import os_errors_as_tssr
+from .progress import note
 
 LOCK_FILE = ".lock"
 
