@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import tssr
 from tssr.cli import main
 from tssr.core.errors import TssrError
-from tssr.core.settings import resolve
+from tssr.core.settings import option_name, resolve
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 from tssr.pipeline.train_apart import TrainingPool
@@ -154,6 +155,19 @@ def test_every_model_takes_the_values_that_are_searched(name):
     for field in fields:
         for value in SPACE[field]:
             assert getattr(resolve(MODELS[name].settings, {field: value}), field) == value
+
+
+def test_the_documents_state_the_space():
+    stated = (Path(tssr.__file__).parent / "docs" / "comparing.md").read_text()
+    rows = [line for line in stated.splitlines() if line.startswith("| `--")]
+    assert {name for name in SPACE if any(option_name(name) in row for row in rows)} == set(SPACE)
+    for row in rows:
+        names, values = (cell.split(";") for cell in row.strip("| ").split(" | "))
+        for name, listed in zip(names, values, strict=True):
+            for option in name.split(","):
+                space = SPACE[option.strip(" `-").replace("-", "_")]
+                read = [value.strip() for value in listed.split(",")]
+                assert [str(v) if isinstance(space[0], str) else float(v) for v in read] == list(space)
 
 
 def test_every_option_that_is_searched_belongs_to_a_model():
