@@ -1,77 +1,91 @@
 """Feature extraction beside its physical floor: the encoder's forward on tensors already in memory.
 
-    python benchmarks/features.py throughput --encoders resnet18 resnet50 minilm
-    python benchmarks/features.py memory
-    python benchmarks/features.py reading --rows 1000000
+    python benchmarks/features.py                             all of it, under ten minutes on two quiet cores
+    python benchmarks/features.py --only throughput --pictures FOLDER
 
-`throughput` draws JPEGs of --size and texts of 3 to 30 words, and times the way from files to a written
-store and the bare forward in turns; the best of a few rounds counts. `memory` prints the peak of a run over a
-catalogue and one ten times as large. `reading` opens a store and gathers random rows.
+**throughput** goes from files to a committed store (read, hash, decode, resize, encode, write) and, in turns,
+through the bare forward on the same batches; the best of two rounds counts, after a short one to warm up.
+    store/s, forward/s   items a second by the clock
+    ratio                of these two
+    prepare, forward     CPU milliseconds an item, all processes together: reading and decoding; encoding
+    bound                forward / (forward + prepare): the best ratio there is where both share the cores
+    cores                decoding cores that keep up with this forward: what a GPU needs beside it
+**memory** is the peak of storing pixels, of one catalogue and of one ten times as large. **reading** opens a
+store of a million rows and gathers random ones. Needs 4 GB of disk in the temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import multiprocessing
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
 
+from tssr.core.device import choose_device
 from tssr.core.settings import resolve
 from tssr.features.content import scan
 from tssr.features.encoder import Encoder, load_encoder
-from tssr.features.encoding import choose_device, encode_chunks, prepared_batches
-from tssr.features.parts import Catalogue, commit, find_parts, write_part
+from tssr.features.encoding import encode_chunks, prepared_batches
+from tssr.features.parts import PART_ROWS, Catalogue, commit, find_parts, write_part
 from tssr.features.settings import RANDOM, FeatureSettings
 from tssr.features.store import KEY_TYPE, list_stores, open_store
 
-WORDS = [
-    "the",
-    "red",
-    "blue",
-    "old",
-    "new",
-    "dress",
-    "shirt",
-    "shoes",
-    "with",
-    "long",
-    "short",
-    "sleeves",
-    "cotton",
-    "wool",
-    "jersey",
-    "print",
-]
-ROWS_PER_PART = 1024
+COUNTS = {"resnet18": 512, "resnet50": 192, "minilm": 4096}  # some seconds a round on two cores
+SIZES = {"small": (112, 168), "web": (500, 750), "full": (1166, 1750)}  # posters; a shop's page; H&M's own
+WORDS = (  # noqa: SIM905 - one word a line reads no better
+    "the red blue old new dress shirt shoes with long short sleeves cotton wool jersey print soft warm for "
+    "women men kids in a of and light slim fit waist pocket button collar hem knit denim rib stretch"
+).split()
+HEAD = {"format": 1, "kind": "vectors", "encoder": "bench", "key": {}, "dtype": "float16"}
+ROUNDS = 2
+CATALOGUE = 1000  # pictures of the smaller catalogue in `memory`
 
 
-def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> pa.Table:
-    """`count` JPEGs with different bytes and a few different looks; their items."""
+def draw_pictures(size: tuple[int, int]) -> list[bytes]:
+    """JPEGs of a few different looks, smooth with some grain as photographs are."""
     looks = []
     for seed in range(8):
-        noise = np.random.default_rng(seed).integers(0, 256, (24, 16, 3), dtype=np.uint8)
+        rng = np.random.default_rng(seed)
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 16, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(int)
+        pixels = (smooth + rng.integers(-3, 4, smooth.shape)).clip(0, 255).astype(np.uint8)
         buffer = io.BytesIO()
-        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
         looks.append(buffer.getvalue())
+    return looks
+
+
+def write_pictures(folder: Path, count: int, looks: list[bytes]) -> pa.Table:
+    """`count` picture files with different bytes; their items."""
     for number in range(count):  # bytes after the end of a JPEG change its hash and nothing else
         (folder / f"{number}.jpg").write_bytes(looks[number % len(looks)] + str(number).encode())
-    return pa.table({"image": [f"{number}.jpg" for number in range(count)]})
+    return numbered({"image": [f"{number}.jpg" for number in range(count)]})
 
 
 def write_texts(count: int) -> pa.Table:
-    """`count` texts of 3 to 30 words."""
+    """Items with texts of 3 to 30 words."""
     rng = np.random.default_rng(0)
-    return pa.table({"text": [" ".join(rng.choice(WORDS, rng.integers(3, 31))) for _ in range(count)]})
+    return numbered({"text": [" ".join(rng.choice(WORDS, rng.integers(3, 31))) for _ in range(count)]})
+
+
+def numbered(columns: dict[str, list[str]]) -> pa.Table:
+    """Items with these columns."""
+    count = len(next(iter(columns.values())))
+    numbers = pa.array(range(1, count + 1), pa.int32())
+    return pa.table({"item": numbers, "item_id": [str(number) for number in range(count)], **columns})
 
 
 def settings_of(name: str, arguments: argparse.Namespace) -> FeatureSettings:
@@ -87,137 +101,167 @@ def settings_of(name: str, arguments: argparse.Namespace) -> FeatureSettings:
     return resolve(FeatureSettings, {**options, **choice})
 
 
-def throughput(arguments: argparse.Namespace) -> None:
-    """Print items per second from files to store, of the bare forward, and their ratio."""
-    print(f"{'encoder':12}{'store/s':>10}{'forward/s':>11}{'ratio':>7}")
-    for name in arguments.encoders:
-        settings = settings_of(name, arguments)
-        encoder = load_encoder(settings.choices()[0])
-        with tempfile.TemporaryDirectory() as place:
-            raw = Path(place)
-            text = settings.modality == ("text",)
-            items = (
-                write_texts(arguments.items) if text else write_pictures(raw, arguments.items, arguments.size)
-            )
-            store, bare = race(encoder, items, raw, settings, arguments.rounds)
-        print(f"{name:12}{store:10.1f}{bare:11.1f}{store / bare:7.2f}", flush=True)
+def fill(encoder: Encoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> None:
+    """From files to a committed store, as the stage does it."""
+    modality, folder = settings.modality[0], raw / f"{settings.modality[0]}-store"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    content = scan(modality, items, raw, None)
+    row_bytes = encoder.dimension * np.dtype(encoder.dtype or settings.dtype).itemsize
+    chunks = Catalogue([]).missing(content, row_bytes)
+    encode_chunks(encoder, content, chunks, raw, folder, settings, lambda count: None)
+    catalogue = Catalogue(find_parts(folder))
+    shape = {"modality": modality, "dimension": encoder.dimension, "shape": [encoder.dimension]}
+    commit(folder, {**HEAD, **shape}, catalogue, catalogue.items(items, content))
 
 
-def race(
-    encoder: Encoder, items: pa.Table, raw: Path, settings: FeatureSettings, rounds: int
-) -> tuple[float, float]:
-    """Items per second of the pipeline and of the bare forward, in turns; the best of each."""
+def cpu_seconds() -> float:
+    """CPU time of this process and of those that it waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+def cost(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of CPU time."""
+    clock, cpu = time.perf_counter(), cpu_seconds()
+    work()
+    return time.perf_counter() - clock, cpu_seconds() - cpu
+
+
+def race(encoder: Encoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> str:
+    """One line of the table: the pipeline and the bare forward in turns, the best of each."""
     content = scan(settings.modality[0], items, raw, None)
     chunks = Catalogue([]).missing(content, 2 * encoder.dimension)
     device = choose_device(settings.device)
     encoder.module.to(device)
-    ready = [batch.inputs for batch in prepared_batches(encoder, content, chunks, raw, settings, device)]
-    ready = [tuple(tensor.to(device) for tensor in inputs) for inputs in ready]
-    half = torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
+    alone = settings.model_copy(update={"workers": 0})
+    ready: list[tuple[torch.Tensor, ...]] = []
 
-    def pipeline() -> None:
-        encode_chunks(encoder, content, chunks, raw, raw / "store", settings, lambda count: None)
+    def prepare() -> None:
+        ready[:] = [batch.inputs for batch in prepared_batches(encoder, content, chunks, raw, alone, device)]
 
     @torch.inference_mode()
     def forward() -> None:
-        for inputs in ready:
-            with half:
+        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+            for inputs in batches:
                 encoder.module(*inputs)
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    ways: list[Callable[[], None]] = [pipeline, forward]
-    best = [float("inf"), float("inf")]
-    for turn in range(rounds + 1):
-        for index, way in enumerate(ways):
-            started = time.perf_counter()
-            way()
-            if turn:  # the first round warms up
-                best[index] = min(best[index], time.perf_counter() - started)
-    return len(items) / best[0], len(items) / best[1]
+    _, preparing = cost(prepare)
+    batches = [tuple(tensor.to(device) for tensor in inputs) for inputs in ready]
+    if settings.compile:
+        encoder.module.compile()
+    forward()
+    turns = [(cost(lambda: fill(encoder, items, raw, settings)), cost(forward)) for _ in range(ROUNDS)]
+    (store, _), (bare, encoding) = (min(turn[way] for turn in turns) for way in (0, 1))
+    count = len(items)
+    return (
+        f"{count / store:9.1f}{count / bare:11.1f}{bare / store:7.2f}{1000 * preparing / count:9.2f}"
+        f"{1000 * encoding / count:9.2f}{encoding / (encoding + preparing):7.2f}{preparing / bare:7.2f}"
+    )
 
 
-def peak(count: int, workers: int) -> float:
+def throughput(arguments: argparse.Namespace) -> None:
+    """Print the table of encoders and kinds of content."""
+    print(f"{'encoder':10}{'content':19}  store/s  forward/s  ratio  prepare  forward  bound  cores")
+    for name in arguments.encoders:
+        settings = settings_of(name, arguments)
+        encoder = load_encoder(settings.choices()[0])
+        kinds: dict[str, list[bytes]] = {"texts": []}
+        if settings.modality == ("image",) and arguments.pictures:
+            files = (path for path in sorted(arguments.pictures.rglob("*")) if path.is_file())
+            kinds = {"given": [path.read_bytes() for path in itertools.islice(files, COUNTS[name])]}
+        elif settings.modality == ("image",):
+            kinds = {
+                f"{kind} {size[0]}x{size[1]}, {len(looks[0]) // 1024} KiB": looks
+                for kind, size in SIZES.items()
+                if (looks := draw_pictures(size))
+            }
+        for kind, looks in kinds.items():
+            with tempfile.TemporaryDirectory() as place:
+                raw = Path(place)
+                items = write_pictures(raw, COUNTS[name], looks) if looks else write_texts(COUNTS[name])
+                print(f"{name:10}{kind[:19]:19}{race(encoder, items, raw, settings)}", flush=True)
+
+
+def peak(count: int) -> float:
     """Peak memory in MiB of storing the pixels of `count` pictures, measured in a process of its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_store_pixels, count, workers).result()
+        return pool.submit(_store_pixels, count).result()
 
 
-def _store_pixels(count: int, workers: int) -> float:
-    choice = {"modality": ("image",), "pixels": True, "workers": workers}
-    settings = resolve(FeatureSettings, choice)
+def _store_pixels(count: int) -> float:
+    settings = resolve(FeatureSettings, {"modality": ("image",), "pixels": True, "workers": 0})
     encoder = load_encoder(settings.choices()[0])
     with tempfile.TemporaryDirectory() as place:
-        raw = Path(place)
-        content = scan("image", write_pictures(raw, count, (256, 384)), raw, None)
-        chunks = Catalogue([]).missing(content, encoder.dimension)
-        encode_chunks(encoder, content, chunks, raw, raw / "store", settings, lambda count: None)
+        fill(
+            encoder, write_pictures(Path(place), count, draw_pictures(SIZES["small"])), Path(place), settings
+        )
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def memory(arguments: argparse.Namespace) -> None:
+def memory(_: argparse.Namespace) -> None:
     """Print the peak memory of a catalogue and of one ten times as large."""
-    for count in (arguments.items, 10 * arguments.items):
-        print(f"{count:8,} pictures: peak {peak(count, arguments.workers or 0):,.0f} MiB", flush=True)
+    for count in (CATALOGUE, 10 * CATALOGUE):
+        size = count * 3 * 224 * 224 / 2**20
+        print(f"{count:7,} pictures, {size:6,.0f} MiB of pixels: peak {peak(count):,.0f} MiB", flush=True)
+
+
+def write_store(folder: Path, rows: int, block: np.ndarray) -> None:
+    """A store of about `rows` rows that repeat those of `block`."""
+    for number in range(-(-rows // len(block))):
+        keys = [b"%032d" % (number * len(block) + row) for row in range(len(block))]
+        write_part(folder, number, pa.array(keys, KEY_TYPE), block, {})
+    catalogue = Catalogue(find_parts(folder))
+    items = numbered({"text": [""] * len(catalogue.table)})
+    dimension = block.shape[1]
+    shape = {"modality": "image", "dimension": dimension, "shape": [dimension]}
+    commit(folder, {**HEAD, **shape}, catalogue, catalogue.items(items, catalogue.table))
 
 
 def reading(arguments: argparse.Namespace) -> None:
     """Print how long a store takes to open, and to gather random rows, beside a plain array."""
     rng = np.random.default_rng(0)
-    block = rng.standard_normal((ROWS_PER_PART, 2048), dtype=np.float32).astype(np.float16)
+    block = rng.standard_normal((PART_ROWS, 2048), dtype=np.float32).astype(np.float16)
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "image-bench"
-        for number in range(-(-arguments.rows // ROWS_PER_PART)):
-            keys = pa.array(
-                [b"%032d" % (number * ROWS_PER_PART + row) for row in range(ROWS_PER_PART)], KEY_TYPE
-            )
-            write_part(folder, number, keys, block, {})
-        catalogue = Catalogue(find_parts(folder))
-        count = len(catalogue.table)
-        items = pa.table(
-            {"item": pa.array(range(1, count + 1), pa.int32()), "item_id": map(str, range(count))}
-        )
-        content = catalogue.table.append_column("unused", catalogue.table["reason"])
-        head = {"format": 1, "kind": "vectors", "modality": "image", "encoder": "bench", "key": {}}
-        head |= {"dimension": 2048, "shape": [2048], "dtype": "float16"}
-        commit(folder, head, catalogue, catalogue.items(items, content))
-        started = time.perf_counter()
+        write_store(Path(place) / "image-bench", arguments.rows, block)
+        opening = shortest(lambda: open_store(list_stores(Path(place))[0]), runs=5)
         store = open_store(list_stores(Path(place))[0])
-        print(f"open: {1000 * (time.perf_counter() - started):.1f} ms for {count:,} x 2048 float16")
+        count = int(store.starts[-1])
+        print(f"open: {1000 * opening:.1f} ms for {count:,} x 2048 float16 in {len(store.starts) - 1} parts")
         chosen = rng.integers(0, count, 4096)
-        plain = np.tile(block, (16, 1))
-        ways: list[Callable[[], np.ndarray]] = [
-            lambda: store.gather(chosen),
-            lambda: plain[chosen % len(plain)],
-        ]
+        first = shortest(lambda: store.gather(chosen), runs=1)
+        plain = np.tile(block, (64, 1))  # 268 MB: beyond any cache
+        ways: list[Callable[[], Any]] = [lambda: store.gather(chosen), lambda: plain[chosen % len(plain)]]
         speeds = [way().nbytes / 1e9 / shortest(way) for way in ways]
-        print(f"gather 4,096 random rows: {speeds[0]:.1f} GB/s, of an array in memory {speeds[1]:.1f} GB/s")
+        print(
+            f"gather 4,096 random rows: {1000 * first:.1f} ms the first time, which maps the parts, then "
+            f"{speeds[0]:.1f} GB/s; of an array in memory {speeds[1]:.1f} GB/s"
+        )
 
 
 def shortest(work: Callable[[], object], runs: int = 9) -> float:
     """Seconds of the fastest of a few runs."""
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    return min(cost(work)[0] for _ in range(runs))
 
 
 def main() -> None:
-    """Run one of the three measurements."""
+    """Run the measurements asked for, all of them by default."""
+    parts = {"throughput": throughput, "memory": memory, "reading": reading}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=["throughput", "memory", "reading"])
-    parser.add_argument("--encoders", nargs="+", default=["resnet18", "resnet50", "minilm"])
-    parser.add_argument("--items", type=int, default=256)
-    parser.add_argument("--size", type=int, nargs=2, default=(1166, 1750), help="of the JPEGs; H&M's own")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=list(parts))
+    parser.add_argument("--encoders", nargs="+", choices=list(COUNTS), default=list(COUNTS))
+    parser.add_argument("--pictures", type=Path, help="encode these instead of drawn ones")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
-    {"throughput": throughput, "memory": memory, "reading": reading}[arguments.what](arguments)
+    device = choose_device(arguments.device)
+    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for name in [arguments.only] if arguments.only else parts:
+        parts[name](arguments)
 
 
 if __name__ == "__main__":

