@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import nn
 
+from ..core.errors import UsageError
 from .encoder import Encoder
 from .hub import from_pretrained, load_model, optional_file, settle_pooler, short_name
 from .settings import EncoderChoice, Pooling
@@ -71,6 +72,7 @@ def load_text_encoder(choice: EncoderChoice) -> Encoder:
     model, absent = load_model(choice, config)
     pooling = choice.pooling or own_pooling(choice.encoder) or "cls"
     settle_pooler(model, absent, choice, pooling)
+    _refuse_too_long(model, choice)
     tokens = load_tokens(choice)
     key = {
         "architecture": f"transformers {type(model).__name__}",
@@ -81,6 +83,20 @@ def load_text_encoder(choice: EncoderChoice) -> Encoder:
     module = TextEncoder(model.eval().requires_grad_(False), pooling)
     dimension = int(config.hidden_size)
     return Encoder(short_name(choice.encoder, config.model_type, dimension), dimension, key, tokens, module)
+
+
+def _refuse_too_long(model: nn.Module, choice: EncoderChoice) -> None:
+    """Raise UsageError where a text could have more tokens than the model has positions."""
+    positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if isinstance(positions, nn.Embedding):
+        # RoBERTa counts from behind its padding.
+        limit = positions.num_embeddings - (
+            positions.padding_idx + 1 if positions.padding_idx is not None else 0
+        )
+        if choice.max_tokens > limit:
+            raise UsageError(
+                f"--max-tokens {choice.max_tokens}: {choice.encoder} reads at most {limit} tokens"
+            )
 
 
 def load_tokens(choice: EncoderChoice) -> Tokens:

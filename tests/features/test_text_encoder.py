@@ -4,7 +4,7 @@ import urllib.error
 
 import pytest
 import torch
-from transformers import BertModel, BertTokenizerFast
+from transformers import BertModel, BertTokenizerFast, RobertaConfig, RobertaModel
 
 from tssr.core.errors import UsageError
 from tssr.features.batches import pad
@@ -52,6 +52,20 @@ def test_texts_are_cut_at_max_tokens(bert):
     tokens = load_encoder(choice(bert, max_tokens=5)).prepare(TEXTS)
     assert [len(ids) for ids in tokens] == [4, 4, 5, 3]
     assert all(ids[0] == 2 and ids[-1] == 3 for ids in tokens)  # [CLS] … [SEP] survive the cut
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(bert, tmp_path):
+    assert load_encoder(choice(bert, max_tokens=512)).prepare.length == 512
+    with pytest.raises(UsageError, match=r"--max-tokens 513: .* reads at most 512 tokens"):
+        load_encoder(choice(bert, max_tokens=513))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = RobertaConfig(vocab_size=70, max_position_embeddings=12, pad_token_id=1, **sizes)
+    folder = shutil.copytree(bert, tmp_path / "roberta")
+    RobertaModel(config).save_pretrained(folder)
+    encoder = load_encoder(choice(folder, "cls", max_tokens=10))
+    assert vectors(encoder, ["red " * 20]).isfinite().all()
+    with pytest.raises(UsageError, match="reads at most 10 tokens"):
+        load_encoder(choice(folder, "cls", max_tokens=11))
 
 
 def test_the_tokenizer_decides_about_case(bert):
