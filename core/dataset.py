@@ -84,6 +84,11 @@ class Split:
     validation: Queries
     test: Queries
 
+    def cold_items(self) -> NDArray[np.bool_]:
+        """Which of items 1…N have no train action, (N,), whatever validation and test hold."""
+        cold: NDArray[np.bool_] = self.train.counts()[1:] == 0
+        return cold
+
 
 @dataclass(frozen=True)
 class Dataset:

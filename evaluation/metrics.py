@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from ..core.dataset import Int64
 from ..core.errors import ArtifactError
 from .scoring import Float64
 from .settings import Mask
+
+Targets = Literal["all", "warm", "cold"]
 
 
 def recall_at(ranks: Float64, k: int) -> Float64:
@@ -98,12 +100,16 @@ class Protocol:
     mask: Mask
     window: int | None  # L of the mask `exempt`; None for the others
     ties: str = "mid-rank"
+    targets: Targets = "all"  # which queries: by whether the target has a train action
+    cold_items: Literal["as trained", "from content"] = "as trained"
 
     def describe(self) -> str:
         """The protocol in one line, to stand beside the numbers."""
         window = f" (last {self.window} actions)" if self.window is not None else ""
+        which = f" with {self.targets} targets" if self.targets != "all" else ""
+        cold = f", cold items {self.cold_items}" if self.cold_items != "as trained" else ""
         return (
-            f"{self.split} split, {self.queries:,} users, all {self.candidates:,} items ranked, "
+            f"{self.split} split, {self.queries:,} users{which}, all {self.candidates:,} items ranked{cold}, "
             f"history mask {self.mask}{window}, ties by {self.ties}"
         )
 

@@ -29,6 +29,11 @@ class EvaluateSettings(Settings):
         ),
     )
     split: Literal["test", "validation"] = Field("test", description="Which held-out actions to predict.")
+    cold_items: bool = Field(
+        False,
+        description="Score items without a single train action from their content alone, and report the "
+        "users who took one apart.",
+    )
     backend: Backend = Field(
         "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .inputs import content_vectors
+from .inputs import ItemVectors, content_vectors
 from .layers import LINEAR_BIAS_START, initialise
 from .precision import product_dtype
 from .settings import ReadingSettings, WindowSettings
@@ -112,6 +112,26 @@ class ItemHead(nn.Module):
         parts = [] if self.weight is None else [self.weight]
         parts += [enter(items[None])[0] for enter in (*self.inputs, *self._tied)]
         return sum(parts[1:], start=parts[0])
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether an item without a train action can be scored: from content, whatever else is learned."""
+        entrances = (*self.inputs, *self._tied)
+        learned = [part for enter in entrances for part in enter.modules() if isinstance(part, ItemVectors)]
+        return bool(entrances) and not learned
+
+    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
+
+        A cold item never was the answer: its own row and bias are their start and what pushed it away from
+        other answers. The mean over the other items stands for both: an average item with its own content.
+        """
+        vectors, bias = self.vectors(), self.bias
+        cold = cold.to(bias.device)
+        if self.weight is not None:
+            content = vectors - self.weight
+            vectors = vectors.where(~cold[:, None], content + self.weight[~cold].mean(dim=0))
+        return vectors, bias.where(~cold, bias[~cold].mean())
 
     def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core.artifacts import fingerprint, read_json, write_json
-from ..core.dataset import Dataset, Queries
+from ..core.dataset import Dataset, Queries, Split
 from ..core.device import choose_device
 from ..core.errors import UsageError
 from ..core.progress import progress
 from ..core.summary import Summary
 from ..core.workspace import RUN_FILE, Workspace
-from ..evaluation.metrics import Measurement, Protocol, RankCounts
+from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets
 from ..evaluation.ranking import RankingOptions, rank_targets
 from ..evaluation.ranks import write_ranks
 from ..evaluation.settings import EvaluateSettings
@@ -37,9 +40,13 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         if record.get("key") == key:
             return _summary(folder, record, settings, cached=True)
     plan = open_run(workspace, folder)
-    queries = _queries(plan, settings)
-    ranks, window = _rank(folder, plan, queries, settings)
+    split = plan.dataset.split()
+    queries = _queries(plan, split, settings)
+    cold = split.cold_items()
+    ranks, window = _rank(folder, plan, queries, cold if settings.cold_items else None, settings)
     write_ranks(folder / f"ranks-{settings.split}.parquet", ranks)
+    is_cold = cold[ranks.targets - 1]
+    everyone = np.ones_like(is_cold)
     record = {
         "key": key,
         "run": folder.name,
@@ -47,7 +54,9 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         "title": plan.spec.title,
         "dataset": plan.dataset.name,
         "depth": settings.depth,
-        "measurements": [m.record() for m in _measure(ranks, plan, settings, window)],
+        "measurements": _measure(ranks, plan, settings, window, {"all": everyone}),
+        "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum())},
+        "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
     write_json(metrics_file, record)
     return _summary(folder, record, settings, cached=False)
@@ -77,8 +86,7 @@ def _key(folder: Path, settings: EvaluateSettings) -> str:
     return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **chosen})
 
 
-def _queries(plan: RunPlan, settings: EvaluateSettings) -> Queries:
-    split = plan.dataset.split()
+def _queries(plan: RunPlan, split: Split, settings: EvaluateSettings) -> Queries:
     queries = split.test if settings.split == "test" else split.validation
     if len(queries) == 0:
         raise UsageError(
@@ -96,29 +104,46 @@ def check_topk(topk: Sequence[int], dataset: Dataset) -> None:
             raise UsageError(f"--topk {k}: {dataset.name} has only {dataset.item_count} items")
 
 
-def _rank(folder: Path, plan: RunPlan, queries: Queries, settings: EvaluateSettings) -> tuple[Ranks, int]:
+def _rank(
+    folder: Path,
+    plan: RunPlan,
+    queries: Queries,
+    cold: NDArray[np.bool_] | None,
+    settings: EvaluateSettings,
+) -> tuple[Ranks, int]:
     from .scoring import scorer_of
 
     device = choose_device(settings.device)
     model = trained_model(folder, plan, settings.device)
     window = model.length or int(plan.dataset.manifest["window"])
     options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
+    scorer = scorer_of(model, queries, cold)
     with progress(f"ranking {plan.dataset.item_count:,} items", len(queries), "users") as advance:
-        return rank_targets(queries, scorer_of(model, queries), options, advance=advance), window
+        return rank_targets(queries, scorer, options, advance=advance), window
 
 
-def _measure(ranks: Ranks, plan: RunPlan, settings: EvaluateSettings, window: int) -> list[Measurement]:
+def _measure(
+    ranks: Ranks,
+    plan: RunPlan,
+    settings: EvaluateSettings,
+    window: int,
+    groups: Mapping[Targets, NDArray[np.bool_]],
+) -> list[dict[str, Any]]:
+    """What was measured for each group of queries, (Q,) each, that has any, under each history mask."""
     measurements = []
-    for mask in settings.mask:
-        counts = RankCounts.of(ranks.by_mask[mask], ranks.depth)
-        protocol = Protocol(
-            split=settings.split if plan.dataset.cuts is None else f"time {settings.split}",
-            queries=counts.queries,
-            candidates=plan.dataset.item_count,
-            mask=mask,
-            window=window if mask == "exempt" else None,
-        )
-        measurements.append(Measurement(protocol, counts.metrics(settings.topk)))
+    for targets, asked in groups.items():
+        for mask in settings.mask if asked.any() else ():
+            counts = RankCounts.of(ranks.by_mask[mask][asked], ranks.depth)
+            protocol = Protocol(
+                split=settings.split if plan.dataset.cuts is None else f"time {settings.split}",
+                queries=counts.queries,
+                candidates=plan.dataset.item_count,
+                mask=mask,
+                window=window if mask == "exempt" else None,
+                targets=targets,
+                cold_items="from content" if settings.cold_items else "as trained",
+            )
+            measurements.append(Measurement(protocol, counts.metrics(settings.topk)).record())
     return measurements
 
 
@@ -126,15 +151,30 @@ def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *
     names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "mrr") for k in settings.topk]
     labels = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
     columns = ["mask", *(f"{labels[name.split('@')[0]]}@{name.split('@')[1]}" for name in names)]
-    rows = [
-        (m["protocol"]["mask"], *(f"{m['metrics'][name]:.4f}" for name in names))
-        for m in record["measurements"]
-    ]
+    shown = [*record["measurements"], *(record["by_target"] if settings.cold_items else [])]
+    rows = [(m["protocol"]["mask"], *(f"{m['metrics'][name]:.4f}" for name in names)) for m in shown]
+    if settings.cold_items:
+        columns = ["targets", "users", *columns]
+        asked = [(m["protocol"]["targets"], f"{m['protocol']['queries']:,}") for m in shown]
+        rows = [(*group, *row) for group, row in zip(asked, rows, strict=True)]
     protocol = record["measurements"][0]["protocol"]
-    note = (
+    notes = [
         f"{protocol['split']} split, {protocol['queries']:,} users, all {protocol['candidates']:,} items "
         f"ranked, ties by {protocol['ties']}; {folder / metrics_name(settings.split)}"
-    )
+    ]
+    if record["cold"]["items"]:
+        notes.append(_cold_note(record["cold"], from_content=settings.cold_items))
     data = {"stage": "evaluate", "folder": str(folder), **record}
     title = f"{record['title']} on {record['dataset']}"
-    return Summary(title, rows, data, columns, notes=[note], cached=cached)
+    return Summary(title, rows, data, columns, notes=notes, cached=cached)
+
+
+def _cold_note(cold: Mapping[str, int], *, from_content: bool) -> str:
+    how = (
+        "are scored from content alone"
+        if from_content
+        else "are scored by what training left in their rows (--cold-items scores them from content)"
+    )
+    return (
+        f"{cold['items']:,} items, the targets of {cold['targets']:,} users, have no train action and {how}"
+    )

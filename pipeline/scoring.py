@@ -9,21 +9,27 @@ import numpy as np
 import torch
 
 from ..core.dataset import Queries
+from ..core.errors import UsageError
 from ..evaluation.metrics import RankCounts
 from ..evaluation.ranking import RankingOptions, rank_targets
 from ..evaluation.scoring import DenseScorer, Scorer, VectorScorer
-from ..model.recommender import DenseRecommender
+from ..model.recommender import DenseRecommender, SequenceRecommender
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..model.heads import ItemHead
     from ..model.recommender import Recommender
 
 SELECTION_K = 10  # models are selected by validation NDCG at this length
 
 
-def scorer_of(model: Recommender, queries: Queries) -> Scorer:
-    """Let `queries` be answered by `model`, which must be in eval mode."""
+def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | None = None) -> Scorer:
+    """Let `queries` be answered by `model`, which must be in eval mode.
+
+    Items of `cold`, (N,), are scored from content alone. Raises UsageError where the model cannot do that.
+    """
+    head = None if cold is None else _content_head(model)
     if isinstance(model, DenseRecommender):
         return DenseScorer(partial(model.scores, queries.histories))
 
@@ -33,8 +39,18 @@ def scorer_of(model: Recommender, queries: Queries) -> Scorer:
         return states
 
     with torch.inference_mode():
-        items, bias = (part.detach().float().cpu().numpy() for part in model.items())
+        parts = model.items() if head is None else head.items_with_cold(torch.from_numpy(cold))
+        items, bias = (part.detach().float().cpu().numpy() for part in parts)
     return VectorScorer(encode, items, bias)
+
+
+def _content_head(model: object) -> ItemHead:
+    if isinstance(model, SequenceRecommender) and model.head.ranks_cold_items:
+        return model.head
+    raise UsageError(
+        "--cold-items: this model knows an item by its actions alone and cannot rank one without any; "
+        "train a model that reads content with --head content or --head table+content"
+    )
 
 
 def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) -> float:
