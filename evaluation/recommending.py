@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,16 @@ from ..core.dataset import Histories, Int32, Int64
 from ..core.schema import PADDING
 from .masks import SeenItems
 from .ranking import BLOCK
-from .scoring import Block, Scorer, open_index
+from .scoring import Block, Float64, Scorer, open_index
 from .settings import Backend
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The best items of Q queries, the best first, and their scores, (Q, k) each; 0 and NaN fill up."""
+
+    items: Int32
+    scores: Float64
 
 
 def recommend(
@@ -20,38 +29,43 @@ def recommend(
     k: int,
     mask: Literal["none", "hard"] = "none",
     *,
+    without: Int64 | None = None,
     backend: Backend = "auto",
     device: str = "cpu",
-) -> Int32:
-    """The k items with the greatest scores for each of Q histories, the best first, (Q, k).
+) -> Lists:
+    """The k items with the greatest scores for each of Q histories.
 
-    Equal scores stand in the order of item numbers. Where the mask leaves fewer than k items, 0 fills up.
-    Like ranks, lists do not depend on threads or on what searches; they raise the same errors.
+    Equal scores stand in the order of item numbers. Items of `without` are in no list; where they and the
+    mask leave fewer than k items, lists are filled up. Like ranks, lists do not depend on threads or on what
+    searches; they raise the same errors.
     """
     item_count = histories.item_count
     index = open_index(scorer, item_count, backend, device)
-    lists = np.full((len(histories), k), PADDING, dtype=np.int32)
+    without = np.empty(0, np.int64) if without is None else without
+    lists = Lists(np.full((len(histories), k), PADDING, dtype=np.int32), np.full((len(histories), k), np.nan))
     for lo in range(0, len(histories), BLOCK):
         hi = min(lo + BLOCK, len(histories))
         block = index.block(lo, hi)
         seen = SeenItems.of(histories, lo, hi, 0 if mask == "none" else None)
         bounds = np.searchsorted(seen.rows, np.arange(hi - lo + 1))
-        width = min(item_count, 2 * k + int(np.diff(bounds).max()))
+        width = min(item_count, 2 * k + int(np.diff(bounds).max()) + len(without))
         scores, items = block.best(width)
         for row in range(hi - lo):
-            hidden = seen.items[bounds[row] : bounds[row + 1]]
-            best, least = _order(block, row, items[row], hidden, k)
+            hidden = np.concatenate([seen.items[bounds[row] : bounds[row + 1]], without])
+            best, found = _order(block, row, items[row], hidden, k)
+            least = found.min(initial=np.inf)
             if width < item_count and least <= scores[row, -1] + block.tolerance[row]:
                 # What was not listed may belong here too: look at all items that could.
                 whole = block.whole(np.array([row]))[0]
                 candidates = np.flatnonzero(whole >= least - block.tolerance[row]) + 1
-                best, _ = _order(block, row, candidates, hidden, k)
-            lists[lo + row, : len(best)] = best
+                best, found = _order(block, row, candidates, hidden, k)
+            lists.items[lo + row, : len(best)] = best
+            lists.scores[lo + row, : len(best)] = found
     return lists
 
 
-def _order(block: Block, row: int, items: Int64, hidden: Int64, k: int) -> tuple[Int64, float]:
+def _order(block: Block, row: int, items: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
     items = items[~np.isin(items, hidden)]
     scores = block.pair_scores(np.full(len(items), row), items)
     order = np.lexsort((items, -scores))[:k]
-    return items[order], float(scores[order].min(initial=np.inf))
+    return items[order], scores[order]

@@ -11,4 +11,5 @@ COMMANDS = {
     "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
     "compare": ("compare", "Train and measure several models over several seeds, side by side."),
     "tune": ("tune", "Search a model's settings on validation."),
+    "recommend": ("recommend", "List the best items for users, or for the histories of anyone."),
 }

@@ -246,7 +246,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
     from rich.table import Table
 
     # Piped output has no width of its own; a table must not be folded to 80 columns there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
     table = Table(title=summary.title, title_justify="left", show_header=bool(summary.columns), box=None)
     width = max((len(row) for row in summary.rows), default=0)
     for index, column in enumerate(summary.columns or [""] * width):
@@ -257,7 +257,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
         table.add_row(*row)
     console.print(table)
     for line in summary.notes:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if summary.cached:
         again = " (--force does it again)" if "force" in click.get_current_context().params else ""
         console.print(f"Nothing changed since the last time, so nothing was done{again}.")

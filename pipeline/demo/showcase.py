@@ -36,7 +36,7 @@ def draw_showcase(path: Path, workspace: Workspace, run: Path, seed: int) -> Non
         Person(
             name=f"customer {queries.users[query]}",
             history=_pick(tiles, _actions(queries.histories, query)),
-            recommended=_pick(tiles, lists[query]),
+            recommended=_pick(tiles, lists.items[query]),
             taken=tiles[queries.targets[query]],
         )
         for query in chosen

@@ -29,6 +29,7 @@ KEYS = ("user", "item", "time", "text", "image")
 
 _DIALECTS = {"csv": CSV, "tsv": TSV, "tab": TSV}
 _JSON_LINES = ("jsonl", "ndjson", "json")
+TABLE_KINDS = (*_DIALECTS, *_JSON_LINES, "parquet")
 
 
 def parse_map(text: str) -> dict[str, str]:
@@ -57,10 +58,9 @@ def _existing(path: Path, option: str) -> RawFile:
 
 def _table_file(path: Path, option: str) -> RawFile:
     file = _existing(path, option)
-    known = (*_DIALECTS, *_JSON_LINES, "parquet")
-    if file.kind not in known:
+    if file.kind not in TABLE_KINDS:
         raise UsageError(
-            f"{option} {path}: the name must end in .{', .'.join(known)} (text formats also .gz)"
+            f"{option} {path}: the name must end in .{', .'.join(TABLE_KINDS)} (text formats also .gz)"
         )
     return file
 

@@ -1,4 +1,5 @@
 import doctest
+from dataclasses import replace
 from fractions import Fraction
 from math import log2
 
@@ -74,8 +75,12 @@ def test_a_number_travels_with_its_protocol():
             "mask": "exempt",
             "window": 10,
             "ties": "mid-rank",
+            "targets": "all",
+            "cold_items": "as trained",
         },
         "metrics": {"recall@10": 0.5},
     }
     hard = Protocol(split="validation", queries=3, candidates=9, mask="hard", window=None)
     assert "history mask hard, ties" in hard.describe()
+    cold = replace(hard, targets="cold", cold_items="from content")
+    assert "3 users with cold targets, all 9 items ranked, cold items from content," in cold.describe()

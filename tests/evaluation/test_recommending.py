@@ -9,14 +9,16 @@ from tssr.evaluation.recommending import recommend
 from tssr.evaluation.scoring import DenseScorer, VectorScorer
 
 
-def brute_force(scores, histories, k, mask):
+def brute_force(scores, histories, k, mask, without):
     lists = np.zeros((len(histories), k), int)
+    found = np.full((len(histories), k), np.nan)
     for q, history in enumerate(histories):
-        hidden = set(history) if mask == "hard" else set()
+        hidden = {*without, *(history if mask == "hard" else ())}
         items = [item for item in range(1, scores.shape[1] + 1) if item not in hidden]
         best = sorted(items, key=lambda item: (-scores[q, item - 1], item))[:k]
         lists[q, : len(best)] = best
-    return lists
+        found[q, : len(best)] = [scores[q, item - 1] for item in best]
+    return lists, found
 
 
 @given(
@@ -44,9 +46,12 @@ def test_lists_equal_a_full_sort(ask, item_count, k, seed, mask, backend, kind, 
     else:
         scorer = VectorScorer(lambda lo, hi: states[lo:hi], vectors, np.zeros(item_count, np.float32))
     queries = ask(histories, [1] * 5, item_count)
+    without = rng.choice(item_count, rng.integers(0, item_count), replace=False) + 1
     with patch("tssr.evaluation.recommending.BLOCK", block):
-        lists = recommend(queries.histories, scorer, k, mask, backend=backend)
-    np.testing.assert_array_equal(lists, brute_force(scores, histories, k, mask))
+        lists = recommend(queries.histories, scorer, k, mask, without=without, backend=backend)
+    items, found = brute_force(scores, histories, k, mask, without)
+    np.testing.assert_array_equal(lists.items, items)
+    np.testing.assert_allclose(lists.scores, found, rtol=1e-12)
 
 
 @pytest.mark.parametrize("backend", ["faiss", "torch"])
@@ -55,14 +60,14 @@ def test_equal_items_come_in_the_order_of_their_numbers(ask, backend):
     vectors[400:] *= 2
     scorer = VectorScorer(lambda lo, hi: vectors[lo:hi], vectors, np.zeros(500, np.float32))
     histories = ask([[], [401, 403, 403]], [1, 1], 500).histories
-    assert recommend(histories, scorer, 3, "none", backend=backend).tolist() == [[401, 402, 403]] * 2
+    assert recommend(histories, scorer, 3, "none", backend=backend).items.tolist() == [[401, 402, 403]] * 2
     lists = recommend(histories, scorer, 3, "hard", backend=backend)
-    assert lists.tolist() == [[401, 402, 403], [402, 404, 405]]
+    assert lists.items.tolist() == [[401, 402, 403], [402, 404, 405]]
 
 
 def test_a_history_of_everything_leaves_nothing(ask):
     vectors = np.eye(3, dtype=np.float32)
     scorer = VectorScorer(lambda lo, hi: vectors[lo:hi], vectors, np.zeros(3, np.float32))
     histories = ask([[1, 2, 3], [3, 3, 2]], [1, 1], 3).histories
-    assert recommend(histories, scorer, 2, "hard").tolist() == [[0, 0], [1, 0]]
-    assert recommend(histories, scorer, 5, "none").tolist() == [[1, 2, 3, 0, 0], [2, 1, 3, 0, 0]]
+    assert recommend(histories, scorer, 2, "hard").items.tolist() == [[0, 0], [1, 0]]
+    assert recommend(histories, scorer, 5, "none").items.tolist() == [[1, 2, 3, 0, 0], [2, 1, 3, 0, 0]]

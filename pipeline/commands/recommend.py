@@ -1,0 +1,39 @@
+"""`tssr recommend`."""
+
+from __future__ import annotations
+
+import click
+
+from ..recommend_settings import RecommendSettings
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    workspace_of,
+)
+
+
+@settings_options(RecommendSettings)
+@click.command("recommend", cls=StageCommand)
+@click.option("--run", help="Run to recommend with (default: the newest finished one).")
+@stage_options(force=False)
+@click.pass_context
+def command(ctx: click.Context, /, run: str | None, as_json: bool, **_options: object) -> None:
+    """List the best items for users of the data set, or for the histories of anyone.
+
+    A user whom training never saw is ranked from the history given alone. Scores are the model's own and
+    compare within one list only.
+
+    \b
+    Examples:
+      tssr recommend --user 42 --topk 5
+      tssr recommend --history new-customers.csv --mask hard --output lists.parquet
+      echo "item1 item7 item3" | tssr recommend --history - --json
+    """
+    from ..recommend import recommend_items
+
+    settings = settings_from(ctx, RecommendSettings, config_section(ctx.params["config"], "recommend"))
+    show(recommend_items(workspace_of(ctx), run, settings), as_json=as_json)
