@@ -183,6 +183,7 @@ def test_a_later_item_cannot_alter_an_earlier_state(build, ring, name, contents)
     for part in entrances(model):
         part.register_forward_hook(keep)
     states = model.states(inputs)
+    assert len(entered) >= max(1, contents)  # a model that reads items by other means would escape
     direction = torch.randn_like(states)
     full = (inputs > 0).all(dim=1)
     for step in range(model.length):
@@ -190,6 +191,22 @@ def test_a_later_item_cannot_alter_an_earlier_state(build, ring, name, contents)
         for gradient in torch.autograd.grad(watched, entered, retain_graph=True):
             assert not gradient[:, step + 1 :].any()
             assert gradient[full][:, : step + 1].any(dim=-1).all()  # every step up to l is read
+
+
+@sequence_models
+@torch.no_grad()
+def test_its_loss_is_the_cross_entropy_of_its_own_scores(build, ring, windows, name, contents):
+    """In float64: the state of each real step times the items plus the bias; the last is what it encodes."""
+    model = build(name, contents)
+    batch = windows.batch(torch.arange(windows.count))
+    (vectors, bias), states = model.items(), model.states(batch.inputs)
+    torch.testing.assert_close(model.encode(batch.inputs), states[:, -1])
+    losses = []
+    for row, step in batch.real.nonzero().tolist():
+        scores = vectors.double() @ states[row, step].double() + bias.double()
+        losses.append(scores.exp().sum().log() - scores[batch.targets[row, step] - 1])
+    found = model.losses(batch)["ce"].double()
+    torch.testing.assert_close(found, torch.stack(losses).mean(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "contents"), [case for case in CASES if MODELS[case.values[0]].trained])
