@@ -2,8 +2,10 @@
 
 Reference: hidasib/GRU4Rec, and antklen/sasrec-bert4rec-recsys23 for training it on whole histories. On
 purpose different, for all models alike so that they compare: windows of a user with backpropagation through
-all steps instead of session-parallel batches, cross-entropy over all items at every real step instead of
-sampled losses, an untied head, Adam. The GRU keeps torch's initial weights.
+all steps instead of session-parallel batches, cross-entropy over all items at every real step, an untied
+head, Adam. The GRU keeps torch's initial weights. BPR-max, the original's sampled loss, is an option; it
+draws evenly for each step what its user did not take, not by popularity for a batch, and puts no ELU on
+scores.
 
 Shapes: B batch, L steps, D width, N items.
 """
@@ -17,17 +19,20 @@ from torch import Tensor, nn
 from .heads import item_head
 from .inputs import ItemVectors
 from .layers import Recurrent, initialise
+from .objective import NextItemLoss
 from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
     from .registry import Materials
-    from .settings import RecurrentSettings
+    from .settings import GRU4RecSettings, MVRNNSettings
+
+    AnyGRU4RecSettings = GRU4RecSettings | MVRNNSettings
 
 
 class GRU4Rec(SequenceRecommender):
     """One GRU over one stream of item inputs."""
 
-    def __init__(self, item_input: nn.Module, materials: Materials, settings: RecurrentSettings) -> None:
+    def __init__(self, item_input: nn.Module, materials: Materials, settings: AnyGRU4RecSettings) -> None:
         super().__init__(materials.length)
         self.item_input = item_input
         self.dropout = nn.Dropout(settings.dropout)
@@ -35,6 +40,7 @@ class GRU4Rec(SequenceRecommender):
         self.output = nn.Linear(settings.width, settings.width)
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
+        self.objective = NextItemLoss(materials, settings)
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
@@ -43,6 +49,6 @@ class GRU4Rec(SequenceRecommender):
         return states
 
 
-def gru4rec(materials: Materials, settings: RecurrentSettings) -> GRU4Rec:
+def gru4rec(materials: Materials, settings: GRU4RecSettings) -> GRU4Rec:
     """GRU4Rec over learned item vectors."""
     return GRU4Rec(ItemVectors(materials.item_count, settings.width), materials, settings)

@@ -86,6 +86,18 @@ def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
     return (power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1)).mean()
 
 
+def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
+    """-log of the chance that the next item beats a drawn one, harder ones counting more: (P,), (P, K).
+
+    Hidasi & Karatzoglou, CIKM 2018 (arXiv 1706.03847): drawn items are weighted by the softmax of their own
+    scores, and so are their squares, times `l2`. Mean over positions.
+    """
+    log_weights = drawn.float().log_softmax(dim=1)
+    # In logarithms, where the smallest chance is still a number.
+    beaten = torch.logsumexp(log_weights + F.logsigmoid(taken[:, None] - drawn), dim=1)
+    return (l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten).mean()
+
+
 def gbce_power(negatives: int, item_count: int, calibration: float) -> float:
     """The power of the positive probability in gBCE, from the sampling rate (arXiv 2308.07192, Eq. 10)."""
     rate = negatives / max(1, item_count - 1)

@@ -17,10 +17,10 @@ from .sasrec import SASRec, sasrec_hybrid
 
 if TYPE_CHECKING:
     from .registry import Materials
-    from .settings import RecurrentContentSettings, SASRecContentSettings
+    from .settings import MVRNNSettings, SASRecContentSettings
 
 
-def mv_rnn(materials: Materials, settings: RecurrentContentSettings) -> GRU4Rec:
+def mv_rnn(materials: Materials, settings: MVRNNSettings) -> GRU4Rec:
     """A GRU over ID and content."""
     return GRU4Rec(id_and_content(materials, settings.width, settings), materials, settings)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..core.dataset import Histories, Queries
 from .batches import Batch, Samples, Windows, newest
 from .heads import ItemHead
+from .objective import NextItemLoss
 
 Losses = dict[str, Tensor]  # terms as they enter the sum, by name; the total is their sum
 
@@ -83,6 +84,7 @@ class SequenceRecommender(NeuralRecommender):
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
+        self.objective: NextItemLoss | None = None  # for models that leave the loss to the settings
 
     def states(self, inputs: Tensor) -> Tensor:
         """Give the state after every step: (B, L) left-padded -> (B, L, D); padding steps hold anything."""
@@ -93,9 +95,12 @@ class SequenceRecommender(NeuralRecommender):
         return Windows(train, self.length, which, device)
 
     def losses(self, batch: Batch) -> Losses:
-        """The cross-entropy of the next item at every real step."""
+        """The next item's loss at every real step: the head's cross-entropy, or the objective's choice."""
         real = batch.real
-        return {"ce": self.head(self.states(batch.inputs)[real], batch.targets[real])}
+        states, targets = self.states(batch.inputs)[real], batch.targets[real]
+        if self.objective is None:
+            return {"ce": self.head(states, targets)}
+        return self.objective(self.head, states, targets, batch.users[:, None].expand_as(real)[real])
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Give the state after the last step: (B, any) -> (B, D).

@@ -19,17 +19,15 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from .batches import Batch
 from .heads import item_head
 from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
 from .layers import Encoder, causal_mask, initialise
-from .losses import binary_cross_entropy, gbce_power
-from .negatives import Negatives
-from .recommender import Losses, SequenceRecommender
+from .objective import NextItemLoss
+from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
     from .registry import Materials
-    from .settings import LossSettings, SASRecContentSettings, SASRecSettings
+    from .settings import SASRecContentSettings, SASRecSettings
 
     AnySASRecSettings = SASRecSettings | SASRecContentSettings
 
@@ -44,27 +42,13 @@ class SASRec(SequenceRecommender):
         self.encoder = Encoder(settings, settings.blocks)
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
-        self.loss: LossSettings = settings
-        self.negatives = Negatives(materials.train) if settings.loss != "ce" else None
+        self.objective = NextItemLoss(materials, settings)
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
         entered = self.item_input(inputs) + self.position.weight
         states: Tensor = self.encoder(entered, causal_mask(inputs > 0))
         return states
-
-    def losses(self, batch: Batch) -> Losses:
-        """The next item's loss at every real step, by the settings' choice."""
-        if self.negatives is None:
-            return super().losses(batch)
-        chosen, real = self.loss, batch.real
-        power = 1.0
-        if chosen.loss == "gbce":
-            power = gbce_power(chosen.drawn_negatives, self.negatives.item_count, chosen.gbce_calibration)
-        users = batch.users[:, None].expand_as(real)[real].repeat_interleave(chosen.drawn_negatives)
-        drawn = self.negatives.draw(users).view(-1, chosen.drawn_negatives)
-        scores = self.head.scores(self.states(batch.inputs)[real], batch.targets[real], drawn)
-        return {chosen.loss: binary_cross_entropy(*scores, power)}
 
 
 def sasrec_id(materials: Materials, settings: SASRecSettings) -> SASRec:

@@ -128,6 +128,18 @@ class WindowSettings(EmbeddingSettings):
         ),
     )
 
+    softmax_sample: int = Field(
+        0,
+        ge=0,
+        description=(
+            "Items drawn for each step's softmax in place of all of them, with the logQ correction: for "
+            "catalogues beyond a million; 0 takes all."
+        ),
+    )
+    softmax_sample_by: Literal["popularity", "uniform"] = Field(
+        "popularity", description="What --softmax-sample draws by: train actions of an item + 1, or evenly."
+    )
+
     @model_validator(mode="after")
     def content_is_read(self) -> Self:
         """Refuse a head of content for a model that has none."""
@@ -168,19 +180,27 @@ class SequenceSettings(WindowSettings):
 class LossSettings(Settings):
     """What a model learns the next item by, where that is not fixed."""
 
-    model_config = ConfigDict(title="SASRec")
+    model_config = ConfigDict(title="SASRec and GRU4Rec")
 
-    loss: Literal["ce", "bce", "gbce"] = Field(
+    loss: Literal["ce", "bce", "gbce", "bpr-max"] = Field(
         "ce",
         description=(
             "Cross-entropy over all items, binary cross-entropy against drawn negatives (the original "
-            "SASRec), or its calibrated form gBCE (gSASRec)."
+            "SASRec), its calibrated form gBCE (gSASRec), or BPR-max (GRU4Rec)."
         ),
     )
-    drawn_negatives: int = Field(1, ge=1, description="Negatives drawn for each step by bce and gbce.")
+    drawn_negatives: int = Field(1, ge=1, description="Negatives drawn for each step by all losses but ce.")
     gbce_calibration: float = Field(
         0.75, ge=0, le=1, description="gBCE's t: 0 is plain bce, 1 undoes the overconfidence wholly."
     )
+    bpr_max_l2: float = Field(0.0, ge=0, description="Weight of the drawn items' squared scores in bpr-max.")
+
+    @model_validator(mode="after")
+    def one_way_to_draw(self) -> Self:
+        """Refuse a sampled softmax for a loss that has no softmax."""
+        if self.loss != "ce" and getattr(self, "softmax_sample", 0):
+            raise ValueError(f"--softmax-sample is for --loss ce; {self.loss} has --drawn-negatives")
+        return self
 
 
 class SASRecSettings(SequenceSettings, LossSettings):
@@ -209,6 +229,14 @@ class SASRecContentSettings(ContentSettings, LossSettings):
 
 class RecurrentContentSettings(RecurrentSettings, ReadingSettings):
     """A GRU that also reads item content."""
+
+
+class GRU4RecSettings(RecurrentSettings, LossSettings):
+    """GRU4Rec over learned vectors."""
+
+
+class MVRNNSettings(RecurrentContentSettings, LossSettings):
+    """GRU4Rec over learned vectors and content."""
 
 
 class MFN4RecSettings(RecurrentContentSettings):

@@ -6,9 +6,10 @@ import torch
 from tssr.core.errors import UsageError
 from tssr.core.settings import resolve
 from tssr.model.checkpoint import load_model, save_model
-from tssr.model.heads import full_softmax
+from tssr.model.heads import ItemHead
 from tssr.model.registry import MODELS
 from tssr.model.settings import WindowSettings
+from tssr.model.softmax import full_softmax
 
 KINDS = ("table", "tied", "content", "table+content")
 CASES = [
@@ -83,7 +84,7 @@ LOSS_NAMES = [name for name, spec in MODELS.items() if "loss" in spec.settings.m
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
-@pytest.mark.parametrize("loss", ["bce", "gbce"])
+@pytest.mark.parametrize("loss", ["bce", "gbce", "bpr-max"])
 @pytest.mark.parametrize("head", ["table", "tied"])
 def test_binary_losses_learn_the_ring(build, ring, windows, name, loss, head):
     """A drawn negative is never in the user's history, so only users with short ones teach the difference."""
@@ -118,8 +119,8 @@ def test_scores_of_single_items_are_those_of_all(build, batch):
 def test_negatives_are_drawn_for_the_windows_own_user(build, ring, windows):
     model = build("sasrec-id", loss="bce", drawn_negatives=5)
     seen = []
-    draw = model.negatives.draw
-    model.negatives.draw = lambda users: seen.append(users) or draw(users)
+    draw = model.objective.negatives.draw
+    model.objective.negatives.draw = lambda users: seen.append(users) or draw(users)
     batch = windows.batch(torch.arange(windows.count))
     model.losses(batch)
     expected = [
@@ -135,3 +136,32 @@ def test_the_tied_head_is_trained_through_both_sides(build, batch):
     states = model.states(batch.inputs)[batch.real].detach()
     full_softmax(states, model.head.vectors(), model.head.bias, batch.targets[batch.real]).backward()
     assert model.item_input.table.weight.grad[1:].any(dim=1).all()
+
+
+def test_targets_count_from_one():
+    """Item 1 is the first row of the table: the padding has none."""
+    head = ItemHead(3, 2)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[50.0, 0.0], [0.0, 50.0], [-50.0, -50.0]]))
+    assert head(torch.tensor([[1.0, 0.0]]), torch.tensor([1])).item() == pytest.approx(0.0, abs=1e-6)
+    assert head(torch.tensor([[0.0, 1.0]]), torch.tensor([1])).item() == pytest.approx(50.0, rel=1e-6)
+
+
+WINDOW_NAMES = [name for name, spec in MODELS.items() if issubclass(spec.settings, WindowSettings)]
+
+
+@pytest.mark.parametrize("name", WINDOW_NAMES)
+@pytest.mark.parametrize("by", ["popularity", "uniform"])
+def test_every_sequence_model_learns_the_ring_from_a_sample(build, windows, name, by):
+    model = build(name, softmax_sample=4, softmax_sample_by=by, dropout=0.0).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    batch = windows.batch(torch.arange(windows.count))
+    torch.manual_seed(0)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.stack(list(model.losses(batch).values())).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        vectors, bias = model.eval().items()
+        best = (model.states(batch.inputs)[batch.real] @ vectors.T + bias).argmax(dim=1) + 1
+    assert (best == batch.targets[batch.real]).float().mean() > 0.95

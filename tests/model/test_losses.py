@@ -8,6 +8,7 @@ import torch
 from tssr.model.batches import Batch
 from tssr.model.losses import (
     binary_cross_entropy,
+    bpr_max,
     gbce_power,
     item_contrast,
     pooled,
@@ -176,3 +177,24 @@ def test_gbce_is_plain_without_calibration_and_the_sampling_rate_with_all_of_it(
     assert gbce_power(4, 101, calibration=0.0) == pytest.approx(1.0)
     assert gbce_power(4, 101, calibration=1.0) == pytest.approx(0.04)
     assert gbce_power(100, 101, calibration=0.75) == pytest.approx(1.0)  # all items drawn: nothing to undo
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+def test_bpr_max_is_its_formula(l2):
+    taken, drawn = [0.5, -2.0], [[1.0, 0.0, -3.0], [2.0, 4.0, 0.1]]
+    total = 0.0
+    for positive, negatives in zip(taken, drawn, strict=True):
+        weights = [math.exp(score) / sum(map(math.exp, negatives)) for score in negatives]
+        chances = [1 / (1 + math.exp(score - positive)) for score in negatives]
+        total -= math.log(sum(w * chance for w, chance in zip(weights, chances, strict=True)))
+        total += l2 * sum(w * score**2 for w, score in zip(weights, negatives, strict=True))
+    found = bpr_max(torch.tensor(taken), torch.tensor(drawn), l2)
+    assert found.item() == pytest.approx(total / 2, rel=1e-5)
+
+
+def test_bpr_max_of_a_hopeless_position_is_finite():
+    taken = torch.tensor([-500.0], requires_grad=True)
+    loss = bpr_max(taken, torch.tensor([[500.0, 0.0]]), 0.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(1000)
+    assert taken.grad.item() == pytest.approx(-1)

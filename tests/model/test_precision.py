@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tssr.model import heads
-from tssr.model.heads import full_softmax
+from tssr.model import softmax
 from tssr.model.precision import training_autocast
 from tssr.model.registry import MODELS
+from tssr.model.softmax import full_softmax
 from tssr.model.stepping import Stepping
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def test_auto_follows_what_the_gpu_has(monkeypatch):
 def test_the_full_softmax_keeps_float32_sums(monkeypatch, rows, states_dtype):
     """However many blocks are added up, loss and gradients are as near to float64 as one product is."""
     P, N, D = 512, 40, 16
-    monkeypatch.setattr(heads, "BLOCK_BYTES", 4 * N * rows)
+    monkeypatch.setattr(softmax, "ROWS_CPU", rows)
     torch.manual_seed(1)
     exact = [torch.randn(P, D), torch.randn(N, D) / 2, torch.randn(N)]
     targets = torch.randint(1, N + 1, (P,))

@@ -1,0 +1,193 @@
+"""Where the time of a training step goes, and how it grows: tables that need no process of their own.
+
+What is compared is timed in turns, each time the shortest of several runs, so that a busy machine spoils
+single runs and not the ratio. Times are processor time on a CPU.
+Imports torch, NumPy and what tssr needs to train: no Polars, no peer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from training_data import Log, generate
+
+from tssr.core.dataset import Dataset, Histories, Split
+from tssr.core.progress import note
+from tssr.model.inputs import ContentFeatures
+from tssr.model.recommender import SequenceRecommender
+from tssr.model.registry import MODELS, Materials
+from tssr.model.settings import TrainSettings
+from tssr.model.softmax import full_softmax
+from tssr.model.stepping import Stepping
+
+CPU = torch.device("cpu")
+WIDTH = 128
+CONTENT_WIDTH = 512  # of the frozen features that TSSR reads
+LENGTH = 10
+
+
+def split_of(log: Log) -> Split:
+    """The leave-one-out split of a log."""
+    histories = Histories(log.items, log.ends - log.lengths, log.ends, log.item_count)
+    return Dataset("log", Path(), histories, {}).leave_one_out()
+
+
+def materials_of(train: Histories, length: int, content_width: int = 0) -> Materials:
+    """What a model is built from; with a width, random features of every item."""
+    contents = []
+    if content_width:
+        vectors = torch.randn(train.item_count + 1, content_width)
+        vectors[0] = 0
+        contents = [ContentFeatures("image", vectors, torch.arange(train.item_count + 1) > 0)]
+    return Materials(train.item_count, length, contents, train, torch.from_numpy(train.counts()))
+
+
+def stepping_of(
+    name: str, log: Log, *, length: int = LENGTH, device: torch.device = CPU, **changed: object
+) -> Stepping:
+    """A model by name with the defaults, ready to be trained on one window a user."""
+    torch.manual_seed(1)
+    spec, train = MODELS[name], split_of(log).train
+    width = CONTENT_WIDTH if spec.reads_content else 0
+    model = spec.build(materials_of(train, length, width), spec.settings(**changed))
+    assert isinstance(model, SequenceRecommender)
+    model.to(device)
+    chosen = TrainSettings(learning_rate=1e-3, device=str(device))
+    return Stepping(model, model.samples(train, "last", device), chosen)
+
+
+def in_turns(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of processor time of each job: the least of some rounds, after one that is not counted."""
+    least = dict.fromkeys(jobs, float("inf"))
+    for turn in range(rounds + 1):
+        for name, job in jobs.items():
+            started = time.process_time()
+            job()
+            if turn:
+                least[name] = min(least[name], time.process_time() - started)
+    return least
+
+
+def softmax(log: Log, rounds: int) -> None:
+    """The softmax step beside its three bare products, at the positions of a batch of this log."""
+    positions = min(256, len(log.lengths)) * int(np.minimum(log.train_lengths() - 1, LENGTH).mean() + 0.5)
+    item_count = log.item_count
+    states, items = torch.randn(positions, WIDTH), torch.randn(item_count, WIDTH) * 0.05
+    bias, targets = torch.zeros(item_count), torch.randint(1, item_count + 1, (positions,))
+    parts = [part.requires_grad_() for part in (states, items, bias)]
+    scores = torch.empty(positions, item_count)
+    grad_states, grad_items = torch.empty(positions, WIDTH), torch.empty(item_count, WIDTH)
+
+    @torch.no_grad()
+    def products() -> None:
+        torch.mm(states, items.T, out=scores)
+        torch.mm(scores, items, out=grad_states)
+        torch.mm(scores.T, states, out=grad_items)
+
+    def ours() -> None:
+        torch.autograd.grad(full_softmax(states, items, bias, targets), parts)
+
+    def plain() -> None:
+        torch.autograd.grad(F.cross_entropy(states @ items.T + bias, targets - 1), parts)
+
+    spent = in_turns({"three bare products": products, "softmax step": ours, "cross_entropy": plain}, rounds)
+    floor = spent["three bare products"]
+    for name, seconds in spent.items():
+        print(
+            f"{item_count:>9,} {positions:>9,}  {name:<20} {seconds * 1e3:>9.1f} {seconds / floor:>8.2f} "
+            f"{positions / seconds:>11,.0f}"
+        )
+
+
+def profile(name: str, log: Log, rounds: int) -> None:
+    """Seconds of a step's parts, each taken by itself on one batch."""
+    stepping = stepping_of(name, log)
+    model, samples = stepping.model, stepping.samples
+    assert isinstance(model, SequenceRecommender)
+    batch = samples.batch(torch.arange(min(256, samples.count)))
+    real = batch.real
+    stepping.take(0)
+    kept = model.states(batch.inputs)[real].detach().requires_grad_()
+    direction = torch.randn_like(kept)
+
+    def encoder() -> None:
+        (model.states(batch.inputs)[real] * direction).sum().backward()
+
+    def head() -> None:
+        model.head(kept, batch.targets[real]).backward()
+
+    jobs = {
+        "step": lambda: stepping.take(0),
+        "cutting the batch": lambda: samples.batch(torch.arange(min(256, samples.count))),
+        "encoder": encoder,
+        "softmax": head,
+        "optimizer": stepping.optimizer.step,
+    }
+    spent = in_turns(jobs, rounds)
+    whole = spent["step"]
+    spent["rest"] = 2 * whole - sum(spent.values())
+    for part, seconds in spent.items():
+        print(f"{log.item_count:>9,} {name:<10} {part:<18} {seconds * 1e3:>9.1f} {seconds / whole:>7.0%}")
+
+
+def ratio(log: Log, rounds: int) -> None:
+    """The step of TSSR beside SASRec-ID's."""
+    steppings = {name: stepping_of(name, log) for name in ("sasrec-id", "tssr")}
+    jobs = {name: lambda stepping=stepping: stepping.take(0) for name, stepping in steppings.items()}
+    spent = in_turns(jobs, rounds)
+    for name, seconds in spent.items():
+        print(f"{log.item_count:>9,} {name:<10} {seconds * 1e3:>9.1f} {seconds / spent['sasrec-id']:>7.2f}")
+
+
+def cost(log: Log, rounds: int) -> float:
+    """Microseconds of a SASRec-ID step for each position."""
+    stepping = stepping_of("sasrec-id", log)
+    taken = iter(range(10**9))
+    seconds = in_turns({"step": lambda: stepping.take(next(taken) % stepping.per_epoch)}, rounds)["step"]
+    mean = stepping.samples.transitions / stepping.samples.count * min(256, stepping.samples.count)
+    return seconds / mean * 1e6
+
+
+def scaling(users: list[int], item_counts: list[int], rounds: int) -> None:
+    """Cost per position against users at one catalogue, and against items at one number of users."""
+    for count in users:
+        note(f"scaling: {count:,} users")
+        log = generate(count, 10_000, 7 * count)
+        print(f"{count:>11,} {log.item_count:>11,} {cost(log, rounds):>14.1f}", flush=True)
+    for count in item_counts:
+        note(f"scaling: {count:,} items")
+        users_here = max(10_000, count // 5)
+        log = generate(users_here, count, 7 * users_here)
+        print(f"{users_here:>11,} {log.item_count:>11,} {cost(log, rounds):>14.1f}", flush=True)
+
+
+def gpu(users: int, item_count: int, length: int, budget: float, device: torch.device) -> None:
+    """One epoch of TSSR with frozen features; extrapolated where it takes longer than the budget."""
+    note(f"gpu: generating {users:,} users, {item_count:,} items")
+    log = generate(users, item_count, users * (length + 4))
+    stepping = stepping_of("tssr", log, length=length, device=device)
+    for step in range(5):
+        stepping.take(step)
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    started, done = time.perf_counter(), 0
+    while done < stepping.per_epoch and time.perf_counter() - started < budget:
+        stepping.take(done)
+        done += 1
+        if done % 100 == 0:
+            torch.cuda.synchronize(device)
+    torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - started
+    epoch = seconds / done * stepping.per_epoch
+    positions = stepping.samples.transitions / stepping.samples.count * 256 * done / seconds
+    peak = torch.cuda.max_memory_allocated(device) / 2**20
+    print(
+        f"{users:>9,} {item_count:>9,} {length:>3} {epoch:>9.2f} {positions:>12,.0f} {peak:>9,.0f}"
+        f"{'' if done == stepping.per_epoch else '  (epoch extrapolated)'}",
+        flush=True,
+    )

@@ -1,0 +1,131 @@
+"""The cross-entropy of the next item over all N items, or over a sample of them where N is beyond a million.
+
+Over all items the gradient is computed on the way forward, a block of scores at a time, so memory is that of
+the item gradient and not positions x N, and the cost is little more than the three matrix products any full
+softmax needs: between them the scores are visited in parts that stay in the processor's cache.
+
+Over a sample, the K drawn items stand for all others: each counts 1 / (how often it was expected to be
+drawn), the logQ correction, so that the sum over the sample is on average the sum over all other items. The
+next item itself is always there, once and uncorrected; where it was also drawn, that draw does not count.
+
+Shapes: P positions, N items, D width, K drawn items.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .precision import product_dtype
+
+# Each block of rows passes over the item gradient once more: fewer rows cost time, more rows cost memory.
+ROWS_CPU, ROWS_GPU = 256, 1024
+CACHE_BYTES = 4 * 2**20  # of scores visited at once on a CPU
+
+
+class _FullSoftmax(torch.autograd.Function):
+    """Mean cross-entropy of (P, D) states against (N, D) items, gradients taken on the way forward.
+
+    Autocast does not reach the products of a function like this, so they are cast here: with bfloat16, scores
+    are rounded to it once, and the softmax, the loss and the sums over blocks are float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        dtype = product_dtype(items)
+        factor = items.to(dtype)
+        on_cpu = states.device.type == "cpu"
+        rows = ROWS_CPU if on_cpu else ROWS_GPU
+        part = max(1, CACHE_BYTES // (4 * len(items))) if on_cpu else rows
+        held = torch.promote_types(dtype, torch.float32)
+        buffer = items.new_empty(min(rows, len(states)), len(items), dtype=held)
+        grad_states = torch.empty_like(states)
+        grad_items, grad_bias = torch.zeros_like(items), torch.zeros_like(bias)
+        losses = bias.new_zeros(len(states), dtype=held)
+        for low in range(0, len(states), rows):
+            block = states[low : low + rows].to(dtype)
+            scores = buffer[: len(block)]
+            if dtype == held:
+                torch.mm(block, factor.T, out=scores)
+            else:
+                scores.copy_(torch.mm(block, factor.T))
+            for at in range(0, len(block), part):
+                place = slice(low + at, low + min(at + part, len(block)))
+                losses[place] = _to_gradient(scores[at : at + part], bias, targets[place])
+                grad_bias += scores[at : at + part].sum(dim=0)
+            gradient = scores.to(dtype)
+            grad_states[low : low + rows] = torch.mm(gradient, factor)
+            if dtype == items.dtype:
+                grad_items.addmm_(gradient.T, block)
+            else:
+                grad_items += torch.mm(gradient.T, block)
+        ctx.save_for_backward(grad_states, grad_items, grad_bias)
+        ctx.count = max(1, len(states))
+        return losses.sum() / ctx.count
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grad_outputs[0] / ctx.count
+        # In place: a copy would hold the item gradient twice. Torch refuses a second backward through here.
+        grad_states, grad_items, grad_bias = (gradient.mul_(scale) for gradient in ctx.saved_tensors)
+        return grad_states, grad_items, grad_bias, None
+
+
+def _to_gradient(scores: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Turn scores without bias, (rows, N), into softmax - one-hot in place; gives the losses (rows,)."""
+    scores.add_(bias)
+    wanted = targets[:, None]
+    missing = scores.amax(dim=1) - scores.gather(1, wanted)[:, 0]
+    torch.softmax(scores, dim=1, out=scores)  # kernels read a row before they write it
+    largest = scores.amax(dim=1)  # 1 / sum of exp(score - largest score)
+    scores.scatter_add_(1, wanted, scores.new_full((len(scores), 1), -1))
+    return missing - largest.log()
+
+
+def full_softmax(states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over all items.
+
+    `states` (P, D), `items` (N, D), `bias` (N,), `targets` (P,) with item numbers 1…N.
+    """
+    loss: Tensor = _FullSoftmax.apply(states, items, bias, targets - 1)
+    return loss
+
+
+def sampled_softmax(taken: Tensor, scores: Tensor, is_target: Tensor, log_expected: Tensor) -> Tensor:
+    """Mean cross-entropy of the next item against drawn ones that stand for all others.
+
+    `taken` (P,) and `scores` (P, K) of the next and the drawn items; `is_target` (P, K) where a drawn item is
+    the next one; `log_expected` (K,), the logarithm of how often each drawn item was expected to be drawn.
+    """
+    others = (scores - log_expected).masked_fill(is_target, -torch.inf)
+    everything = torch.cat([taken[:, None], others], dim=1).float()
+    return F.cross_entropy(everything, everything.new_zeros(len(taken), dtype=torch.long))
+
+
+class ItemSample(nn.Module):
+    """Draws K items, each on average in proportion to its weight.
+
+    The line of all weights is cut into K equal parts and one place drawn in each, which is as unbiased as
+    independent draws and spreads better: K = N equal weights draw every item exactly once.
+    """
+
+    ends: Tensor
+    weights: Tensor
+
+    def __init__(self, weights: Tensor, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("weights", weights, persistent=False)  # (N,) whole numbers of 1 and more
+        self.register_buffer("ends", weights.cumsum(0).double(), persistent=False)
+        self.width = int(weights.sum()) / size
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Item numbers in 1…N, (K,), and the logarithm of how often each was expected, (K,) float32."""
+        device = self.ends.device
+        parts = torch.arange(self.size, device=device)
+        places = (parts + torch.rand(self.size, device=device, dtype=torch.float64)) * self.width
+        items = torch.searchsorted(self.ends, places, right=True).clamp_max(len(self.ends) - 1)
+        return items + 1, (self.weights[items] / self.width).log().float()
