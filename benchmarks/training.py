@@ -64,11 +64,11 @@ def systems(chosen: argparse.Namespace) -> dict[str, tuple[Path | str, str]]:
 
 
 def peers(chosen: argparse.Namespace, log: Log) -> None:
-    """Positions per second, seconds an epoch, peak memory."""
+    """Positions per second, seconds an epoch, peak memory and what of it was there after the imports."""
     print(f"\n{len(log.lengths):,} users, {log.item_count:,} items, {len(log.items):,} actions")
     print(
         f"{'system':<10} {'positions/s':>12} {'per cpu s':>10} {'s/epoch':>9} {'positions/epoch':>16} "
-        f"{'peak MiB':>9} {'tssr is':>8} {'memory':>7}"
+        f"{'peak MiB':>9} {'imports':>8} {'tssr is':>8} {'memory':>7}"
     )
     ours: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ def peers(chosen: argparse.Namespace, log: Log) -> None:
             print(
                 f"{name:<10} {rate:>12,.0f} {found['positions'] / found['cpu_seconds']:>10,.0f} "
                 f"{found['positions_per_epoch'] / rate:>9.1f} {found['positions_per_epoch']:>16,} "
-                f"{found['peak_mib']:>9,.0f} {ours['rate'] / rate:>7.2f}x "
+                f"{found['peak_mib']:>9,.0f} {found['imported_mib']:>8,.0f} {ours['rate'] / rate:>7.2f}x "
                 f"{ours['peak_mib'] / found['peak_mib']:>7.2f}",
                 flush=True,
             )
@@ -96,9 +96,7 @@ def quality(chosen: argparse.Namespace, log: Log) -> None:
         ]
         seconds, busy, best = max(theirs, key=lambda entry: entry[2])
         ended = "its own early stopping" if theirs[-1][0] < 60 * chosen.minutes else "--minutes"
-        print(
-            f"\nRecBole's best validation NDCG@10: {best:.4f} after {seconds:.0f} s ({busy:.0f} s of processor)"
-        )
+        print(f"\nRecBole's best validation NDCG@10: {best:.4f} after {seconds:.0f} s ({busy:.0f} s cpu)")
         print(f"  {len(theirs)} epochs, ended by {ended}: {', '.join(f'{entry[2]:.4f}' for entry in theirs)}")
         options = ("--validate", "--seconds", limit, "--wanted", repr(best))
         ours = measured(chosen.tssr, "training_tssr.py", path, *options)["values"]

@@ -96,6 +96,7 @@ def run(train: Train, validate: Validate) -> None:
     parser.add_argument("--wanted", type=float, help="stop at this NDCG@10")
     chosen = parser.parse_args()
     log = load(chosen.log)
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     watch: Speed | Validated
     if chosen.validate:
         watch = Validated(chosen.seconds, chosen.wanted)
@@ -106,4 +107,4 @@ def run(train: Train, validate: Validate) -> None:
     with contextlib.suppress(watch.Over):
         work()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**watch.result(), "peak_mib": peak}))
+    print(json.dumps({**watch.result(), "peak_mib": peak, "imported_mib": imported}))

@@ -194,7 +194,7 @@ def test_bpr_max_is_its_formula(l2):
 
 def test_bpr_max_of_a_hopeless_position_is_finite():
     taken = torch.tensor([-500.0], requires_grad=True)
-    loss = bpr_max(taken, torch.tensor([[500.0, 0.0]]), 0.0)
+    loss = bpr_max(taken, torch.tensor([[500.0, 500.0]]), 0.0)
     loss.backward()
     assert loss.item() == pytest.approx(1000)
     assert taken.grad.item() == pytest.approx(-1)

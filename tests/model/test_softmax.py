@@ -106,7 +106,7 @@ def test_items_are_drawn_as_often_as_expected(by_popularity, size):
     head, counts = sampled_head(size, by_popularity)
     torch.manual_seed(0)
     times, expected = torch.zeros(N), counts / counts.sum() * size
-    rounds = 3000
+    rounds = 1000
     for _ in range(rounds):
         items, log_expected = head.sample.draw()
         times += torch.bincount(items - 1, minlength=N)
@@ -121,7 +121,7 @@ def test_the_sum_over_a_sample_is_on_average_that_over_all_items(by_popularity):
     states, targets = set_weights(head)
     torch.manual_seed(0)
     with torch.no_grad():
-        drawn = torch.stack([head(states[:1] / 2, targets[:1]).exp() for _ in range(20_000)])
+        drawn = torch.stack([head(states[:1] / 2, targets[:1]).exp() for _ in range(5_000)])
         head.sample = None
         full = head(states[:1] / 2, targets[:1]).exp()
     assert drawn.mean().item() == pytest.approx(full.item(), rel=0.03)
@@ -132,9 +132,9 @@ def test_the_gradient_is_on_average_nearly_that_of_all_items():
     states, targets = set_weights(head)
     torch.manual_seed(0)
     total = torch.zeros(N, D)
-    for _ in range(300):
+    for _ in range(100):
         total += torch.autograd.grad(head(states, targets), head.weight)[0]
-    sample, drawn = head.sample, total / 300
+    sample, drawn = head.sample, total / 100
     head.sample = None
     full = torch.autograd.grad(head(states, targets), head.weight)[0]
     assert (drawn - full).norm() < 0.05 * full.norm()
