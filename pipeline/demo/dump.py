@@ -21,10 +21,9 @@ from .customers import Shop, draw_purchases, draw_taste
 from .drawing import draw
 from .settings import DemoSettings
 
-FIRST_DAY, DAYS = datetime.date(2018, 9, 20), 734  # the two years of H&M's own data
-SAME_DAY_SHARE = 0.3  # purchases made on the same day as the one before
+FIRST_DAY = datetime.date(2018, 9, 20)  # as in H&M's own data
 JPEG_QUALITY = 88
-VERSION = 1  # raise it when the same settings would give another dump
+VERSION = 2  # raise it when the same settings would give another dump
 MARKER_FILE = "tssr-demo.json"  # tells a generated dump from a real one
 
 PURCHASE_COLUMNS = ("t_dat", "customer_id", "article_id", "price", "sales_channel_id")
@@ -79,9 +78,8 @@ def make_purchases(articles: Sequence[Article], settings: DemoSettings) -> list[
     for number in range(settings.customers):
         rng = _stream(settings, f"customer {number}")
         customer = customer_id(settings, number)
-        bought = draw_purchases(shop, draw_taste(rng), rng)
-        for index, day in zip(bought, _days(len(bought), rng), strict=True):
-            article = articles[index]
+        for bought in draw_purchases(shop, draw_taste(rng), rng):
+            day, article = FIRST_DAY + datetime.timedelta(days=bought.day), articles[bought.article]
             price = article.price * rng.choice((1.0, 1.0, 1.0, 0.8))  # now and then reduced
             channel = rng.choice((1, 2, 2))  # 1 is a shop, 2 is online
             purchases.append((day.isoformat(), customer, article.article_id, price, channel))
@@ -96,14 +94,6 @@ def customer_id(settings: DemoSettings, number: int) -> str:
 def _stream(settings: DemoSettings, name: str) -> random.Random:
     """A stream of random numbers of its own for each thing drawn, all from one seed."""
     return random.Random(f"{settings.seed} {name}")
-
-
-def _days(count: int, rng: random.Random) -> list[datetime.date]:
-    days = sorted(rng.randrange(DAYS) for _ in range(count))
-    for index in range(1, count):
-        if rng.random() < SAME_DAY_SHARE:
-            days[index] = days[index - 1]
-    return [FIRST_DAY + datetime.timedelta(days=day) for day in days]
 
 
 def make_customers(settings: DemoSettings) -> list[list[object]]:

@@ -12,4 +12,4 @@ class DemoSettings(Settings):
 
     seed: int = Field(1, ge=0, description="Seed of the generated shop and of training.")
     customers: int = Field(3000, ge=10, description="Customers of the generated shop.")
-    articles: int = Field(800, ge=50, description="Articles of the generated shop.")
+    articles: int = Field(1000, ge=50, description="Articles of the generated shop.")

@@ -1,7 +1,10 @@
 import csv
+import datetime
 import hashlib
 import random
 import re
+from collections import Counter, defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from tssr.core.errors import UsageError
 from tssr.core.settings import resolve
 from tssr.pipeline.demo.articles import article_row, make_articles
-from tssr.pipeline.demo.customers import Shop, draw_purchases, draw_taste
+from tssr.pipeline.demo.customers import DAYS, Shop, draw_purchases, draw_taste
 from tssr.pipeline.demo.drawing import HEIGHT, WIDTH, draw
 from tssr.pipeline.demo.dump import make_purchases, write_dump
 from tssr.pipeline.demo.geometry import Cut
@@ -135,14 +138,12 @@ def test_the_full_shop_has_a_long_tail_repeats_and_survives_the_core_filter(full
     settings, articles, purchases = full
     customers = {row[1] for row in purchases}
     assert len(customers) == settings.customers
-    assert 8 <= len(purchases) / settings.customers <= 14
+    assert 7.2 <= len(purchases) / settings.customers <= 7.8
     counts = {article.article_id: 0 for article in articles}
     for row in purchases:
         counts[row[2]] += 1
-    rare = [count for count in counts.values() if 5 <= count <= 10]
-    assert len(rare) >= 0.12 * len(articles)
     assert max(counts.values()) > 10 * np.median(list(counts.values()))
-    assert 0.08 < 1 - len({row[1:3] for row in purchases}) / len(purchases) < 0.25
+    assert 0.08 < 1 - len({row[1:3] for row in purchases}) / len(purchases) < 0.15  # real: 13 %
 
     kept = [row[1:3] for row in purchases]
     while True:
@@ -151,39 +152,102 @@ def test_the_full_shop_has_a_long_tail_repeats_and_survives_the_core_filter(full
         if not few:
             break
         kept = [row for row in kept if row[0] not in few and row[1] not in few]
-    assert len(users[0]) >= 2500
-    assert len(items[0]) >= 700
+    assert len(users[0]) >= 2900
+    assert 720 <= len(items[0]) <= 880
+    assert (items[1] <= 10).mean() > 0.2
+
+
+def test_sales_follow_the_real_popularity_law_visits_and_seasons(full):
+    _, articles, purchases = full
+    counts = Counter(row[2] for row in purchases)
+    logs = np.log([count for count in counts.values() if count >= 5])
+    assert 0.8 < logs.std() < 1.2  # a log-normal law with sigma 1.2, cut at 5
+    visits = {row[:2] for row in purchases}
+    assert 2.4 < len(visits) / len({row[1] for row in purchases}) < 2.8
+    days = {article.article_id: [] for article in articles}
+    for row in purchases:
+        days[row[2]].append(datetime.date.fromisoformat(row[0]).toordinal())
+    apart = [np.abs(np.diff(np.random.default_rng(0).permutation(sold))).mean()
+             for sold in days.values() if len(sold) >= 8]  # fmt: skip
+    assert 35 < np.median(apart) < 75  # real: 54 days; without seasons it would be 240
+
+
+def test_what_is_bought_in_a_row_looks_alike_as_much_as_in_the_real_sample(full):
+    _, articles, purchases = full
+    look = {article.article_id: article for article in articles}
+    of_customer = defaultdict(list)
+    for day, customer, article, *_ in purchases:
+        of_customer[customer].append((day, look[article]))
+    visit, later = [], []
+    for bought in of_customer.values():
+        for (day, article), (next_day, following) in pairwise(bought):
+            if article != following:
+                (visit if day == next_day else later).append((article, following))
+    every = [look[row[2]] for row in purchases]
+    by_chance = list(zip(every, random.Random(0).sample(every, k=len(every)), strict=True))
+
+    def excess(pairs, trait):
+        same, chance = (np.mean([trait(a) == trait(b) for a, b in some]) for some in (pairs, by_chance))
+        return (same - chance) / (1 - chance)
+
+    traits = {
+        "kind": lambda article: article.kind.name,
+        "colours": lambda article: article.colour.family,
+        "pattern": lambda article: article.pattern.name,
+        "product": lambda article: article.product,
+    }
+    assert 0.17 < excess(visit, traits["kind"]) < 0.28
+    assert 0.25 < excess(visit, traits["colours"]) < 0.36
+    assert 0.18 < excess(visit, traits["pattern"]) < 0.30
+    assert 0.02 < excess(visit, traits["product"]) < 0.06
+    assert 0.02 < excess(later, traits["colours"]) < 0.08
 
 
 def test_every_part_of_the_mechanism_helps_to_foresee_the_next_purchase():
     rng = random.Random(5)
     shop = Shop(make_articles(300, rng), rng)
-    indifferent = np.ones(300)
-    hits = dict.fromkeys(("all", "habit", "taste", "popularity"), 0)
+    indifferent, likeness = np.ones(300), shop.likeness
+    hits = dict.fromkeys(("all", "no looks", "no habits", "selling", "popularity"), 0)
     for _ in range(600):
         taste = draw_taste(rng)
         *history, target = draw_purchases(shop, taste, rng)
+        last, day = history[-1].article, target.day
+        if history[-1].day != day:
+            continue
         liking = shop.liking(taste)
-        foreseen = {
-            "all": shop.next_purchase(liking, history),
-            "habit": shop.next_purchase(indifferent, history),
-            "taste": liking * shop.popularity,
-            "popularity": shop.popularity,
-        }
+        foreseen = {"all": shop.next_in_visit(liking, last, day)}
+        shop.likeness = np.ones_like(likeness)
+        foreseen["no looks"] = shop.next_in_visit(indifferent, last, day)
+        shop.likeness = likeness
+        foreseen["no habits"] = liking * likeness[last] * shop.selling(day)
+        foreseen["selling"] = shop.selling(day)
+        foreseen["popularity"] = shop.rates * (shop.closes - shop.opens)
         for name, chances in foreseen.items():
-            hits[name] += int((chances > chances[target]).sum() < 10)
-    assert hits["all"] > 1.15 * hits["habit"]
-    assert hits["all"] > 1.5 * hits["taste"]
-    assert min(hits["habit"], hits["taste"]) > 1.3 * hits["popularity"]
-    assert hits["all"] > 2.5 * hits["popularity"]
+            hits[name] += int((chances > chances[target.article]).sum() < 10)
+    assert hits["all"] > 1.1 * max(hits["no looks"], hits["no habits"])
+    assert min(hits["no looks"], hits["no habits"]) > 1.1 * hits["selling"]
+    assert hits["selling"] > 1.3 * hits["popularity"]
 
 
-def test_next_purchase_is_a_distribution():
+def test_what_may_be_bought_next_is_a_distribution():
     rng = random.Random(2)
     shop = Shop(make_articles(100, rng), rng)
     liking = shop.liking(draw_taste(rng))
-    for history in ([], [3], [3, 5, 3]):
-        assert shop.next_purchase(liking, history).sum() == pytest.approx(1.0)
+    for day in (0, 300, DAYS - 1):
+        for history in ([], [3], [3, 5, 3]):
+            assert shop.first_of_visit(liking, day, history).sum() == pytest.approx(1.0)
+        assert shop.next_in_visit(liking, 3, day).sum() == pytest.approx(1.0)
+        assert shop.selling(day).sum() == pytest.approx(1.0)
+
+
+def test_purchases_lie_in_the_two_years_and_in_order():
+    rng = random.Random(8)
+    shop = Shop(make_articles(60, rng), rng)
+    for _ in range(300):
+        days = [purchase.day for purchase in draw_purchases(shop, draw_taste(rng), rng)]
+        assert len(days) >= 5
+        assert days == sorted(days)
+        assert 0 <= days[0] <= days[-1] < DAYS
 
 
 def test_a_shop_too_small_is_refused():
