@@ -17,9 +17,10 @@ from ...core.errors import UsageError
 from ...core.progress import progress
 from ...core.summary import Summary
 from .articles import Article, article_row, make_articles
-from .customers import Shop, draw_purchases, draw_taste
+from .customers import draw_purchases, draw_taste
 from .drawing import draw
 from .settings import DemoSettings
+from .shop import Shop
 
 FIRST_DAY = datetime.date(2018, 9, 20)  # as in H&M's own data
 JPEG_QUALITY = 88

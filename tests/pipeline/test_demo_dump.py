@@ -13,13 +13,14 @@ from PIL import Image
 from tssr.core.errors import UsageError
 from tssr.core.settings import resolve
 from tssr.pipeline.demo.articles import article_row, make_articles
-from tssr.pipeline.demo.customers import DAYS, Shop, draw_purchases, draw_taste
+from tssr.pipeline.demo.customers import draw_purchases, draw_taste
 from tssr.pipeline.demo.drawing import HEIGHT, WIDTH, draw
 from tssr.pipeline.demo.dump import make_purchases, write_dump
 from tssr.pipeline.demo.geometry import Cut
 from tssr.pipeline.demo.kinds import KINDS
 from tssr.pipeline.demo.looks import SOLID
 from tssr.pipeline.demo.settings import DemoSettings
+from tssr.pipeline.demo.shop import DAYS, Shop
 from tssr.pipeline.demo.silhouettes import SILHOUETTES
 
 SMALL = DemoSettings(seed=3, customers=60, articles=90)
