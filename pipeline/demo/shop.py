@@ -1,11 +1,12 @@
 """Who buys what in the generated shop, and when.
 
-The mechanism was written down, and its numbers set, before any model saw it: from a sample of H&M's real
-purchases (1,364 customers, 31,662 rows; "real" below) and the size of the paper's H&M set (6.9 actions a
-user).
+The mechanism was written down, and its numbers set, before any model was trained on it: from a sample of
+H&M's real purchases (1,364 customers, 31,662 rows; "real" below) and the size of the paper's H&M set (6.9
+actions a user).
 
 1. Articles come and go. A product's season lasts about 160 days, three times what lies between two sales of
-   an article (real: 54 days); outside it, leftovers are sold.
+   an article (real: 54 days). Outside it leftovers are sold, to those whose taste they meet; counting these,
+   two sales of an article lie some 100 days apart, so that seasons are weaker here than they really are.
 2. Many articles are rare: their sales follow a log-normal law with sigma 1.2, which fits how many real
    articles were bought once, twice, three times … within 2 %.
 3. People come seldom and take several things: 7.5 purchases in 2.6 visits within 79 days (real, those with
