@@ -1,12 +1,11 @@
 """Who buys what in the generated shop, and when.
 
-The mechanism was written down, and its numbers set, before any model was trained on it: from a sample of
-H&M's real purchases (1,364 customers, 31,662 rows; "real" below) and the size of the paper's H&M set (6.9
-actions a user).
+The mechanism was written down before any model was trained on it. Its numbers are set by a sample of H&M's
+real purchases (1,364 customers, 31,662 rows; "real" below) and the size of the paper's H&M set (6.9 actions
+a user); none was changed for what a model made of it.
 
-1. Articles come and go. A product's season lasts about 160 days, three times what lies between two sales of
-   an article (real: 54 days). Outside it leftovers are sold, to those whose taste they meet; counting these,
-   two sales of an article lie some 100 days apart, so that seasons are weaker here than they really are.
+1. Articles come and go. A product's season lasts about 160 days, and two sales of an article lie 51 days
+   apart (real: 54); outside it, leftovers are sold.
 2. Many articles are rare: their sales follow a log-normal law with sigma 1.2, which fits how many real
    articles were bought once, twice, three times … within 2 %.
 3. People come seldom and take several things: 7.5 purchases in 2.6 visits within 79 days (real, those with
@@ -14,14 +13,14 @@ actions a user).
 4. Within a visit one thing leads to the next: the same article again (10 %; real 10 %), something that
    looks like it and pleases the customer (45 %), a complement, in the look nearest to both (20 %), or what
    sells (25 %). Alike means the same type, colours, pattern and shade, and how much each counts is set by
-   what it tells: with the last article's traits known, the next one of the visit is foreseen .41 nats
+   what it tells: with the last article's traits known, the next one of the visit is foreseen .39 nats
    better than by the month's popularity (real, by H&M's labels of type, section, department, colour,
    pattern and product: .38). Colours and patterns carry more of that than there (a surplus over chance of
-   .32 and .24; real .08 and .10, but .25 for section, H&M's word for a style): here they are all the style
+   .31 and .23; real .08 and .10, but .25 for section, H&M's word for a style): here they are all the style
    there is.
 5. A visit begins by lasting taste (56 %), with something bought before (4 %; real 4 %), or with what sells.
    Taste is two colour families, one or two patterns and a shade; from visit to visit colours and patterns
-   have a surplus over chance of .05 and .03 (real .02 to .05, and .04).
+   have a surplus over chance of .05 and .02 (real .02 to .05, and .04).
 
 Complements are three products of other types drawn at random from the same season: nothing one could see.
 So ids alone tell what goes with what, what sells, and what is sold at the same time; pictures alone tell
@@ -42,7 +41,7 @@ from .articles import Article
 
 DAYS = 734  # the two years of H&M's own data
 SEASON_MEDIAN, SEASON_SIGMA = 160.0, 1.0  # days
-LEFTOVERS = 0.01  # of its rate is what an article sells outside its season
+LEFTOVERS = 1e-4  # of its rate is what an article sells outside its season
 POPULARITY_SIGMA = 1.2
 
 # Within a visit: the same article, something like it, a complement, or else what sells.
