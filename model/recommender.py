@@ -100,7 +100,9 @@ class SequenceRecommender(NeuralRecommender):
         states, targets = self.states(batch.inputs)[real], batch.targets[real]
         if self.objective is None:
             return {"ce": self.head(states, targets)}
-        return self.objective(self.head, states, targets, batch.users[:, None].expand_as(real)[real])
+        users = batch.users[:, None].expand_as(real)[real]
+        losses: Losses = self.objective(self.head, states, targets, users)
+        return losses
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Give the state after the last step: (B, any) -> (B, D).

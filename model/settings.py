@@ -198,7 +198,7 @@ class LossSettings(Settings):
     @model_validator(mode="after")
     def one_way_to_draw(self) -> Self:
         """Refuse a sampled softmax for a loss that has no softmax."""
-        if self.loss != "ce" and getattr(self, "softmax_sample", 0):
+        if self.loss != "ce" and getattr(self, "softmax_sample", False):
             raise ValueError(f"--softmax-sample is for --loss ce; {self.loss} has --drawn-negatives")
         return self
 

@@ -82,7 +82,8 @@ def _to_gradient(scores: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     torch.softmax(scores, dim=1, out=scores)  # kernels read a row before they write it
     largest = scores.amax(dim=1)  # 1 / sum of exp(score - largest score)
     scores.scatter_add_(1, wanted, scores.new_full((len(scores), 1), -1))
-    return missing - largest.log()
+    losses: Tensor = missing - largest.log()
+    return losses
 
 
 def full_softmax(states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

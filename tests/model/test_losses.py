@@ -197,4 +197,4 @@ def test_bpr_max_of_a_hopeless_position_is_finite():
     loss = bpr_max(taken, torch.tensor([[500.0, 500.0]]), 0.0)
     loss.backward()
     assert loss.item() == pytest.approx(1000)
-    assert taken.grad.item() == pytest.approx(-1)
+    assert taken.grad.item() == pytest.approx(-1, abs=1e-4)
