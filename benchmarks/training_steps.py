@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from training_data import Log, generate
 
 from tssr.core.dataset import Dataset, Histories, Split
@@ -60,6 +61,21 @@ def stepping_of(
     model.to(device)
     chosen = TrainSettings(learning_rate=1e-3, device=str(device))
     return Stepping(model, model.samples(train, "last", device), chosen)
+
+
+def numbers_of(stepping: Stepping) -> Tensor:
+    """The samples of step 0, which is taken."""
+    seen: list[Tensor] = []
+    cut = stepping.samples.batch
+
+    def watched(numbers: Tensor) -> Any:
+        seen.append(numbers)
+        return cut(numbers)
+
+    stepping.samples.batch = watched  # type: ignore[method-assign]
+    stepping.take(0)
+    stepping.samples.batch = cut  # type: ignore[method-assign]
+    return seen[0]
 
 
 def in_turns(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -110,8 +126,7 @@ def profile(name: str, log: Log, rounds: int) -> None:
     stepping = stepping_of(name, log)
     model, samples = stepping.model, stepping.samples
     assert isinstance(model, SequenceRecommender)
-    stepping.take(0)
-    numbers = torch.arange(min(256, samples.count))
+    numbers = numbers_of(stepping)
     least: dict[str, float] = {}
 
     def timed(part: str, job: Callable[[], Any]) -> Any:

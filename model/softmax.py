@@ -64,7 +64,8 @@ class _FullSoftmax(torch.autograd.Function):
                 grad_items += torch.mm(gradient.T, block)
         ctx.save_for_backward(grad_states, grad_items, grad_bias)
         ctx.count = max(1, len(states))
-        return losses.sum() / ctx.count
+        loss: Tensor = losses.sum() / ctx.count
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
