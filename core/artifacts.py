@@ -5,12 +5,13 @@ Also the hashes by which an artifact says what it was made from.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,69 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder; on success it takes the place of `path`, on any failure it is deleted.
 
     A folder that stood at `path` before is moved aside first and deleted last; where the swap fails it is
-    moved back. A kill between the two renames leaves no `path`, never a mixture; `sweep_partials` removes
-    what a kill leaves.
+    moved back. A kill between the two renames leaves no `path`, never a mixture. What killed writers of
+    `path` left is cleared away first.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     retired = path.with_name(f".{path.name}.{os.getpid()}.old{TEMPORARY_SUFFIX}")
     with os_errors_as_tssr(f"write {path}", path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_after_the_dead(path)
         try:
-            temporary.mkdir()
-            yield temporary
-            for file in sorted(temporary.rglob("*")):
-                if file.is_file():
-                    _sync(file)
-            if path.exists():
-                path.rename(retired)
-            temporary.rename(path)
+            with _held(temporary):
+                yield temporary
+                for file in sorted(temporary.rglob("*")):
+                    if file.is_file():
+                        _sync(file)
+                if path.exists():
+                    path.rename(retired)
+                temporary.rename(path)
             _sync(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             if retired.exists() and not path.exists():
                 retired.rename(path)
             shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make a folder and hold its lock, which the kernel lets go when its holder dies."""
+    fresh = folder.with_suffix(".new")  # under its own name it is never seen without the lock
+    fresh.mkdir()
+    descriptor = os.open(fresh, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks: nobody else can take this one either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fresh.rename(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear_after_the_dead(path: Path) -> None:
+    """Delete what killed writers of the folder `path` left; a former folder moved aside comes back."""
+    for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY_SUFFIX}"):
+        if leftover.match(f"*.old{TEMPORARY_SUFFIX}") and not path.exists():
+            leftover.rename(path)
+        elif _is_free(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether no living process holds the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def sweep_partials(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-from ..core.artifacts import TEMPORARY_SUFFIX
 from .action_log import collect
 from .local_engine import LocalEngine
 from .preprocess_settings import PreprocessSettings
@@ -32,8 +30,7 @@ def open_engine(
         return
     from .spark_engine import SparkEngine, spark_session, spool
 
-    # Two dots: a data set may itself be called spark, and its folder on the way has one.
-    work = folder / f"..spark.{os.getpid()}{TEMPORARY_SUFFIX}"
+    work = folder / "spark"
     try:
         spool(batches, work / "log")
         with spark_session(settings.spark_master) as session:

@@ -29,8 +29,8 @@ class Format:
     """The files of a dump, as a person should read them."""
     source: str = ""
     """Where the owners publish them."""
-    signature: str = ""
-    """A glob that only dumps of this format match."""
+    signatures: Sequence[str] = ()
+    """Globs that only dumps of this format match."""
     window: int = 10
     """How many actions the models look back, L."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ FORMATS = {
         "hm:HM",
         expected=("transactions_train.csv", "articles.csv", "images/"),
         source="https://www.kaggle.com/competitions/h-and-m-personalized-fashion-recommendations/data",
-        signature="transactions_train.csv*",
+        signatures=("transactions_train.csv*", "h-and-m-*.zip"),
         defaults={"users": 100_000},
         paper=PaperRow(100_000, 61_574, 692_413, "Image"),
     ),
@@ -56,7 +56,7 @@ FORMATS = {
             "photos/",
         ),
         source="https://www.yelp.com/dataset",
-        signature="yelp_*",
+        signatures=("yelp_*",),
         paper=PaperRow(173_318, 36_208, 1_348_192, "Image"),
     ),
     "phone": Format(
@@ -67,21 +67,21 @@ FORMATS = {
             "images/",
         ),
         source="https://nijianmo.github.io/amazon/",
-        signature="*Cell_Phones_and_Accessories*",
+        signatures=("*Cell_Phones_and_Accessories*",),
         paper=PaperRow(128_647, 42_675, 841_657, "Image"),
     ),
     "toy": Format(
         "amazon:Toy",
         expected=("Toys_and_Games_5.json.gz", "meta_Toys_and_Games.json.gz", "images/"),
         source="https://nijianmo.github.io/amazon/",
-        signature="*Toys_and_Games*.[jc]*",
+        signatures=("*Toys_and_Games*.[jc]*",),
         paper=PaperRow(141_303, 55_285, 996_576, "Image"),
     ),
     "mind": Format(
         "mind:Mind",
         expected=("MINDlarge_train/behaviors.tsv", "MINDlarge_train/news.tsv"),
         source="https://msnews.github.io/",
-        signature="**/behaviors.tsv*",
+        signatures=("behaviors.tsv*", "*/behaviors.tsv*", "MIND*.zip"),
         window=20,
         paper=PaperRow(768_079, 81_496, 10_437_301, "Text"),
     ),
@@ -89,7 +89,7 @@ FORMATS = {
         "movielens:MovieLens",
         expected=("ratings.dat and movies.dat (ml-1m), or ratings.csv and movies.csv (ml-20m, ml-25m)",),
         source="https://grouplens.org/datasets/movielens/",
-        signature="**/ratings.*",
+        signatures=("ratings.*", "*/ratings.*", "ml-*.zip"),
     ),
     "custom": Format("custom:Custom"),
 }
@@ -100,7 +100,7 @@ def open_dump(name: str, root: Path) -> Any:
     from .raw.files import RawFolder
 
     chosen = FORMATS[name]
-    signatures = {other: each.signature for other, each in FORMATS.items() if each.signature}
+    signatures = {other: each.signatures for other, each in FORMATS.items()}
     module, reader = chosen.reader.split(":")
     folder = RawFolder(root, name, chosen.expected, chosen.source, signatures)
     return getattr(importlib.import_module(f".raw.{module}", __package__), reader)(folder)

@@ -90,9 +90,10 @@ class LocalEngine:
             first = np.ones(len(users), bool)
             first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
             return ordered._keep(first)
-        pairs = users.astype(np.int64) * len(ordered.log.item_ids) + items
         first = np.zeros(len(users), bool)
-        first[np.unique(pairs, return_index=True)[1]] = True
+        for rows in ordered._row_order():
+            pairs = users[rows].astype(np.int64) * len(ordered.log.item_ids) + items[rows]
+            first[rows[np.unique(pairs, return_index=True)[1]]] = True
         return ordered._keep(first)
 
     def last(self, count: int) -> LocalEngine:

@@ -52,7 +52,7 @@ def preprocess(
     catalogue = source.catalogue(problems)
     with atomic_folder(folder) as temporary:
         batches = _shown(format_name, source.actions(problems))
-        with open_engine(settings, batches, _usable(catalogue), folder.parent) as engine:
+        with open_engine(settings, batches, _usable(catalogue), temporary) as engine:
             _refuse_empty(engine, source, problems)
             _note_unlisted(engine, catalogue, problems)
             has_content = catalogue is not None and bool(catalogue.modalities)

@@ -62,8 +62,8 @@ class RawFolder:
     format: str
     expected: Sequence[str]
     source: str
-    signatures: Mapping[str, str] = field(default_factory=dict)
-    """For every format a file that tells its dumps from others."""
+    signatures: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """For every format the globs that tell its dumps from others."""
 
     def find(self, name: str) -> RawFile:
         """The file `name`; raises DataError that says what is there instead."""
@@ -99,6 +99,10 @@ class RawFolder:
         names = sorted(entry.name + "/" * entry.is_dir() for entry in self.path.iterdir())
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
         there = ", ".join(names[:LISTED]) + more if names else "nothing"
-        like = [name for name, sign in self.signatures.items() if any(self.path.glob(sign))]
+        like = [
+            name
+            for name, signs in self.signatures.items()
+            if name != self.format and any(any(self.path.glob(sign)) for sign in signs)
+        ]
         guess = f" and looks like {' or '.join(like)}" if like else ""
         return DataError(f"{self.path}: {what}; {expects}; the folder holds {there}{guess}")

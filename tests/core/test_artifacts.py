@@ -166,6 +166,41 @@ def test_a_killed_writer_leaves_only_what_the_sweep_removes(tmp_path, writer, ta
     assert names(tmp_path) == ["other"]
 
 
+def write_folder(path, text):
+    with atomic_folder(path) as temporary:
+        (temporary / "part").write_text(text)
+
+
+def test_the_next_writer_of_a_folder_clears_away_what_a_killed_one_left(tmp_path):
+    script = KILLED.format(writer="atomic_folder", target="temporary / 'part'")
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "result")], check=False)
+    assert len(names(tmp_path)) == 1
+    write_folder(tmp_path / "result", "whole")
+    assert names(tmp_path) == ["result"]
+
+
+def test_a_writer_that_lives_keeps_its_folder(tmp_path):
+    with atomic_folder(tmp_path / "result") as temporary:
+        (temporary / "part").write_text("slow")
+        script = (
+            "import sys; from pathlib import Path; from tssr.core.artifacts import atomic_folder\n"
+            "with atomic_folder(Path(sys.argv[1])) as folder: (folder / 'part').write_text('fast')"
+        )
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / "result")], check=True)
+        assert (tmp_path / "result" / "part").read_text() == "fast"
+    assert (tmp_path / "result" / "part").read_text() == "slow"
+    assert names(tmp_path) == ["result"]
+
+
+def test_a_folder_that_was_moved_aside_by_a_killed_writer_comes_back(tmp_path):
+    write_folder(tmp_path / "result", "old")
+    (tmp_path / "result").rename(tmp_path / ".result.1.old.partial")
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "result"):
+        raise ZeroDivisionError
+    assert (tmp_path / "result" / "part").read_text() == "old"
+    assert names(tmp_path) == ["result"]
+
+
 def test_sweeping_a_missing_folder_is_nothing(tmp_path):
     assert sweep_partials(tmp_path / "absent") == 0
 
