@@ -63,10 +63,15 @@ def write_hm(folder: Path, actions: int, rng: np.random.Generator) -> None:
 
 
 def write_mind(folder: Path, actions: int, rng: np.random.Generator) -> None:
-    """Two impressions a user, each with the same history of ten and with two clicks among twenty."""
+    """Two impressions a user, each with the same history of up to twenty and with two clicks among twenty.
+
+    Some users have no history, and one click in fifty goes to news that hardly anybody reads: the core filter
+    has several rounds to go.
+    """
     users = pl.Series([f"U{number}" for number in rng.permutation(max(actions // 14, 1)).tolist()])
-    news = pl.Series([f"N{number}" for number in range(max(actions // 130, 50))])
-    pl.DataFrame({"id": news}).with_columns(
+    news = [f"N{number}" for number in range(max(actions // 130, 50))]
+    rare = [f"R{number}" for number in range(max(actions // 100, 50))]
+    pl.DataFrame({"id": news + rare}).with_columns(
         *(
             pl.lit(word).alias(word)
             for word in ("sports", "golf", "A title of the news", "An abstract", "https://x")
@@ -74,12 +79,19 @@ def write_mind(folder: Path, actions: int, rng: np.random.Generator) -> None:
         pl.lit("[]").alias("entities"),
         pl.lit("[]").alias("more"),
     ).write_csv(folder / "news.tsv", separator="\t", include_header=False, quote_style="never")
+    read, unread = pl.Series(news), pl.Series(rare)
     with (folder / "behaviors.tsv").open("wb") as file:
         for start in range(0, len(users), CHUNK // 20):
             part = users[start : start + CHUNK // 20]
-            history = _words(news, len(part), 10, rng, "")
+            past = pl.DataFrame({"id": _words(read, unread, len(part), 20, rng, "")})
+            lengths = pl.Series(rng.integers(0, 21, len(part)))
+            past = pl.DataFrame({"id": _words(read, unread, len(part), 20, rng, ""), "length": lengths})
+            history = past.select(pl.col("id").list.head("length").list.join(" "))["id"]
             for _ in range(2):
-                clicked, shown = _words(news, len(part), 2, rng, "-1"), _words(news, len(part), 18, rng, "-0")
+                clicked, shown = (
+                    _words(read, unread, len(part), count, rng, mark).list.join(" ")
+                    for count, mark in ((2, "-1"), (18, "-0"))
+                )
                 moments = pl.Series(BEGIN + rng.integers(0, SPAN, len(part)))
                 pl.DataFrame({"row": np.arange(start, start + len(part)), "user": part}).with_columns(
                     pl.from_epoch(moments).dt.strftime("%m/%d/%Y %I:%M:%S %p").alias("time"),
@@ -88,9 +100,16 @@ def write_mind(folder: Path, actions: int, rng: np.random.Generator) -> None:
                 ).write_csv(file, separator="\t", include_header=False, quote_style="never")
 
 
-def _words(ids: pl.Series, rows: int, width: int, rng: np.random.Generator, mark: str) -> pl.Series:
-    drawn = (_draw(ids, rows * width, rng, skew=True) + mark).reshape((rows, width))
-    return drawn.arr.join(" ")
+def _words(
+    read: pl.Series, unread: pl.Series, rows: int, width: int, rng: np.random.Generator, mark: str
+) -> pl.Series:
+    """Lists of `width` ids with `mark` behind each."""
+    count = rows * width
+    table = pl.DataFrame(
+        {"id": _draw(read, count, rng, skew=True), "rare": _draw(unread, count, rng, skew=False)}
+    )
+    chosen = pl.when(pl.Series(rng.random(count) < 0.02)).then("rare").otherwise("id") + mark
+    return table.select(chosen.alias("id"))["id"].reshape((rows, width)).arr.to_list()
 
 
 def write_yelp(folder: Path, actions: int, rng: np.random.Generator) -> None:
