@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
+from .torchrun import local_gpu
 
 if TYPE_CHECKING:
     import torch
@@ -14,15 +14,14 @@ if TYPE_CHECKING:
 def choose_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device; raises UsageError where there is no such one.
 
-    `auto` is a GPU where there is one; under torchrun, this process's own.
+    `auto` is a GPU where there is one; under torchrun, `auto` and `cuda` are this process's own.
     """
     import torch
 
     if name == "auto":
-        own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-        return torch.device(own if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = torch.device(f"cuda:{local_gpu()}" if name == "cuda" else name)
     except RuntimeError:
         raise UsageError(f"--device {name}: use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

@@ -32,12 +32,14 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> Iterator[Advance]:
     """Show how far a loop is; yields `advance(count=1, text="")`, `text` being the newest figures.
 
-    `total` None means that the end is not known.
+    `total` None means that the end is not known; where it is not `shown`, another process shows it.
     """
-    if sys.stderr.isatty():
+    if not shown:
+        yield lambda count=1, text="": None
+    elif sys.stderr.isatty():
         with _bar(what, total, unit) as advance:
             yield advance
     else:

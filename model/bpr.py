@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
 from .batches import ActionBatch, Actions
+from .gathering import mean_share, total_count
 from .negatives import Negatives
 from .recommender import Losses, NeuralRecommender
 
@@ -51,10 +52,10 @@ class BPRMF(NeuralRecommender):
         users = self.users[batch.users]
         taken = self.vectors[batch.items - 1]
         other = self.vectors[self.negatives.draw(batch.users) - 1]
-        terms: Losses = {"bpr": -F.logsigmoid((users * (taken - other)).sum(dim=1)).mean()}
+        terms: Losses = {"bpr": mean_share(-F.logsigmoid((users * (taken - other)).sum(dim=1)))}
         if self.settings.l2:
             squares = torch.cat([users, taken, other]).square().sum()
-            terms["l2"] = self.settings.l2 * squares / len(users)
+            terms["l2"] = self.settings.l2 * squares / total_count(len(users))
         return terms
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:

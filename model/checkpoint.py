@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..core.artifacts import atomic_path
 from ..core.errors import ArtifactError
+from ..core.torchrun import current_ranks
 
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -80,18 +81,37 @@ def _fill(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
 def save_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainState
 ) -> None:
-    """Write everything a killed run needs to go on to the same numbers."""
+    """Write everything a killed run needs to go on to the same numbers.
+
+    Under torchrun the first process writes. Weights and optimizer are equal everywhere, random states are
+    each process's own.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
+    ranks = current_ranks()
+    for kind, own in _random_states().items():
+        tensors |= {_random_name(kind, rank): each for rank, each in enumerate(ranks.gather(own[None]))}
+    if ranks.leads:
+        _write(path, tensors, asdict(state))
+
+
+def _random_states() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    _write(path, tensors, asdict(state))
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _random_name(kind: str, rank: int) -> str:
+    return f"random.{kind}.{rank}" if rank else f"random.{kind}"
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainState:
-    """Restore weights, optimizer and random state; returns where training stood."""
+    """Restore weights, optimizer and random state; returns where training stood.
+
+    A process that was not there when the checkpoint was written keeps its random state.
+    """
     tensors, record = _read(path)
     _fill(path, model, {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     slots: dict[int, dict[str, Tensor]] = {}
@@ -100,7 +120,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             _, index, slot = name.split(".")
             slots.setdefault(int(index), {})[slot] = tensor
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    names = {kind: _random_name(kind, current_ranks().rank) for kind in ("cpu", "cuda")}
+    if names["cpu"] in tensors:
+        torch.set_rng_state(tensors[names["cpu"]])
+    if names["cuda"] in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[names["cuda"]])
     return TrainState(**record)

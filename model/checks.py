@@ -8,17 +8,23 @@ import torch
 from torch import nn
 
 from ..core.errors import TssrError
+from ..core.torchrun import current_ranks
 from .recommender import Losses
 
 
 def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> dict[str, float]:
-    """The sum of each term over the steps up to `step`; raises TssrError where one is not finite."""
-    values = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
+    """The sum of each term over the steps up to `step`; raises TssrError where one is not finite.
+
+    `recent` are the shares of this process; all get the sums, or the error.
+    """
+    shares = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
+    values = current_ranks().sum(shares)
     bad = (~values.isfinite()).any(dim=1).nonzero()
     if len(bad):
         first = int(bad[0])
         at = step - len(recent) + first + 1
-        raise _not_finite(f"the loss is not finite at step {at}", recent[first], model, folder)
+        terms = dict(zip(recent[first], values[first], strict=True))
+        raise _not_finite(f"the loss is not finite at step {at}", terms, model, folder)
     return dict(zip(recent[0], values.sum(dim=0).tolist(), strict=True))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..core.progress import note
+from ..core.torchrun import current_ranks
 from .layers import Encoder
 
 
@@ -22,7 +23,7 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
     """
     encoders = [part for part in model.modules() if isinstance(part, Encoder)]
     if not encoders:
-        note("--compile: this model has no transformer to compile, so it trains as it is")
+        _say("--compile: this model has no transformer to compile, so it trains as it is")
         return
     for encoder in encoders:
         encoder.compile()
@@ -34,4 +35,9 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
             encoder._compiled_call_impl = None
         cause = getattr(error, "inner_exception", error)  # the compiler's own words, where it got so far
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        note(f"--compile: torch.compile does not work here, so it trains as it is ({reason})")
+        _say(f"--compile: torch.compile does not work here, so it trains as it is ({reason})")
+
+
+def _say(line: str) -> None:
+    if current_ranks().leads:
+        note(line)

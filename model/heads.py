@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .gathering import total_count
 from .inputs import ItemVectors, content_vectors
 from .layers import LINEAR_BIAS_START, initialise
 from .settings import ReadingSettings, WindowSettings
@@ -91,9 +92,10 @@ class ItemHead(nn.Module):
         return scores[:, 0], scores[:, 1:]
 
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N."""
+        """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N; of it, one's share."""
         if self.sample is None:
-            return full_softmax(states, self.vectors(), self.bias, targets)
+            share = len(targets) / total_count(len(targets))
+            return full_softmax(states, self.vectors(), self.bias, targets) * share
         drawn, log_expected = self.sample.draw()
         items = torch.cat([targets, drawn])
         vectors, bias = self.vectors(items), self.bias[items - 1]

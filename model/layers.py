@@ -58,8 +58,9 @@ class Attention(nn.Module):
     def forward(self, states: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """Let `states` (B, L, D) read from `context` (B, K, D) where `mask` (B, 1, L, K) allows it."""
         B, L, D = states.shape
-        query = self.query(states).view(B, L, self.heads, -1).transpose(1, 2)  # (B, H, L, D/H)
-        key_value = self.key_value(context).view(B, context.shape[1], 2, self.heads, -1)
+        split = (self.heads, D // self.heads)
+        query = self.query(states).view(B, L, *split).transpose(1, 2)  # (B, H, L, D/H)
+        key_value = self.key_value(context).view(B, context.shape[1], 2, *split)
         key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, K, D/H)
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)

@@ -3,6 +3,7 @@
 Both contrasts are symmetric InfoNCE over the batch. Where the paper and its released code leave a choice, the
 code's is the default; on purpose different: padding enters neither (the code pools over it and starts one row
 of Eq. 2 on it).
+Under torchrun the batch is that of all processes, and each loss is this process's share (see `gathering`).
 
 Shapes: B batch, L steps, D width, P real positions, K negatives.
 """
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core.schema import PADDING
 from .batches import Batch
+from .gathering import even_share, gathered, mean_share
 
 
 def pooled(states: Tensor, real: Tensor) -> Tensor:
@@ -27,11 +30,11 @@ def user_contrast(states_id: Tensor, states_content: Tensor, real: Tensor, tempe
 
     States are the unimodal encoders' outputs (B, L, D). Mean over users, the two directions summed.
     """
-    view_id = F.normalize(pooled(states_id, real), dim=-1)
-    view_content = F.normalize(pooled(states_content, real), dim=-1)
+    view_id = gathered(F.normalize(pooled(states_id, real), dim=-1))
+    view_content = gathered(F.normalize(pooled(states_content, real), dim=-1))
     scores = view_id @ view_content.T / temperature  # (B, B)
     itself = torch.arange(len(scores), device=scores.device)
-    return F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself)
+    return even_share(F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself))
 
 
 def _predict_next(states: Tensor, vectors: Tensor, allowed: Tensor, rows: Tensor) -> Tensor:
@@ -57,10 +60,12 @@ def item_contrast(
     Mean over all real steps that have a next item in the window, the two directions summed; 0 where no step
     has one.
     """
-    steps, items = batch.real[:, :-1].T, batch.inputs[:, 1:].T  # (L - 1, B); a real step has a real next item
-    followed = batch.real[:, 1:].T
-    sources = [stream[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
-    candidates = [stream[:, 1:].transpose(0, 1) for stream in vectors]
+    inputs = gathered(batch.inputs)
+    real = inputs != PADDING
+    steps, items = real[:, :-1].T, inputs[:, 1:].T  # (L - 1, B); a real step has a real next item
+    followed = real[:, 1:].T
+    sources = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
+    candidates = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
     if all_steps:
         flat = steps.numel()
         steps, items, followed = (part.reshape(1, flat) for part in (steps, items, followed))
@@ -74,7 +79,7 @@ def item_contrast(
         allowed = allowed & ((items[:, :, None] != items[:, None, :]) | itself)
     to_content = _predict_next(sources[0], candidates[1], allowed, steps)
     to_id = _predict_next(sources[1], candidates[0], allowed, steps)
-    return to_content + to_id
+    return even_share(to_content + to_id)
 
 
 def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
@@ -83,7 +88,7 @@ def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
     With `power` 1 it is SASRec's loss, with `gbce_power` gSASRec's (arXiv 2308.07192, Eq. 9, not divided by
     K + 1: Adam does not feel the difference).
     """
-    return (power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1)).mean()
+    return mean_share(power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1))
 
 
 def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
@@ -95,7 +100,7 @@ def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
     log_weights = drawn.float().log_softmax(dim=1)
     # In logarithms, where the smallest chance is still a number.
     beaten = torch.logsumexp(log_weights + F.logsigmoid(taken[:, None] - drawn), dim=1)
-    return (l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten).mean()
+    return mean_share(l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten)
 
 
 def gbce_power(negatives: int, item_count: int, calibration: float) -> float:

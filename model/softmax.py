@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .gathering import mean_share
 from .precision import product_dtype
 
 # Each block of rows passes over the item gradient once more: fewer rows cost time, more rows cost memory.
@@ -104,7 +105,8 @@ def sampled_softmax(taken: Tensor, scores: Tensor, is_target: Tensor, log_expect
     """
     others = (scores - log_expected).masked_fill(is_target, -torch.inf)
     everything = torch.cat([taken[:, None], others], dim=1).float()
-    return F.cross_entropy(everything, everything.new_zeros(len(taken), dtype=torch.long))
+    itself = everything.new_zeros(len(taken), dtype=torch.long)
+    return mean_share(F.cross_entropy(everything, itself, reduction="none"))
 
 
 class ItemSample(nn.Module):

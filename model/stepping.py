@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from ..core.errors import memory_errors_as_tssr
+from ..core.torchrun import current_ranks
 from .batches import Samples
 from .compiling import compile_encoders
+from .gathering import own_part, sum_gradients
 from .precision import training_autocast
 from .recommender import Losses, NeuralRecommender
 from .schedule import learning_rate
@@ -17,7 +19,10 @@ from .settings import TrainSettings
 
 
 class Stepping:
-    """Adam on one model; the samples of step s depend on the seed and on s alone."""
+    """Adam on one model; the samples of step s depend on the seed and on s alone.
+
+    Under torchrun the processes share each batch and draw by themselves, and their weights stay equal.
+    """
 
     def __init__(self, model: NeuralRecommender, samples: Samples, settings: TrainSettings) -> None:
         self.model = model
@@ -27,6 +32,8 @@ class Stepping:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         self.per_epoch = -(-samples.count // settings.batch_size)
         self.last = settings.max_epochs * self.per_epoch
+        if rank := current_ranks().rank:
+            torch.manual_seed(settings.seed + (rank << 32))
         self._order_of_epoch = -1
         self._order = torch.empty(0)
 
@@ -41,7 +48,10 @@ class Stepping:
         return learning_rate(self.settings, step, self.last)
 
     def take(self, step: int) -> Losses:
-        """Take step 0…last - 1 and give the terms of its loss; raises TssrError where memory runs out."""
+        """Take step 0…last - 1 and give this process's shares of the terms of its loss.
+
+        Raises TssrError where memory runs out.
+        """
         with self._memory_errors(step):
             losses = self._backward(step)
             if self.settings.clip_norm:
@@ -53,13 +63,14 @@ class Stepping:
 
     def _backward(self, step: int) -> Losses:
         """Leave the gradients of a step in the weights."""
-        batch = self.samples.batch(self._numbers(step))
+        batch = self.samples.batch(own_part(self._numbers(step)))
         self.model.train()
         with training_autocast(self.settings.precision, self.device):
             losses = self.model.losses(batch)
         self.optimizer.zero_grad()
         total: Tensor = torch.stack([term.float() for term in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
+        sum_gradients(self.model)
         return losses
 
     def _memory_errors(self, step: int) -> AbstractContextManager[None]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.progress import Advance, clock, progress
+from ..core.torchrun import current_ranks
 from .batches import Samples
 from .checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrainState, load_checkpoint, save_checkpoint, save_model
 from .checks import check_weights, summed_losses
@@ -39,7 +41,10 @@ class Fit:
 
 
 class Trainer:
-    """Trains one model in one run folder; `validate` gives NDCG@10 on the validation split."""
+    """Trains one model in one run folder; `validate` gives NDCG@10 on the validation split.
+
+    Under torchrun it must give the same on every process; the first alone writes and shows.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Trainer:
         self.validate = validate
         self.folder = folder
         self.stepping = Stepping(model, samples, settings)
+        self.ranks = current_ranks()
         self.state = TrainState()
         epochs = -(-settings.validate_every // self.stepping.per_epoch)
         self.steps_between_validations = epochs * self.stepping.per_epoch
@@ -67,11 +73,10 @@ class Trainer:
         checkpoint, optimizer = self.folder / CHECKPOINT_FILE, self.stepping.optimizer
         if checkpoint.exists():
             self.state = load_checkpoint(checkpoint, self.model, optimizer)
-        log = RunLog(self.folder, self.state.step, tensorboard=self.settings.tensorboard)
         self.stepping.compile()
         saved = started = time.monotonic()
         before, first = self.state.seconds, self.state.step
-        with log, progress("training", None, "steps") as advance:
+        with self._log() as log, progress("training", None, "steps", shown=self.ranks.leads) as advance:
             while not (stopped := self._stop_reason()):
                 self._recent.append(self.stepping.take(self.state.step))
                 self.state.step += 1
@@ -81,7 +86,8 @@ class Trainer:
                     continue
                 taken = self._check_losses()
                 self.state.seconds = before + time.monotonic() - started
-                saving = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
+                due = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
+                saving = self.ranks.agree(due)  # clocks differ
                 if saving:
                     check_weights(self._recent, step, self.model, self.folder)
                 if validating:
@@ -107,7 +113,12 @@ class Trainer:
             sums[name] = sums.get(name, 0.0) + total
         return len(self._recent)
 
-    def _validate(self, log: RunLog) -> None:
+    def _log(self) -> AbstractContextManager[RunLog | None]:
+        if not self.ranks.leads:
+            return nullcontext()
+        return RunLog(self.folder, self.state.step, tensorboard=self.settings.tensorboard)
+
+    def _validate(self, log: RunLog | None) -> None:
         """Measure, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
         value = self.validate()
@@ -116,22 +127,22 @@ class Trainer:
         terms = {name: total / steps for name, total in state.sums.items()}
         if value > state.best:
             state.best, state.best_step, state.validations_without_gain = value, state.step, 0
-            save_model(
-                self.folder / MODEL_FILE, self.model, {"step": state.step, "validation_ndcg@10": value}
-            )
+            if self.ranks.leads:
+                record = {"step": state.step, "validation_ndcg@10": value}
+                save_model(self.folder / MODEL_FILE, self.model, record)
         else:
             state.validations_without_gain += 1
         state.sums, state.last_validated = {}, state.step
-        log.write(
-            {
-                "step": state.step,
-                "epoch": state.step / self.stepping.per_epoch,
-                **{f"loss_{name}": term for name, term in terms.items()},
-                "validation_ndcg@10": value,
-                "learning_rate": self.stepping.learning_rate(state.step - 1),
-                "seconds": round(state.seconds, 3),
-            }
-        )
+        line = {
+            "step": state.step,
+            "epoch": state.step / self.stepping.per_epoch,
+            **{f"loss_{name}": term for name, term in terms.items()},
+            "validation_ndcg@10": value,
+            "learning_rate": self.stepping.learning_rate(state.step - 1),
+            "seconds": round(state.seconds, 3),
+        }
+        if log is not None:
+            log.write(line)
 
     def _speed(self) -> float:
         """Supervised positions per second so far."""

@@ -15,6 +15,7 @@ from ..core.device import choose_device
 from ..core.errors import UsageError
 from ..core.progress import progress
 from ..core.summary import Summary
+from ..core.torchrun import current_ranks
 from ..core.workspace import RUN_FILE, Workspace
 from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets
 from ..evaluation.ranking import RankingOptions, rank_targets
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, *, force: bool) -> Summary:
     """Rank all items for every user of the split and measure; writes into the run's folder.
 
+    Under torchrun the processes share the users, and the first alone writes.
     Raises UsageError where there is no such run, ArtifactError where it no longer fits its data.
     """
     folder = workspace.choose_run(run)
@@ -44,7 +46,6 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
     queries = _queries(plan, split, settings)
     cold = split.cold_items()
     ranks, window = _rank(folder, plan, queries, cold if settings.cold_items else None, settings)
-    write_ranks(folder / f"ranks-{settings.split}.parquet", ranks)
     is_cold = cold[ranks.targets - 1]
     everyone = np.ones_like(is_cold)
     record = {
@@ -58,7 +59,9 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum())},
         "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
-    write_json(metrics_file, record)
+    if current_ranks().leads:
+        write_ranks(folder / f"ranks-{settings.split}.parquet", ranks)
+        write_json(metrics_file, record)
     return _summary(folder, record, settings, cached=False)
 
 
@@ -111,15 +114,17 @@ def _rank(
     cold: NDArray[np.bool_] | None,
     settings: EvaluateSettings,
 ) -> tuple[Ranks, int]:
-    from .scoring import scorer_of
+    from .scoring import joined, own_queries, scorer_of
 
     device = choose_device(settings.device)
     model = trained_model(folder, plan, settings.device)
     window = model.length or int(plan.dataset.manifest["window"])
     options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
     scorer = scorer_of(model, queries, cold)
-    with progress(f"ranking {plan.dataset.item_count:,} items", len(queries), "users") as advance:
-        return rank_targets(queries, scorer, options, advance=advance), window
+    lo, hi = own_queries(len(queries))
+    what, leads = f"ranking {plan.dataset.item_count:,} items", current_ranks().leads
+    with progress(what, hi - lo, "users", shown=leads) as advance:
+        return joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance)), window
 
 
 def _measure(

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..core.artifacts import read_json
 from ..core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, TEXT, read_table
 from ..core.summary import Summary
+from ..core.torchrun import joined_ranks
 from ..core.workspace import Workspace
-from ..features.ranks import joined_ranks
 from ..features.settings import FeatureSettings
 from .fill_store import NOUNS, Job, Report, listed, make_store
 

@@ -20,9 +20,9 @@ from ..core.errors import ArtifactError, DataError
 from ..core.lock import exclusive
 from ..core.progress import progress
 from ..core.schema import MANIFEST_FILE
+from ..core.torchrun import Ranks
 from ..features.content import CONTENT, refuse_unusable, scan, source_stamp
 from ..features.parts import Catalogue, Chunk, Part, commit, count_reasons, drop_unused, find_parts, prune
-from ..features.ranks import Ranks
 from ..features.settings import EncoderChoice, FeatureSettings
 from ..features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
 

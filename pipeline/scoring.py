@@ -10,8 +10,9 @@ import torch
 
 from ..core.dataset import Queries
 from ..core.errors import UsageError
+from ..core.torchrun import current_ranks
 from ..evaluation.metrics import RankCounts
-from ..evaluation.ranking import RankingOptions, rank_targets
+from ..evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
 from ..evaluation.scoring import DenseScorer, Scorer, VectorScorer
 from ..model.recommender import DenseRecommender, SequenceRecommender
 
@@ -53,9 +54,29 @@ def _content_head(model: object) -> ItemHead:
     )
 
 
+def own_queries(count: int) -> tuple[int, int]:
+    """The queries lo…hi-1 that this process ranks."""
+    ranks = current_ranks()
+    return shard_range(count, ranks.rank, ranks.world)
+
+
+def joined(part: Ranks) -> Ranks:
+    """The ranks of all queries, from the parts of the processes."""
+    gather = current_ranks().gather
+    users, targets = (gather(torch.tensor(numbers)).numpy() for numbers in (part.users, part.targets))
+    by_mask = {mask: gather(torch.tensor(found)).numpy() for mask, found in part.by_mask.items()}
+    return Ranks(users, targets, by_mask, part.depth)
+
+
 def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) -> float:
-    """NDCG@10 of the validation targets among all items, history mask `none`."""
+    """NDCG@10 of the validation targets among all items, history mask `none`; the same on every process.
+
+    Under torchrun each ranks a part, and what they add up are counts: any number of them gives this number.
+    """
     options = RankingOptions(depth=SELECTION_K, device=str(device))
-    ranks = rank_targets(queries, scorer_of(model, queries), options)
+    part = own_queries(len(queries))
+    ranks = rank_targets(queries, scorer_of(model, queries), options, bounds=part)
     counts = RankCounts.of(ranks.by_mask["none"], SELECTION_K)
+    sums = current_ranks().sum(torch.tensor([counts.queries, *counts.counts.tolist()]))
+    counts = RankCounts(int(sums[0]), sums[1:].numpy())
     return counts.metrics((SELECTION_K,))[f"ndcg@{SELECTION_K}"]

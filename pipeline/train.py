@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ..core.errors import ArtifactError
 from ..core.lock import LOCK_FILE, exclusive
 from ..core.memory import peak_memory
 from ..core.summary import Summary
+from ..core.torchrun import current_ranks
 from ..core.workspace import RUN_FILE, Workspace
 from ..model.tracking import require_tensorboard
 from .run import RunPlan, build_model, write_run
@@ -24,27 +26,42 @@ if TYPE_CHECKING:
 def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
 
+    Under torchrun the processes share each batch, and the first alone writes.
     Raises ArtifactError where a run folder of that name holds another plan.
     """
     folder = plan.folder(workspace, name)
-    record = None if force else recorded_run(folder, plan)
-    if record is not None and record["finished_at"]:
-        return _summary(folder, plan, record["result"], cached=True)
+    result = None if force else _finished(folder, plan)
+    if result is not None:
+        return _summary(folder, plan, result, cached=True)
     device = choose_device(plan.train.device)
     if plan.train.tensorboard:
         require_tensorboard()
     model = build_model(plan, device)
-    with exclusive(folder):
-        record = None if force else recorded_run(folder, plan)
-        if record is not None and record["finished_at"]:  # by another process, while this one waited
-            return _summary(folder, plan, record["result"], cached=True)
-        if force:  # not before all that can be refused has been accepted
-            _clear(folder)
-        sweep_partials(folder)
-        write_run(folder, plan, None)
+    ranks = current_ranks()
+    with exclusive(folder) if ranks.leads else nullcontext():  # the first process holds it for all
+        result = None if force else _finished(folder, plan)
+        if result is not None:  # by another process, while this one waited
+            return _summary(folder, plan, result, cached=True)
+        if ranks.leads:
+            if force:  # not before all that can be refused has been accepted
+                _clear(folder)
+            sweep_partials(folder)
+            write_run(folder, plan, None)
+        ranks.wait()
         result = {**_fit(model, plan, folder, device), **_memory(device)}
-        write_run(folder, plan, result)
+        if ranks.leads:
+            write_run(folder, plan, result)
     return _summary(folder, plan, result, cached=False)
+
+
+def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+    """The result of the finished run in `folder`; the first process looks, so that all go the same way."""
+    ranks = current_ranks()
+    record = recorded_run(folder, plan) if ranks.leads else None
+    if not ranks.agree(record is not None and bool(record["finished_at"])):
+        return None
+    record = record or recorded_run(folder, plan)
+    return record["result"] if record is not None else None
 
 
 def _clear(folder: Path) -> None:
@@ -78,16 +95,19 @@ def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[
     from ..model.trainer import Trainer
     from .scoring import validation_ndcg
 
-    split = plan.dataset.split()
+    split, ranks = plan.dataset.split(), current_ranks()
     if not plan.spec.trained:
-        save_model(folder / MODEL_FILE, model, {"step": 0})
+        if ranks.leads:
+            save_model(folder / MODEL_FILE, model, {"step": 0})
         return {"parameters": 0, "validation_ndcg@10": validation_ndcg(model, split.validation, device)}
     samples = model.samples(split.train, plan.train.train_windows, device)
     trainer = Trainer(
         model, samples, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
     )
     fit = trainer.fit()
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    ranks.wait()  # until the first has written the best weights
+    if ranks.leads:
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     load_model(folder / MODEL_FILE, model)
     return {"parameters": parameter_count(model), "validation_ndcg@10": fit.best, **asdict(fit)}
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from PIL import Image
 from tssr.cli import main
 from tssr.core.artifacts import write_json
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
+from tssr.core.torchrun import joined_ranks
 from tssr.core.workspace import Workspace
 
 settings.register_profile("tssr", deadline=None)  # a busy machine is no failure
@@ -123,3 +127,33 @@ def bert(tmp_path_factory) -> Path:
     widths = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(words), **widths)).save_pretrained(folder)
     return folder
+
+
+def _as_rank(rank, world, port, work, results):
+    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": world}
+    os.environ.update({name: str(value) for name, value in rendezvous.items()})
+    with joined_ranks():
+        (results / f"{rank}.json").write_text(json.dumps(work()))
+
+
+@pytest.fixture(scope="session")
+def on_ranks(tmp_path_factory):
+    """`on_ranks(3, work)`: call `work` in three processes, as torchrun does; what each returns, as JSON."""
+    fork = multiprocessing.get_context("fork")
+
+    def run(world, work):
+        results = tmp_path_factory.mktemp("ranks")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        processes = [
+            fork.Process(target=_as_rank, args=(rank, world, port, work, results)) for rank in range(world)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+            process.kill()
+        return [json.loads((results / f"{rank}.json").read_text()) for rank in range(world)]
+
+    return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...core.torchrun import joined_ranks
 from ...evaluation.settings import EvaluateSettings
 from .options import (
     StageCommand,
@@ -31,8 +32,12 @@ def command(ctx: click.Context, /, run: str | None, **_options: object) -> None:
     Examples:
       tssr evaluate --topk 10 20
       tssr evaluate --run hm-tssr-3f2a91bc --mask exempt --json
+      torchrun --nproc-per-node 4 -m -- tssr evaluate
     """
     from ..evaluate import evaluate
 
     settings = settings_from(ctx, EvaluateSettings, config_section(ctx.params["config"], "evaluate"))
-    show(evaluate(workspace_of(ctx), run, settings, force=ctx.params["force"]), as_json=ctx.params["as_json"])
+    with joined_ranks() as ranks:
+        summary = evaluate(workspace_of(ctx), run, settings, force=ctx.params["force"])
+    if ranks.leads:
+        show(summary, as_json=ctx.params["as_json"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...core.torchrun import joined_ranks
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
 from ..run_settings import RunSettings
@@ -37,6 +38,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr train
       tssr train --model sasrec-id --learning-rate 1e-3
       tssr train --features image --lambda-item 0.5 --run half-item-contrast
+      torchrun --nproc-per-node 4 -m -- tssr train --batch-size 1024
     """
     from ..run import plan_run
     from ..train import train
@@ -51,4 +53,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     rest = {name: value for name, value in table.items() if name not in own}
     workspace = workspace_of(ctx)
     plan = plan_run(workspace, chosen, rest, options, config_path)
-    show(train(workspace, plan, chosen.run, force=ctx.params["force"]), as_json=ctx.params["as_json"])
+    with joined_ranks() as ranks:
+        summary = train(workspace, plan, chosen.run, force=ctx.params["force"])
+    if ranks.leads:
+        show(summary, as_json=ctx.params["as_json"])
