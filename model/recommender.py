@@ -63,7 +63,10 @@ class NeuralRecommender(nn.Module):
         raise NotImplementedError  # pragma: no cover - every model has its own
 
     def losses(self, batch: Any) -> Losses:
-        """Give the weighted terms of the loss on a batch of the samples; the trainer minimises their sum."""
+        """Give the weighted terms of the loss on a batch of the samples; the trainer minimises their sum.
+
+        Under torchrun these are this process's shares, which add up to the terms (see `gathering`).
+        """
         raise NotImplementedError  # pragma: no cover - every model has its own
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:

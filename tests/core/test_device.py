@@ -9,9 +9,20 @@ def test_auto_takes_what_there_is(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert choose_device("auto") == torch.device("cuda:0")
-    monkeypatch.setenv("LOCAL_RANK", "3")  # as torchrun does
-    assert choose_device("auto") == torch.device("cuda:3")
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_under_torchrun_each_process_has_its_own_gpu(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for rank in range(2):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        assert choose_device(name) == torch.device(f"cuda:{rank}")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UsageError, match="--device cuda: torch sees 2 GPUs"):
+        choose_device(name)
 
 
 @pytest.mark.parametrize(("name", "gpus"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
