@@ -90,16 +90,20 @@ def save_checkpoint(
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
     ranks = current_ranks()
-    for kind, own in _random_states().items():
+    for kind, own in _random_states(_device(model)).items():
         tensors |= {_random_name(kind, rank): each for rank, each in enumerate(ranks.gather(own[None]))}
     if ranks.leads:
         _write(path, tensors, asdict(state))
 
 
-def _random_states() -> dict[str, Tensor]:
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _random_states(device: torch.device) -> dict[str, Tensor]:
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
     return states
 
 
@@ -123,6 +127,6 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     names = {kind: _random_name(kind, current_ranks().rank) for kind in ("cpu", "cuda")}
     if names["cpu"] in tensors:
         torch.set_rng_state(tensors[names["cpu"]])
-    if names["cuda"] in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors[names["cuda"]])
+    if names["cuda"] in tensors and _device(model).type == "cuda":
+        torch.cuda.set_rng_state(tensors[names["cuda"]], _device(model))
     return TrainState(**record)

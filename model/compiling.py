@@ -28,7 +28,8 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
     for encoder in encoders:
         encoder.compile()
     try:
-        with torch.random.fork_rng():
+        device = next(model.parameters()).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             try_step()
     except torch._dynamo.exc.TorchDynamoException as error:
         for encoder in encoders:
