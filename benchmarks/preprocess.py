@@ -84,7 +84,7 @@ def own_core(dataset: Path, table: Path, least: int) -> tuple[float, int]:
 
 
 def recbole(python: Path, dataset: Path) -> str:
-    """Processor time of RecBole's filter on the unfiltered actions, its peak memory, and our time for the same."""
+    """Processor time and peak memory of RecBole's filter on all actions, and our time for the same."""
     table = dataset / "interactions.npz"
     ours, left = apart(own_core, dataset, table, 5)
     *_, output = measured([str(python), str(Path(__file__).with_name("recbole_kcore.py")), str(table)])
