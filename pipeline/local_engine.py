@@ -1,4 +1,7 @@
-"""The steps of the protocol on one machine: NumPy on integer codes."""
+"""The steps of the protocol on one machine: NumPy on integer codes.
+
+The log is held once: a step moves the rows that are left to the front of the same columns.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..core.schema import INTERACTIONS
-from .action_log import ActionLog, Int64
+from .action_log import ActionLog, Int64, Integer
 from .kcore import core_mask
 from .raw.ids import Int32
 from .tables import FinishedLog
@@ -39,7 +42,12 @@ class LocalEngine:
         if mask.all():
             return self
         log = self.log
-        kept = replace(log, users=log.users[mask], items=log.items[mask], timestamps=log.timestamps[mask])
+        kept = replace(
+            log,
+            users=_packed(log.users, mask),
+            items=_packed(log.items, mask),
+            timestamps=_packed(log.timestamps, mask),
+        )
         return replace(self, log=kept)
 
     @cached_property
@@ -61,11 +69,9 @@ class LocalEngine:
         if self.is_ordered:
             return self
         order = np.concatenate([np.empty(0, np.int64), *self._row_order()])
-        log = self.log
-        sorted_log = replace(
-            log, users=log.users[order], items=log.items[order], timestamps=log.timestamps[order]
-        )
-        return replace(self, log=sorted_log, is_ordered=True)
+        for column in (self.log.users, self.log.items, self.log.timestamps):
+            column[:] = column[order]
+        return replace(self, is_ordered=True)
 
     def _row_order(self) -> Iterator[Int64]:
         """The rows by (user, timestamp, source row), in parts of some whole users."""
@@ -145,6 +151,16 @@ class LocalEngine:
             ]
             yield pa.Table.from_arrays([pa.array(column) for column in columns], schema=INTERACTIONS)
             done += len(rows)
+
+
+def _packed(values: NDArray[Integer], mask: Mask) -> NDArray[Integer]:
+    """The marked values, moved to the front of the memory they are in."""
+    done = 0
+    for start in range(0, len(values), PART):
+        marked = values[start : start + PART][mask[start : start + PART]]
+        values[done : done + len(marked)] = marked
+        done += len(marked)
+    return values[:done]
 
 
 def _numbers(present: Int32, size: int, first: int) -> Int32:

@@ -76,7 +76,7 @@ EngineType = TypeVar("EngineType", bound="Engine")
 
 
 class Engine(Protocol):
-    """The actions in some engine's own form; each method gives what is left, and changes nothing in place."""
+    """The actions in some engine's own form; a step gives what is left and uses up what it began with."""
 
     def counts(self) -> tuple[int, int, int]:
         """Users, items and actions that are left."""

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from ...core.errors import DataError
 from .files import RawFile
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 LONGEST_LINE = 64 << 20
 
 _BOM = b"\xef\xbb\xbf"

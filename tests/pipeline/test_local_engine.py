@@ -59,12 +59,18 @@ def test_order_is_user_time_source_row_and_ids_are_ordered_by_bytes(rows):
     assert whole.log.item_ids.to_list() == sorted({row[1] for row in rows}, key=str.encode)
 
 
+def one_user(rows):
+    first = min({row[0] for row in rows}, key=lambda user: hashlib.sha256(f"0:{user}".encode()).digest())
+    return [row for row in in_order(rows) if row[0] == first]
+
+
 @given(ROWS, st.integers(1, 9))
 def test_the_size_of_the_parts_does_not_matter(rows, size):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_engine, "PART", size)
         patch.setattr(local_engine, "PARTS", 100)
         assert back(engine(rows)) == in_order(rows)
+        assert back(engine(rows).drawn(1, 0)) == one_user(rows)
         whole = engine(rows).finished()
         tables = pa.concat_tables(whole.interactions).to_pylist()
     expected = [(whole.user_ids[row["user"]], whole.item_ids[row["item"] - 1]) for row in tables]

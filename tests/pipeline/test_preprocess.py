@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,18 +111,30 @@ def test_missing_content_may_stay(tmp_path):
     assert pl.read_parquet(tmp_path / "hm" / "items.parquet")["image"].null_count() == 1
 
 
-def test_the_same_bytes_in_any_process_with_any_number_of_threads(tmp_path):
-    write_hm(tmp_path / "raw")
-    run(tmp_path / "one", tmp_path / "raw")
-    code = (
-        "from pathlib import Path; from tssr.pipeline.preprocess import preprocess;"
-        "from tssr.pipeline.preprocess_settings import PreprocessSettings;"
-        "import sys; paths = map(Path, sys.argv[1:]); preprocess('hm', PreprocessSettings(), *paths)"
-    )
+SMALL_BLOCKS = """
+import sys
+from pathlib import Path
+from tssr.pipeline import local_engine
+from tssr.pipeline.preprocess import preprocess
+from tssr.pipeline.preprocess_settings import PreprocessSettings
+from tssr.pipeline.raw import blocks
+blocks.BLOCK_BYTES, local_engine.PART = 1 << 14, 1000
+preprocess("hm", PreprocessSettings(repeats="drop", users=300), *map(Path, sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_the_same_bytes_with_any_number_of_threads_and_any_size_of_blocks(tmp_path, threads):
+    write_hm(tmp_path / "raw", customers=400, articles=60, pictures=60)
+    run(tmp_path / "one", tmp_path / "raw", repeats="drop", users=300)
     subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "raw", tmp_path / "two"],
+        [sys.executable, "-c", SMALL_BLOCKS, tmp_path / "raw", tmp_path / "two"],
         check=True,
-        env={"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env={
+            "POLARS_MAX_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
     )
     for name in TABLES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
