@@ -12,14 +12,18 @@ def core_mask(users: NDArray[np.int32], items: NDArray[np.int32], minimum: int) 
     Weak users and items are peeled off in rounds until none is left. The result does not depend on the order
     of peeling, because what is weak in a set is weak in every part of it.
     """
-    user_kept = np.ones(int(users.max(initial=-1)) + 1, bool)
-    item_kept = np.ones(int(items.max(initial=-1)) + 1, bool)
+    user_counts, item_counts = np.bincount(users), np.bincount(items)
+    user_kept, item_kept = user_counts >= minimum, item_counts >= minimum
     left_users, left_items = users, items
     while True:
-        user_kept &= np.bincount(left_users, minlength=len(user_kept)) >= minimum
-        item_kept &= np.bincount(left_items, minlength=len(item_kept)) >= minimum
         strong = user_kept[left_users] & item_kept[left_items]
-        if strong.all():
+        weak = ~strong
+        user_counts -= np.bincount(left_users[weak], minlength=len(user_counts))
+        item_counts -= np.bincount(left_items[weak], minlength=len(item_counts))
+        kept = np.count_nonzero(user_kept), np.count_nonzero(item_kept)
+        user_kept &= user_counts >= minimum
+        item_kept &= item_counts >= minimum
+        if kept == (np.count_nonzero(user_kept), np.count_nonzero(item_kept)):
             mask: NDArray[np.bool_] = user_kept[users] & item_kept[items]
             return mask
         left_users, left_items = left_users[strong], left_items[strong]
