@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gathering import total_count
@@ -33,6 +34,9 @@ class ItemHead(nn.Module):
     `sample` the loss is over drawn items, and no step touches the vectors of all.
     """
 
+    warm: Tensor | None
+    place: Tensor
+
     def __init__(
         self,
         item_count: int,
@@ -49,6 +53,8 @@ class ItemHead(nn.Module):
         self.inputs = nn.ModuleList(inputs)
         self._tied = (tied,) if tied is not None else ()  # in a tuple, so that torch does not register it
         self.sample = sample
+        self.register_buffer("warm", None, persistent=False)  # rows (W,) of the items trained on; None: all
+        self.register_buffer("place", None, persistent=False)  # item number -> 1…W among them, (N + 1,)
         if self.weight is not None:
             nn.init.xavier_normal_(self.weight)
 
@@ -71,6 +77,17 @@ class ItemHead(nn.Module):
         entrances = (*self.inputs, *self._tied)
         learned = [part for enter in entrances for part in enter.modules() if isinstance(part, ItemVectors)]
         return bool(entrances) and not learned
+
+    def leave_out(self, cold: Tensor) -> None:
+        """Let no loss count `cold` items, (N,) bool, as wrong answers.
+
+        They never are the right one, so a projection of content learns to put theirs away: on MovieLens that
+        alone kept them from being found (docs/cold-items.md).
+        """
+        self.warm = (~cold).nonzero()[:, 0]
+        self.place = F.pad((~cold).cumsum(0), (1, 0))
+        if self.sample is not None:
+            self.sample = ItemSample(self.sample.weights.masked_fill(cold, 0), self.sample.size)
 
     def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
         """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
@@ -95,7 +112,7 @@ class ItemHead(nn.Module):
         """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N; of it, one's share."""
         if self.sample is None:
             share = len(targets) / total_count(len(targets))
-            return full_softmax(states, self.vectors(), self.bias, targets) * share
+            return self._full_softmax(states, targets) * share
         drawn, log_expected = self.sample.draw()
         items = torch.cat([targets, drawn])
         vectors, bias = self.vectors(items), self.bias[items - 1]
@@ -103,6 +120,11 @@ class ItemHead(nn.Module):
         taken = (states * own).sum(dim=1) + bias[: len(targets)]
         scores = states @ others.T + bias[len(targets) :]
         return sampled_softmax(taken, scores, drawn == targets[:, None], log_expected)
+
+    def _full_softmax(self, states: Tensor, targets: Tensor) -> Tensor:
+        if self.warm is None:
+            return full_softmax(states, self.vectors(), self.bias, targets)
+        return full_softmax(states, self.vectors()[self.warm], self.bias[self.warm], self.place[targets])
 
 
 def item_head(materials: Materials, settings: WindowSettings, tied: nn.Module) -> ItemHead:
@@ -119,7 +141,7 @@ def item_head(materials: Materials, settings: WindowSettings, tied: nn.Module) -
             nn.init.zeros_(content.project.bias)
         else:
             initialise(content, materials.item_count)
-    return ItemHead(
+    head = ItemHead(
         materials.item_count,
         settings.width,
         table=settings.head.startswith("table"),
@@ -127,6 +149,10 @@ def item_head(materials: Materials, settings: WindowSettings, tied: nn.Module) -
         tied=tied if settings.head == "tied" else None,
         sample=_item_sample(materials, settings),
     )
+    cold = materials.train_counts[1:] == 0
+    if head.ranks_cold_items and cold.any():
+        head.leave_out(cold)
+    return head
 
 
 def _item_sample(materials: Materials, settings: WindowSettings) -> ItemSample | None:

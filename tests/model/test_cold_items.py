@@ -42,9 +42,9 @@ def build_shop(train_histories):
     kinds[torch.arange(1, COUNT + 1), torch.arange(COUNT) // ALIKE] = 1
     look = ContentFeatures("image", kinds, torch.arange(COUNT + 1) > 0)
 
-    def built(name, head):
+    def built(name, head, **more):
         spec = MODELS[name]
-        small = {"width": 16, "heads": 2, "feedforward_width": 32, "dropout": 0.0, "head": head}
+        small = {"width": 16, "heads": 2, "feedforward_width": 32, "dropout": 0.0, "head": head, **more}
         settings = spec.settings(**{k: v for k, v in small.items() if k in spec.settings.model_fields})
         counts = torch.from_numpy(train_histories.counts())
         contents = [look] if spec.reads_content else []
@@ -84,11 +84,13 @@ def ranks_of_cold(model, vectors, bias):
 
 
 @pytest.mark.parametrize("name", ["sasrec-content", "tssr"])
-@pytest.mark.parametrize("head", ["content", "table+content"])
-def test_content_puts_what_was_never_taken_among_its_kind(build_shop, train_histories, cold, name, head):
-    """Before every item of the five other kinds."""
+@pytest.mark.parametrize(("head", "worst"), [("content", ALIKE), ("table+content", 2 * ALIKE)])
+def test_content_puts_what_was_never_taken_among_its_kind(
+    build_shop, train_histories, cold, name, head, worst
+):
+    """Before every item of other kinds; a table beside the content takes part of what there is to learn."""
     model = trained(build_shop(name, head), train_histories)
-    assert ranks_of_cold(model, *model.head.items_with_cold(cold)).max() <= ALIKE
+    assert ranks_of_cold(model, *model.head.items_with_cold(cold)).max() <= worst
 
 
 @pytest.mark.parametrize("name", ["sasrec-content", "tssr"])
@@ -127,3 +129,25 @@ def test_what_is_learned_of_a_cold_item_itself_counts_for_nothing(build_shop, co
     again, bias_again = head.items_with_cold(cold)
     torch.testing.assert_close(again, vectors)
     assert torch.equal(bias_again, bias)
+
+
+@pytest.mark.parametrize("name", ["sasrec-content", "tssr"])
+@pytest.mark.parametrize("head", ["content", "table+content"])
+def test_a_cold_item_is_nobodys_wrong_answer(build_shop, cold, name, head):
+    """The loss is the cross-entropy over the others, and the cold items' own rows and biases feel nothing."""
+    head = build_shop(name, head).head
+    torch.manual_seed(2)
+    states, targets = torch.randn(5, 16), torch.tensor([1, 2, 9, 22, 23])
+    loss = head(states, targets)
+    scores = (states @ head.vectors().T + head.bias).masked_fill(cold, -torch.inf)
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(scores, targets - 1))
+    loss.backward()
+    own = [head.bias] + ([] if head.weight is None else [head.weight])
+    assert all(not part.grad[cold].any() and part.grad[~cold].any() for part in own)
+
+
+def test_a_sample_holds_no_cold_item(build_shop, cold):
+    head = build_shop("sasrec-content", "content", softmax_sample=16).head
+    drawn = torch.cat([head.sample.draw()[0] for _ in range(50)])
+    assert not cold[drawn - 1].any()
+    assert len(drawn.unique()) == int((~cold).sum())
