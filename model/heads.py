@@ -81,8 +81,8 @@ class ItemHead(nn.Module):
     def leave_out(self, cold: Tensor) -> None:
         """Let no loss count `cold` items, (N,) bool, as wrong answers.
 
-        They never are the right one, so a projection of content learns to put theirs away: on MovieLens that
-        alone kept them from being found (docs/cold-items.md).
+        They never are the right one, so a projection of content can learn to put theirs away
+        (docs/cold-items.md has what was measured).
         """
         self.warm = (~cold).nonzero()[:, 0]
         self.place = F.pad((~cold).cumsum(0), (1, 0))
