@@ -122,7 +122,7 @@ class ItemSample(nn.Module):
     def __init__(self, weights: Tensor, size: int) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("weights", weights, persistent=False)  # (N,) whole numbers; one of 0 is never drawn
+        self.register_buffer("weights", weights, persistent=False)  # (N,); one of 0 is never drawn
         self.register_buffer("ends", weights.cumsum(0).double(), persistent=False)
         self.width = int(weights.sum()) / size
 
