@@ -156,13 +156,18 @@ class Dataset:
         return Split(train, ask(validation_starts, test_starts), ask(test_starts, whole.ends))
 
 
+def remake(name: str) -> str:
+    """The cure for a damaged table of data set `name`, as an error says it."""
+    return f"make data set {name} again with: tssr preprocess … --force"
+
+
 def load_dataset(folder: Path) -> Dataset:
     """Read a data set that `tssr preprocess` wrote.
 
     Raises ArtifactError where a table is missing, damaged, out of order or does not fit the manifest.
     """
     name = folder.name
-    cure = f"make data set {name} again with: tssr preprocess … --force"
+    cure = remake(name)
     manifest = read_json(folder / MANIFEST_FILE, cure=cure)
     split = manifest.get("split", {})
     by_time = split.get("kind") == "time"

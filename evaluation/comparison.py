@@ -8,10 +8,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import UsageError
-from .metrics import Measurement, Protocol
+from .metrics import Measurement, Protocol, metric_title
 from .tables import markdown_table
 
-_TITLES = {"recall": "Recall", "ndcg": "NDCG"}
+_METRICS = ("recall", "ndcg")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Comparison:
     @property
     def columns(self) -> list[str]:
         """Headers of `rows`."""
-        names = [name.split("@") for name in self.names]
-        return ["model", *(f"{_TITLES[metric]}@{k}" for metric, k in names)]
+        return ["model", *map(metric_title, self.names)]
 
     def mean(self, model: str, name: str) -> float:
         """A metric's mean over the seeds."""
@@ -136,7 +135,7 @@ def compare(
         if model is not None and model not in measurements:
             raise UsageError(f"the {role} {model} is not among the models: {', '.join(measurements)}")
     first, (one, *_) = next(iter(measurements.items()))
-    names = [f"{metric}@{k}" for k in topk for metric in _TITLES]
+    names = [f"{metric}@{k}" for k in topk for metric in _METRICS]
     for model, measured in measurements.items():
         for measurement in measured:
             if measurement.protocol != one.protocol:

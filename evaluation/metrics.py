@@ -49,6 +49,17 @@ def mrr_at(ranks: Float64, k: int) -> Float64:
 
 
 METRICS = {"recall": recall_at, "ndcg": ndcg_at, "mrr": mrr_at}
+_TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
+
+
+def metric_title(name: str) -> str:
+    """A metric's name as tables show it.
+
+    >>> metric_title("ndcg@10")
+    'NDCG@10'
+    """
+    metric, at, k = name.partition("@")
+    return _TITLES[metric] + at + k
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..core.dataset import Dataset, Histories, Queries
+from ..core.dataset import Dataset, Histories, Queries, remake
 from ..core.errors import DataError, UsageError, os_errors_as_tssr
 from ..core.schema import ITEM_ID, ITEMS, ITEMS_FILE, USER_ID, USERS, USERS_FILE, read_table
 from .raw.custom import TABLE_KINDS, Custom, parse_map
@@ -38,7 +38,7 @@ class AskedUsers:
 
 def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
     """Users of the data set, each with all their actions; raises UsageError for an id it does not have."""
-    cure = f"make data set {dataset.name} again with: tssr preprocess … --force"
+    cure = remake(dataset.name)
     everyone = read_table(dataset.folder / USERS_FILE, USERS, cure=cure, columns=[USER_ID])[USER_ID]
     numbers = pc.index_in(pa.array(ids, pa.string()), value_set=everyone.combine_chunks())
     for name, number in zip(ids, numbers.to_pylist(), strict=True):
@@ -119,7 +119,7 @@ def _numbers(
     dataset: Dataset, path: Path, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
 ) -> tuple[list[list[int]], list[str]]:
     """Each user's items as the data set numbers them, and what had to be left out, in words."""
-    cure = f"make data set {dataset.name} again with: tssr preprocess … --force"
+    cure = remake(dataset.name)
     known = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID])[ITEM_ID].to_pylist()
     number_of = {name: number for number, name in enumerate(known, start=1)}
     numbers = [[number_of[item] for item in own if item in number_of] for own in items]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.settings import as_options
 from ..evaluation.comparison import Comparison
-from ..evaluation.metrics import Measurement
+from ..evaluation.metrics import Measurement, metric_title
 from ..evaluation.ranking import Ranks
 from ..evaluation.statistics import CONFIDENCE, PairedTest
 from ..evaluation.tables import BOLD, csv_table, latex_table, markdown_table
@@ -116,7 +116,7 @@ class ComparisonReport:
         best = self.comparison.best_other(self.tested)
         if best is not None and best in self.tests:
             test = self.tests[best].describe()
-            notes.append(f"{_metric(self.tested)} of {self.comparison.focus} against {best}: {test}")
+            notes.append(f"{metric_title(self.tested)} of {self.comparison.focus} against {best}: {test}")
         return notes
 
     def markdown(self) -> str:
@@ -124,7 +124,7 @@ class ComparisonReport:
         parts = [f"# {self.title}\n", markdown_table(self.columns, self.rows(BOLD))]
         parts.append("\n\n".join(self._remarks()) + "\n")
         if self.tests:
-            title = f"## {_metric(self.tested)} of {self.comparison.focus} against each\n"
+            title = f"## {metric_title(self.tested)} of {self.comparison.focus} against each\n"
             parts += [title, markdown_table(*self._tests()), f"{HOW_TESTED}\n"]
         if self.popularity:
             parts += [
@@ -171,7 +171,7 @@ class ComparisonReport:
         names = [name for name in self.comparison.names if name in next(iter(groups.values()))]
         users = [f"{group}: {int(metrics['queries']):,} users" for group, metrics in groups.items()]
         rows = [
-            [model, _metric(name), *(f"{metrics[name]:.4f}" for metrics in found.values())]
+            [model, metric_title(name), *(f"{metrics[name]:.4f}" for metrics in found.values())]
             for model, found in self.popularity.items()
             for name in names
         ]
@@ -219,8 +219,3 @@ def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-
-
-def _metric(name: str) -> str:
-    metric, k = name.split("@")
-    return f"{'Recall' if metric == 'recall' else 'NDCG'}@{k}"

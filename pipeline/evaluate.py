@@ -17,7 +17,7 @@ from ..core.progress import progress
 from ..core.summary import Summary
 from ..core.torchrun import current_ranks
 from ..core.workspace import RUN_FILE, Workspace
-from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets
+from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets, metric_title
 from ..evaluation.ranking import RankingOptions, rank_targets
 from ..evaluation.ranks import write_ranks
 from ..evaluation.settings import EvaluateSettings
@@ -154,8 +154,7 @@ def _measure(
 
 def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *, cached: bool) -> Summary:
     names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "mrr") for k in settings.topk]
-    labels = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
-    columns = ["mask", *(f"{labels[name.split('@')[0]]}@{name.split('@')[1]}" for name in names)]
+    columns = ["mask", *map(metric_title, names)]
     shown = [*record["measurements"], *(record["by_target"] if settings.cold_items else [])]
     rows = [(m["protocol"]["mask"], *(f"{m['metrics'][name]:.4f}" for name in names)) for m in shown]
     if settings.cold_items:

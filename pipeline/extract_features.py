@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..core.artifacts import read_json
+from ..core.dataset import remake
 from ..core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, TEXT, read_table
 from ..core.summary import Summary
 from ..core.torchrun import joined_ranks
@@ -23,7 +24,7 @@ def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: 
     raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had.
     """
     folder = workspace.choose_dataset(settings.dataset)
-    cure = f"make data set {folder.name} again with: tssr preprocess … --force"
+    cure = remake(folder.name)
     items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM, ITEM_ID, TEXT, IMAGE])
     raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
     stores = workspace.features(folder.name)

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ..core.artifacts import atomic_path
-from ..core.dataset import Dataset
+from ..core.dataset import Dataset, remake
 from ..core.device import choose_device
 from ..core.errors import UsageError
 from ..core.schema import ITEM_ID, ITEMS, ITEMS_FILE, PADDING, TEXT, USER_ID, read_table
@@ -34,7 +34,7 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
 
     Raises UsageError where there is no such run or user, DataError where nobody is left to recommend to.
     """
-    write = _writer(settings.output) if settings.output is not None else None
+    write = None if settings.output is None else _writer(settings.output)
     folder = workspace.choose_run(run)
     plan = open_run(workspace, folder)
     dataset = plan.dataset
@@ -45,8 +45,8 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
         asked = known_users(dataset, settings.user)
     lists, notes = _lists(folder, plan, asked, settings)
     table = _table(dataset, asked, lists)
-    if write is not None and settings.output is not None:
-        write(table.drop_columns([TEXT]), settings.output)
+    if write is not None:
+        write(table.drop_columns([TEXT]))
     return _summary(folder, plan, table, [*asked.notes, *notes], settings)
 
 
@@ -75,7 +75,7 @@ def _lists(
 
 def _table(dataset: Dataset, asked: AskedUsers, lists: Lists) -> pa.Table:
     """One row a recommended item: user_id, rank, item_id, score, text."""
-    cure = f"make data set {dataset.name} again with: tssr preprocess … --force"
+    cure = remake(dataset.name)
     items = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID, TEXT])
     rows, places = np.nonzero(lists.items != PADDING)
     chosen = items.take(pa.array(lists.items[rows, places] - 1))
@@ -102,13 +102,13 @@ _WRITERS: dict[str, Callable[[pa.Table, Path], object]] = {
 }
 
 
-def _writer(path: Path) -> Callable[[pa.Table, Path], None]:
-    """What writes a table to a file of this name; raises UsageError for an unknown ending."""
+def _writer(path: Path) -> Callable[[pa.Table], None]:
+    """What writes a table to `path`; raises UsageError for an unknown ending."""
     write_as = _WRITERS.get(path.suffix.lower())
     if write_as is None:
         raise UsageError(f"--output {path}: the name must end in {', '.join(_WRITERS)}")
 
-    def write(table: pa.Table, path: Path) -> None:
+    def write(table: pa.Table) -> None:
         with atomic_path(path) as temporary:
             write_as(table, temporary)
 

@@ -79,13 +79,18 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
         if name not in known:
             own = ", ".join(option_name(field) for field in spec.settings.model_fields)
             raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
-    unknown = {name: value for name, value in table.items() if name not in known}
+    for name in table:
+        if name not in known:
+            raise UsageError(
+                f"--config {config_path}, {name}: unknown setting {name!r}; known here: "
+                f"{', '.join(sorted(known))}"
+            )
 
     def settle(model: type[Model]) -> Model:
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in values.items() if name in model.model_fields}
 
-        return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table) | unknown, config_path)
+        return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table), config_path)
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
     dataset = load_dataset(workspace.choose_dataset(chosen.dataset))

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
 import os
 import shutil
@@ -40,20 +38,6 @@ def workspace(tmp_path_factory, shop):
 def prepared(tssr, workspace, tmp_path):
     shutil.copytree(workspace, tmp_path / "workspace")
     return tssr
-
-
-@pytest.fixture
-def commands(monkeypatch):
-    """Train in this process, which is faster; returns the commands that were given."""
-    given = []
-
-    def run(_self, label, command):
-        given.append(command)
-        with contextlib.redirect_stdout(io.StringIO()):
-            main(list(command)[1:])
-
-    monkeypatch.setattr(TrainingPool, "_run", run)
-    return given
 
 
 def runs_of(entrant):

@@ -120,7 +120,7 @@ def test_preset_official_sets_the_released_numbers(prepared):
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("[train]\nlerning_rate = 1\n", "unknown setting 'lerning_rate'"),
+        ("[train]\nlerning_rate = 1\n", "unknown setting 'lerning_rate'; known here: batch_size, blocks, "),
         ("[trian]\nseed = 1\n", "unknown key 'trian'"),
         ("[train\n", "not a TOML file"),
         ("[train]\nseed = -1\n", "seed: should be greater than or equal to 0"),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
 import sys
 import tomllib
@@ -10,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import tssr
-from tssr.cli import main
 from tssr.core.errors import TssrError
 from tssr.core.settings import option_name, resolve
 from tssr.model.registry import MODELS
@@ -27,20 +24,6 @@ TUNE = ("tune", "gru4rec", *SMALL, "--json")
 def prepared(tssr, shop):
     tssr("preprocess", "hm", "--raw", shop)
     return tssr
-
-
-@pytest.fixture
-def commands(monkeypatch):
-    """Train in this process, which is faster; returns the commands that were given."""
-    given = []
-
-    def run(_self, label, command):
-        given.append(command)
-        with contextlib.redirect_stdout(io.StringIO()):
-            main(list(command)[1:])
-
-    monkeypatch.setattr(TrainingPool, "_run", run)
-    return given
 
 
 def values_of(report):
