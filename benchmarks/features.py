@@ -11,7 +11,7 @@ through the bare forward on the same batches; the best of two rounds counts, aft
     bound                forward / (forward + prepare): the best ratio there is where both share the cores
     cores                decoding cores that keep up with this forward: what a GPU needs beside it
 **memory** is the peak of storing pixels, of one catalogue and of one ten times as large. **reading** opens a
-store of a million rows and gathers random ones. Needs 4 GB of disk in the temporary folder.
+store of a million rows and gathers random ones. Needs 4 GB in the temporary folder and 8 GB of memory.
 """
 
 from __future__ import annotations
@@ -228,12 +228,13 @@ def reading(arguments: argparse.Namespace) -> None:
         write_store(Path(place) / "image-bench", arguments.rows, block)
         opening = shortest(lambda: open_store(list_stores(Path(place))[0]), runs=5)
         store = open_store(list_stores(Path(place))[0])
-        count = int(store.starts[-1])
-        print(f"open: {1000 * opening:.1f} ms for {count:,} x 2048 float16 in {len(store.starts) - 1} parts")
+        parts = [part["rows"] for part in store.manifest["parts"]]
+        count = sum(parts)
+        print(f"open: {1000 * opening:.1f} ms for {count:,} x 2048 float16 in {len(parts)} parts")
         chosen = rng.integers(0, count, 4096)
         first = shortest(lambda: store.gather(chosen), runs=1)
-        plain = np.tile(block, (64, 1))  # 268 MB: beyond any cache
-        ways: list[Callable[[], Any]] = [lambda: store.gather(chosen), lambda: plain[chosen % len(plain)]]
+        plain = np.tile(block, (len(parts), 1))
+        ways: list[Callable[[], Any]] = [lambda: store.gather(chosen), lambda: plain[chosen]]
         speeds = [way().nbytes / 1e9 / shortest(way) for way in ways]
         print(
             f"gather 4,096 random rows: {1000 * first:.1f} ms the first time, which maps the parts, then "

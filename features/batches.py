@@ -1,8 +1,10 @@
-"""Contents to batches of tensors: pictures decoded in worker processes, texts sorted by length."""
+"""Contents to batches of tensors: pictures decoded by processes or threads, texts sorted by length."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from ..core.errors import DataError, TssrError
 from .content import SOURCE, content_key, read_picture
 from .encoder import Inputs
 from .parts import Chunk
-from .pictures import BadContentError, UnreachableFileError
+from .pictures import BadContentError, UnreachableFileError, silence_decoders
 from .store import KEY
 from .text_encoder import Tokens
 
@@ -27,10 +29,11 @@ PREFETCH = 4  # batches that each worker decodes ahead
 
 @dataclass(frozen=True)
 class Loading:
-    """How content is brought to the encoder."""
+    """Content comes to the encoder from `workers` processes beside it, or `threads` in turn with it."""
 
     batch_size: int
     workers: int
+    threads: int
     pin_memory: bool
 
 
@@ -49,7 +52,7 @@ class Batch:
 
 
 class _Pictures(Dataset[Any]):
-    """Reads and prepares one picture; runs in the worker processes."""
+    """Reads and prepares one picture; runs in the worker processes or threads."""
 
     def __init__(self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare) -> None:
         self.sources, self.keys = content[SOURCE], content[KEY]
@@ -99,23 +102,30 @@ def _collate(loaded: list[tuple[Place, Any]]) -> Batch | DataError:
 def picture_batches(
     content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare, options: Loading
 ) -> Iterator[Batch]:
-    """The chunks' pictures, chunk after chunk, decoded ahead of the encoder in `options.workers` processes.
+    """The chunks' pictures, chunk after chunk, as `options` say.
 
     Raises DataError where a picture changes under our hands and TssrError where a worker dies.
     """
+    pictures = _Pictures(content, chunks, raw, prepare)
+    for batch in _beside(pictures, options) if options.workers else _in_turn(pictures, options):
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch
+
+
+def _beside(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError]:
+    """Batches decoded ahead of the encoder in processes of their own."""
     loader: DataLoader[Any] = DataLoader(
-        _Pictures(content, chunks, raw, prepare),
-        batch_sampler=_Batches(chunks, options.batch_size),
+        pictures,
+        batch_sampler=_Batches(pictures.chunks, options.batch_size),
         collate_fn=_collate,
         num_workers=options.workers,
+        worker_init_fn=lambda number: silence_decoders(),
         pin_memory=options.pin_memory,
-        prefetch_factor=PREFETCH if options.workers else None,
+        prefetch_factor=PREFETCH,
     )
     try:
-        for batch in loader:
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch
+        yield from loader
     except RuntimeError as error:
         if "worker" not in str(error):
             raise
@@ -123,6 +133,18 @@ def picture_batches(
             f"a process that decodes pictures died ({str(error).splitlines()[0]}); "
             f"what is finished is kept, run again with fewer --workers"
         ) from error
+
+
+def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError]:
+    """Each batch decoded by threads of this process while the encoder rests.
+
+    An encoder on the same cores splits every layer evenly over them and waits for the slowest, so a process
+    that decodes on one of them at the same time holds up all.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(options.threads) as pool:
+        silence_decoders()
+        for places in _Batches(pictures.chunks, options.batch_size):
+            yield _collate(list(pool.map(pictures.__getitem__, places)))
 
 
 def text_batches(content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: Loading) -> Iterator[Batch]:

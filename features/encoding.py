@@ -24,14 +24,21 @@ from .text_encoder import Tokens
 MOST_WORKERS = 16  # processes that decode for one GPU, unless --workers says otherwise
 
 
-def default_workers(device: torch.device) -> int:
-    """How many processes decode pictures where --workers does not say.
+def loading(settings: FeatureSettings, device: torch.device) -> Loading:
+    """How pictures reach an encoder on `device`.
 
-    Beside a GPU every core of this process's share does. Beside a CPU encoder a quarter of them: decoding a
-    picture costs a tenth to a quarter of encoding it, and the encoder wants the cores.
+    Beside a GPU, processes decode on every core of this process's share. Where the encoder needs the cores
+    itself, it and as many threads as there are cores take turns.
     """
-    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(MOST_WORKERS, cores) if device.type == "cuda" else cores // 4)
+    cores = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    on_gpu = device.type == "cuda"
+    workers = min(MOST_WORKERS, cores) if on_gpu else 0
+    return Loading(
+        settings.batch_size,
+        workers if settings.workers is None else settings.workers,
+        threads=cores,
+        pin_memory=on_gpu,
+    )
 
 
 def prepared_batches(
@@ -42,12 +49,11 @@ def prepared_batches(
     settings: FeatureSettings,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """The chunks' contents as the encoder wants them, prepared ahead of it."""
-    workers = default_workers(device) if settings.workers is None else settings.workers
-    loading = Loading(settings.batch_size, workers, pin_memory=device.type == "cuda")
+    """The chunks' contents as the encoder wants them."""
+    options = loading(settings, device)
     if isinstance(encoder.prepare, Tokens):
-        return text_batches(content, chunks, encoder.prepare, loading)
-    return picture_batches(content, chunks, raw, encoder.prepare, loading)
+        return text_batches(content, chunks, encoder.prepare, options)
+    return picture_batches(content, chunks, raw, encoder.prepare, options)
 
 
 @torch.inference_mode()

@@ -65,6 +65,11 @@ class PicturePreparation:
     spec: dict[str, Any]
 
 
+def silence_decoders() -> None:
+    """Decoders grumble about odd metadata that changes no pixel; a process or `catch_warnings` ignores it."""
+    warnings.simplefilter("ignore")
+
+
 def read_pixels(content: bytes, geometry: Geometry) -> Pixels:
     """Decode, turn upright, resize and crop: (3, crop, crop) uint8, channels last in memory.
 
@@ -79,11 +84,10 @@ def read_rgb(content: bytes, short_side: int) -> Image.Image:
     Raises BadContentError for anything that is no whole picture.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders grumble about odd metadata that changes no pixel
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as picture:
-                return _decode(picture, DRAFT_FACTOR * short_side)
+        with Image.open(io.BytesIO(content)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            return _decode(picture, DRAFT_FACTOR * short_side)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise BadContentError("too many pixels", f"more than {MAX_PIXELS:,}") from None
     except UnidentifiedImageError:

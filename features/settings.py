@@ -76,7 +76,10 @@ class FeatureSettings(Settings):
     dtype: Literal["float16", "float32"] = Field("float16", description="Number format of the store.")
     batch_size: int = Field(64, ge=1, description="Pictures encoded at once; for texts, times --max-tokens.")
     workers: int | None = Field(
-        None, ge=0, description="Processes that decode pictures; 0 decodes in this one. [default: by device]"
+        None,
+        ge=0,
+        description="Processes that decode pictures beside the encoder; 0: threads decode in turn with it. "
+        "[default: one for each core beside a GPU, else 0]",
     )
     seed: int = Field(0, ge=0, description="Seed of --weights random.")
     compile: bool = Field(

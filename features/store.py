@@ -5,9 +5,9 @@ Needs numpy and pyarrow alone. The files are described in docs/feature-store.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..core.artifacts import fingerprint, read_json, sha256_file
 from ..core.errors import ArtifactError, UsageError
 from ..core.progress import note
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
+from .mapped_rows import MappedRows
 
 FORMAT = 1
 KEY, VECTOR, ROW, REASON, DETAIL = "key", "vector", "row", "reason", "detail"
@@ -53,8 +54,9 @@ class StoreInfo:
     bytes: int
     folder: Path
     fingerprint: str
-    kind: str = "vectors"  # or pixels, tokens: content ready for training an encoder
-    shape: tuple[int, ...] = ()  # of one row
+    kind: str  # vectors, or pixels or tokens: content ready for training an encoder
+    shape: tuple[int, ...]  # of one row
+    manifest: dict[str, Any] = field(repr=False)  # as it was read, for opening the store
 
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:
@@ -89,6 +91,7 @@ def store_info(folder: Path) -> StoreInfo:
         fingerprint=manifest["fingerprint"],
         kind=manifest["kind"],
         shape=tuple(manifest["shape"]),
+        manifest=manifest,
     )
 
 
@@ -160,21 +163,24 @@ class FeatureStore:
 
     def __init__(self, info: StoreInfo) -> None:
         self.info = info
-        self.manifest = read_manifest(info.folder)
+        self.manifest = info.manifest
         self.dimension = info.dimension
         self.dtype = np.dtype(self.manifest["dtype"])
-        self.starts = np.cumsum([0] + [part["rows"] for part in self.manifest["parts"]])
+        with os.scandir(
+            info.folder
+        ) as files:  # one look at the folder: a thousand parts open in milliseconds
+            sizes = {file.name: file.stat().st_size for file in files if file.is_file()}
         for part in self.manifest["parts"]:
-            path = info.folder / part["file"]
-            size = path.stat().st_size if path.is_file() else None
+            size = sizes.get(part["file"])
             if size != part["bytes"]:
                 found = "is missing" if size is None else f"has {size} bytes, not {part['bytes']}"
-                raise ArtifactError(f"{path} {found}; {CURE}")
+                raise ArtifactError(f"{info.folder / part['file']} {found}; {CURE}")
 
     @cached_property
-    def parts(self) -> list[Vectors]:
-        """Each part's vectors, (rows, F), memory-mapped."""
-        return [part_vectors(map_part(self.info.folder / part["file"])) for part in self.manifest["parts"]]
+    def vectors(self) -> MappedRows:
+        """Every row of every part, memory-mapped; rows without a vector are zero."""
+        files = [self.info.folder / part["file"] for part in self.manifest["parts"]]
+        return MappedRows([part_vectors(map_part(file)) for file in files])
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -186,15 +192,16 @@ class FeatureStore:
         return np.concatenate([np.array([-1]), rows])
 
     def gather(self, rows: NDArray[np.int64]) -> Vectors:
-        """The vectors of `rows` in that order, (len(rows), F); a row of -1 gives zeros."""
-        out = np.zeros((len(rows), self.dimension), self.dtype)
-        order = np.argsort(rows, kind="stable")
-        bounds = np.searchsorted(rows[order], self.starts)
-        for part, (low, high) in enumerate(pairwise(bounds)):
-            places = order[low:high]
-            if len(places):
-                out[places] = self.parts[part][rows[places] - self.starts[part]]
-        return out
+        """The vectors of `rows` in that order, (len(rows), F); a row of -1 gives zeros.
+
+        Raises IndexError for a row that the store does not have.
+        """
+        present = rows >= 0
+        if not present.any():
+            return np.zeros((len(rows), self.dimension), self.dtype)
+        vectors = self.vectors.gather(np.where(present, rows, rows.max()))
+        vectors[~present] = 0
+        return vectors
 
     def item_features(self) -> tuple[Vectors, NDArray[np.bool_]]:
         """All items' vectors, (N + 1, F), and which items have one, (N + 1,).

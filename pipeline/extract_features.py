@@ -62,7 +62,9 @@ def _summary(dataset: str, reports: list[Report]) -> Summary:
     ]
     stores = [
         {
-            **{key: value for key, value in asdict(report.info).items() if key != "missing"},
+            **{
+                key: value for key, value in asdict(report.info).items() if key not in ("missing", "manifest")
+            },
             "folder": str(report.info.folder),
             "missing": report.missing,
             "encoded": report.encoded,

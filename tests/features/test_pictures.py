@@ -142,6 +142,7 @@ def test_what_is_no_picture_is_refused():
         assert error.detail == f"begins with {content[:8]!r}"
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_decompression_bombs_are_refused_by_their_pixel_count(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     monkeypatch.setattr("tssr.features.pictures.MAX_PIXELS", 1000)

@@ -95,15 +95,18 @@ def test_gather_takes_rows_in_any_order_and_across_parts(tmp_path):
     names = [f"w{n}" for n in range(23)]
     fill(tmp_path, names)
     store = open_store(list_stores(tmp_path)[0])
-    assert len(store.parts) == 6
+    assert len(store.vectors.parts) == 6
     rows = np.array([22, 0, -1, 7, 7, 3, 4, -1])
     expected = [vector_of(names[row]) if row >= 0 else np.zeros(WIDTH) for row in rows]
     np.testing.assert_array_equal(store.gather(rows), expected)
+    assert not store.gather(np.array([-1, -1])).any()
+    with pytest.raises(IndexError, match="3 to 23 of 23"):
+        store.gather(np.array([3, 23]))
 
 
 def test_parts_are_mapped_not_copied(tmp_path):
     fill(tmp_path, ["a", "b"])
-    (part,) = open_store(list_stores(tmp_path)[0]).parts
+    (part,) = open_store(list_stores(tmp_path)[0]).vectors.parts
     assert not part.flags.owndata
     assert not part.flags.writeable
 

@@ -10,7 +10,7 @@ from torchvision import models
 
 from tssr.core.errors import DataError, UsageError
 from tssr.core.settings import resolve
-from tssr.features.encoding import default_workers
+from tssr.features.encoding import loading
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import choose_stores, open_store
 from tssr.pipeline.extract_features import extract_features
@@ -219,14 +219,21 @@ def test_vectors_beyond_float16_are_recorded_not_stored(make_catalogue, monkeypa
     assert run(workspace, dtype="float32").data["stores"][0]["missing"] == {}
 
 
-def test_a_cpu_encoder_keeps_most_cores_and_ranks_share_the_rest(monkeypatch):
+def test_processes_decode_beside_a_gpu_threads_in_turn_with_a_cpu_and_ranks_share_the_cores(monkeypatch):
+    def chosen(**given):
+        settings = resolve(FeatureSettings, {"modality": ("image",), **given})
+        return [
+            (found.workers, found.threads)
+            for found in (loading(settings, torch.device(kind)) for kind in ("cpu", "cuda"))
+        ]
+
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(32)))
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert (default_workers(cpu), default_workers(gpu)) == (8, 16)
+    assert chosen() == [(0, 32), (16, 32)]
+    assert chosen(workers=3) == [(3, 32), (3, 32)]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert (default_workers(cpu), default_workers(gpu)) == (2, 8)
+    assert chosen() == [(0, 8), (8, 8)]
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
-    assert (default_workers(cpu), default_workers(gpu)) == (1, 1)
+    assert chosen() == [(0, 1), (1, 1)]
 
 
 def test_compile_is_asked_for_only_with_the_option(pictures, monkeypatch):

@@ -29,7 +29,7 @@ def test_pixels_are_what_the_encoder_would_see(make_catalogue, monkeypatch):
     (info,) = choose_stores(workspace.features("catalogue"), (), kind="pixels")
     assert (info.kind, info.shape, info.dimension) == ("pixels", (3, 224, 224), 3 * 224 * 224)
     store = open_store(info)
-    assert len(store.parts) == 2
+    assert len(store.vectors.parts) == 2
     rows = store.rows[[4, 3, 1]]
     found = store.gather(rows).reshape(3, *info.shape)
     assert found.dtype == np.uint8
