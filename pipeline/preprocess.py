@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from .protocol import Engine, plan, run_plan
 from .raw.custom import Custom, parse_map
 from .raw.problems import Problems
 from .raw.source import Actions, Catalogue, Source
-from .tables import write_tables
+from .tables import FinishedLog, write_tables
 from .time_split import split_record
 
 
@@ -50,14 +51,22 @@ def preprocess(
     problems = Problems(strict=settings.strict)
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
+    usable = _usable(catalogue)
+    if settings.whole_catalogue and usable.is_empty():
+        raise UsageError(f"--whole-catalogue: {format_name} knows of no items with text or pictures")
     with atomic_folder(folder) as temporary:
         batches = _shown(format_name, source.actions(problems))
-        with open_engine(settings, batches, _usable(catalogue), temporary) as engine:
+        with open_engine(settings, batches, usable, temporary) as engine:
             _refuse_empty(engine, source, problems)
             _note_unlisted(engine, catalogue, problems)
             has_content = catalogue is not None and bool(catalogue.modalities)
             left, funnel = run_plan(engine, plan(settings, has_content=has_content))
-            write_tables(temporary, left.finished(), catalogue.table if catalogue else None)
+            log = left.finished()
+            table_2 = table_row(funnel[-1])
+            if settings.whole_catalogue:
+                log = _with_cold_items(log, usable)
+                funnel.append({**funnel[-1], "step": "the rest of the catalogue", "items": len(log.item_ids)})
+            write_tables(temporary, log, catalogue.table if catalogue else None)
         counts = {unit: funnel[-1][unit] for unit in ("users", "items", "actions")}
         split = split_record(settings, temporary / INTERACTIONS_FILE)
         tables = table_records(temporary)
@@ -69,7 +78,7 @@ def preprocess(
             "order": source.order,
             "split": split,
             "funnel": funnel,
-            "table_2": {"this": table_row(counts), "paper": paper_row(FORMATS[format_name].paper)},
+            "table_2": {"this": table_2, "paper": paper_row(FORMATS[format_name].paper)},
             "problems": problems.record(),
             "request": request,
             "inputs": {"files": inputs, "pictures": source.pictures.record()},
@@ -109,6 +118,12 @@ def _usable(catalogue: Catalogue | None) -> pl.Series:
         return pl.Series([], dtype=pl.String)
     any_content = pl.any_horizontal(pl.col(name).is_not_null() for name in catalogue.modalities)
     return catalogue.table.filter(any_content)[ITEM_ID]
+
+
+def _with_cold_items(log: FinishedLog, usable: pl.Series) -> FinishedLog:
+    """The same log with the items that have content and no action numbered after those that have one."""
+    cold = usable.filter(~usable.is_in(log.item_ids.implode())).unique().sort()
+    return replace(log, item_ids=pl.concat([log.item_ids, cold]))
 
 
 def _note_unlisted(engine: Engine, catalogue: Catalogue | None, problems: Problems) -> None:

@@ -37,6 +37,11 @@ class ProtocolSettings(Settings):
     keep_missing_content: bool = Field(
         False, description="Keep items that have no picture or text, where the data set has such content."
     )
+    whole_catalogue: bool = Field(
+        False,
+        description="List also the items that have content and no action left, for evaluate and recommend "
+        "with --cold-items.",
+    )
     keep_last: int | None = Field(
         None,
         ge=3,

@@ -30,6 +30,8 @@ ROW_GROUP = 1 << 20
 class FinishedLog:
     """What an engine hands over: the ids that are left in the order of their bytes, and the actions.
 
+    Items that have no action, where they are listed at all, come after those that have one.
+
     `interactions` are tables of the canonical schema, of any length, in the canonical order.
     """
 

@@ -306,6 +306,29 @@ def test_custom_items_join_text_and_drop_what_has_no_content(tmp_path):
     assert again.data["counts"]["items"] == 4
 
 
+def test_the_rest_of_the_catalogue_is_numbered_after_what_was_acted_on(tmp_path):
+    items = "id,title\nm,Middle\nb,New b\nz,Last\nn,\na,New a\n"
+    log, mapping = "user,id\na,z\na,m\na,w\n", "user=user,item=id,text=title"
+    plain = custom(tmp_path / "plain", log, mapping, items=items, min_actions=0)
+    assert plain.data["counts"]["items"] == 2
+    whole = custom(tmp_path / "whole", log, mapping, items=items, min_actions=0, whole_catalogue=True)
+    table = pl.read_parquet(tmp_path / "whole/out/items.parquet")
+    assert table["item_id"].to_list() == ["m", "z", "a", "b"]  # n has no content
+    assert table["text"].to_list() == ["Middle", "Last", "New a", "New b"]
+    assert whole.data["counts"] == {"users": 1, "items": 4, "actions": 2}
+    assert whole.data["funnel"][-1] == {
+        "step": "the rest of the catalogue",
+        "users": 1,
+        "items": 4,
+        "actions": 2,
+    }
+    assert whole.data["table_2"]["this"]["items"] == 2  # those the paper's averages speak of
+    written = [(tmp_path / name / "out/interactions.parquet").read_bytes() for name in ("plain", "whole")]
+    assert written[0] == written[1]
+    with pytest.raises(UsageError, match="--whole-catalogue: custom knows of no items with text or pictures"):
+        custom(tmp_path / "none", log, "user=user,item=item", min_actions=0, whole_catalogue=True)
+
+
 def test_custom_without_items_has_no_content_and_drops_nothing(tmp_path):
     summary = custom(tmp_path, "user,item\na,x\n", "user=user,item=item", min_actions=0)
     assert [entry["step"] for entry in summary.data["funnel"]] == ["read"]

@@ -131,6 +131,25 @@ def test_items_without_a_train_action_are_listed_on_request_alone(ask, history):
     assert "--head content or --head table+content" in refused.err
 
 
+def test_an_article_nobody_ever_bought_can_be_recommended(tssr, workspace, bert, tmp_path):
+    items = (workspace / "items.csv").read_text() + "\nnew,red [shirt] z"
+    (tmp_path / "items.csv").write_text(items)
+    mapping = "user=user_id,item=item_id,time=time,text=text"
+    files = ("--interactions", workspace / "log.csv", "--items", tmp_path / "items.csv", "--map", mapping)
+    of = ("--workspace", tmp_path)
+    for command in (
+        ("preprocess", "custom", "--dataset", "late", "--min-actions", "0", "--whole-catalogue", *files),
+        ("extract-features", "--modality", "text", "--encoder", bert),
+        ("train", *RUNS["looks"]),
+        ("evaluate", "--cold-items", "--topk", "3"),
+    ):
+        assert tssr(*command, *of).code == 0
+    (tmp_path / "new.txt").write_text("i1 i2 new\n")
+    ask = ("recommend", *of, "--history", tmp_path / "new.txt", "--topk", "13", "--json")
+    assert "new" not in items_of(tssr(*ask))["line 1"]
+    assert "new" in items_of(tssr(*ask, "--cold-items"))["line 1"]
+
+
 def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace):
     of = ("evaluate", "--workspace", workspace, "--topk", "3", "--mask", "none", "hard")
     measured = tssr(*of, "--run", "looks", "--cold-items", "--json").json
