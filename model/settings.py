@@ -287,7 +287,9 @@ class TSSRSettings(ContentSettings):
 
 
 # What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.
+# `tuned` is what validation on MovieLens-1M chose (docs/results.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "official": {"blocks": 1, "cross_blocks": 4, "batch_size": 128, "max_epochs": 20, "validate_every": 200},
+    "tuned": {"learning_rate": 1e-3, "lambda_user": 0.03, "lambda_item": 0.03, "lambda_stream": 2.0},
 }

@@ -16,7 +16,7 @@ class SourceSettings(Settings):
     features: tuple[str, ...] = Field(
         (), description="Feature stores to read, by modality or folder name (default: the only one)."
     )
-    preset: str = Field("paper", description=f"Defaults to start from: {' or '.join(PRESETS)}.")
+    preset: str = Field("paper", description=f"Defaults to start from: {', '.join(PRESETS)}.")
 
 
 class RunSettings(SourceSettings):

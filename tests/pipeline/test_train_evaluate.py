@@ -117,6 +117,16 @@ def test_preset_official_sets_the_released_numbers(prepared):
     assert settings["train"]["max_epochs"] == 1
 
 
+def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
+    small = ("--width", "16", "--heads", "2", "--max-epochs", "1", "--batch-size", "16", "--preset", "tuned")
+    tssr, ids = (
+        prepared("train", "--model", name, *small, "--json").json["settings"]
+        for name in ("tssr", "sasrec-id")
+    )
+    assert [tssr["model"][f"lambda_{term}"] for term in ("user", "item", "stream")] == [0.03, 0.03, 2]
+    assert tssr["train"]["learning_rate"] == ids["train"]["learning_rate"] == 1e-3
+
+
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
@@ -147,7 +157,7 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
         (("--lambda-item", "-1"), "--lambda-item: should be greater than or equal to 0"),
         (("--tau-user", "0"), "--tau-user: should be greater than 0"),
         (("--width", "10", "--heads", "4"), "--width 10 is not a multiple of --heads 4"),
-        (("--preset", "nosuch"), "--preset nosuch: there are paper, official"),
+        (("--preset", "nosuch"), "--preset nosuch: there are paper, official, tuned"),
         (("--dataset", "toy"), "--dataset toy: workspace has hm"),
         (("--run", "../out"), "--run '../out': use letters"),
         (("--device", "cuda:9"), "--device cuda:9: torch sees"),
