@@ -120,7 +120,7 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError
         batch_sampler=_Batches(pictures.chunks, options.batch_size),
         collate_fn=_collate,
         num_workers=options.workers,
-        worker_init_fn=lambda number: silence_decoders(),
+        worker_init_fn=_start_worker,
         pin_memory=options.pin_memory,
         prefetch_factor=PREFETCH,
     )
@@ -133,6 +133,10 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError
             f"a process that decodes pictures died ({str(error).splitlines()[0]}); "
             f"what is finished is kept, run again with fewer --workers"
         ) from error
+
+
+def _start_worker(_number: int) -> None:
+    silence_decoders()
 
 
 def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError]:
