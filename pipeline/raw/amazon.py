@@ -20,7 +20,7 @@ import polars as pl
 
 from .delimited import Dialect, read_delimited
 from .files import RawFile, RawFolder
-from .jsonlines import as_text, parse_json, read_json_lines, read_objects
+from .jsonlines import HALF_PAIR, as_text, encodes, parse_json, read_json_lines, read_objects
 from .pictures import Pictures
 from .problems import Problems
 from .source import Actions, Catalogue, actions_of, catalogue_table, joined, with_named_pictures
@@ -71,12 +71,21 @@ class Amazon:
     def catalogue(self, problems: Problems) -> Catalogue:
         """Products with title, brand and category as text, their picture, and the addresses of pictures."""
         unpack_pictures(self.root, "images")
-        rows = [_product(entry) for _, entry in read_objects(self.metadata, problems, _json_or_literal)]
-        table = pl.DataFrame(rows, schema=dict.fromkeys(KEPT, pl.String), orient="row")
+        table = pl.DataFrame(
+            list(self._products(problems)), schema=dict.fromkeys(KEPT, pl.String), orient="row"
+        )
         text = joined(("title", "brand", "category"))
         items = catalogue_table(self.metadata, table, problems, item=ITEM, text=text, image=pl.lit(None))
         cure = f"; fetch them with: tssr download-images {self.format}"
         return Catalogue(with_named_pictures(items, self.pictures, "images", problems, cure), ("image",))
+
+    def _products(self, problems: Problems) -> Iterator[tuple[str | None, ...]]:
+        for line, entry in read_objects(self.metadata, problems, _json_or_literal):
+            product = _product(entry)
+            if all(text is None or encodes(text) for text in product):
+                yield product
+            else:
+                problems.row(self.metadata, line, HALF_PAIR)
 
 
 class Phone(Amazon):

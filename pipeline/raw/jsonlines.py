@@ -15,6 +15,8 @@ from .files import RawFile
 from .problems import Problems
 from .rows import Rows, flat, text_array
 
+HALF_PAIR = "holds half a surrogate pair, which is no text"
+
 
 def parse_json(line: str) -> Any:
     """One JSON value; raises ValueError."""
@@ -65,8 +67,8 @@ def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Proble
         if any(text is not None and "\0" in text for text in texts.values()):
             problems.row(file, line, "holds a NUL byte")
             continue
-        if any(text is not None and not _encodes(text) for text in texts.values()):
-            problems.row(file, line, "holds half a surrogate pair, which is no text")
+        if any(text is not None and not encodes(text) for text in texts.values()):
+            problems.row(file, line, HALF_PAIR)
             continue
         lines.append(line)
         for name, text in texts.items():
@@ -74,7 +76,8 @@ def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Proble
     return Rows({name: text_array(column) for name, column in columns.items()}, lambda: lines)
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
+    """Whether a text from an escape like `\\ud800` can be written at all."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

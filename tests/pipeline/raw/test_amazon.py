@@ -90,6 +90,14 @@ def test_broken_metadata_lines_are_counted(raw, read):
 
 
 @pytest.mark.parametrize(
+    "line", [r'{"asin": "B2", "title": "x\ud800"}', r"{'asin': 'B\ud8002', 'title': 'x'}"]
+)
+def test_metadata_with_half_a_surrogate_pair_are_counted(raw, read, line):
+    raw({**DUMP, META: packed('{"asin": "0001", "title": "x"}', line)})
+    assert f"{META}, line 2: holds half a surrogate pair, which is no text" in read("toy").problems[0]
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         ("a < b", "a < b"),
