@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from ..core.errors import DataError, TssrError
@@ -145,6 +146,7 @@ def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataErro
     An encoder on the same cores splits every layer evenly over them and waits for the slowest, so a process
     that decodes on one of them at the same time holds up all.
     """
+    Image.init()  # all formats known before threads ask for them
     with warnings.catch_warnings(), ThreadPoolExecutor(options.threads) as pool:
         silence_decoders()
         for places in _Batches(pictures.chunks, options.batch_size):

@@ -79,7 +79,7 @@ class FeatureSettings(Settings):
         None,
         ge=0,
         description="Processes that decode pictures beside the encoder; 0: threads decode in turn with it. "
-        "[default: one for each core beside a GPU, else 0]",
+        "[default: one a core, at most 16, beside a GPU, else 0]",
     )
     seed: int = Field(0, ge=0, description="Seed of --weights random.")
     compile: bool = Field(

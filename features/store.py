@@ -169,9 +169,12 @@ class FeatureStore:
         with os.scandir(
             info.folder
         ) as files:  # one look at the folder: a thousand parts open in milliseconds
-            sizes = {file.name: file.stat().st_size for file in files if file.is_file()}
+            there = {
+                file.name: file for file in files
+            }  # a run that extends the store adds and deletes others
         for part in self.manifest["parts"]:
-            size = sizes.get(part["file"])
+            file = there.get(part["file"])
+            size = file.stat().st_size if file and file.is_file() else None
             if size != part["bytes"]:
                 found = "is missing" if size is None else f"has {size} bytes, not {part['bytes']}"
                 raise ArtifactError(f"{info.folder / part['file']} {found}; {CURE}")
