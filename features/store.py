@@ -166,12 +166,10 @@ class FeatureStore:
         self.manifest = info.manifest
         self.dimension = info.dimension
         self.dtype = np.dtype(self.manifest["dtype"])
-        with os.scandir(
-            info.folder
-        ) as files:  # one look at the folder: a thousand parts open in milliseconds
-            there = {
-                file.name: file for file in files
-            }  # a run that extends the store adds and deletes others
+        # One look at the folder opens a thousand parts in milliseconds. Only the manifest's own are asked for
+        # their size: a run that extends the store may be writing and deleting others.
+        with os.scandir(info.folder) as files:
+            there = {file.name: file for file in files}
         for part in self.manifest["parts"]:
             file = there.get(part["file"])
             size = file.stat().st_size if file and file.is_file() else None
