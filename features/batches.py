@@ -19,7 +19,7 @@ from ..core.errors import DataError, TssrError
 from .content import SOURCE, content_key, read_picture
 from .encoder import Inputs
 from .parts import Chunk
-from .pictures import BadContentError, UnreachableFileError, silence_decoders
+from .pictures import BadContentError, UnreachableFileError
 from .store import KEY
 from .text_encoder import Tokens
 
@@ -121,7 +121,7 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError
         batch_sampler=_Batches(pictures.chunks, options.batch_size),
         collate_fn=_collate,
         num_workers=options.workers,
-        worker_init_fn=_start_worker,
+        worker_init_fn=_silence_decoders,
         pin_memory=options.pin_memory,
         prefetch_factor=PREFETCH,
     )
@@ -136,8 +136,9 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError
         ) from error
 
 
-def _start_worker(_number: int) -> None:
-    silence_decoders()
+def _silence_decoders(_worker: int = 0) -> None:
+    """Decoders grumble about odd metadata that changes no pixel."""
+    warnings.simplefilter("ignore")
 
 
 def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError]:
@@ -147,10 +148,14 @@ def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataErro
     that decodes on one of them at the same time holds up all.
     """
     Image.init()  # all formats known before threads ask for them
-    with warnings.catch_warnings(), ThreadPoolExecutor(options.threads) as pool:
-        silence_decoders()
+    cores = torch.get_num_threads()
+    # Some models' preparation is made of torch operations, each of which would start a thread a core.
+    alone = ThreadPoolExecutor(options.threads, initializer=torch.set_num_threads, initargs=(1,))
+    with warnings.catch_warnings(), alone as pool:
+        _silence_decoders()
         for places in _Batches(pictures.chunks, options.batch_size):
             yield _collate(list(pool.map(pictures.__getitem__, places)))
+    torch.set_num_threads(cores)  # what threads to come begin with; this one kept its own
 
 
 def text_batches(content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: Loading) -> Iterator[Batch]:

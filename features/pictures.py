@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -63,11 +62,6 @@ class PicturePreparation:
     mean: list[float]
     std: list[float]
     spec: dict[str, Any]
-
-
-def silence_decoders() -> None:
-    """Decoders grumble about odd metadata that changes no pixel; a process or `catch_warnings` ignores it."""
-    warnings.simplefilter("ignore")
 
 
 def read_pixels(content: bytes, geometry: Geometry) -> Pixels:

@@ -51,23 +51,10 @@ def preprocess(
     problems = Problems(strict=settings.strict)
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
-    usable = _usable(catalogue)
-    if settings.whole_catalogue and usable.is_empty():
-        raise UsageError(f"--whole-catalogue: {format_name} knows of no items with text or pictures")
     with atomic_folder(folder) as temporary:
-        batches = _shown(format_name, source.actions(problems))
-        with open_engine(settings, batches, usable, temporary) as engine:
-            _refuse_empty(engine, source, problems)
-            _note_unlisted(engine, catalogue, problems)
-            has_content = catalogue is not None and bool(catalogue.modalities)
-            left, funnel = run_plan(engine, plan(settings, has_content=has_content))
-            log = left.finished()
-            table_2 = table_row(funnel[-1])
-            if settings.whole_catalogue:
-                log = _with_cold_items(log, usable)
-                funnel.append({**funnel[-1], "step": "the rest of the catalogue", "items": len(log.item_ids)})
-            write_tables(temporary, log, catalogue.table if catalogue else None)
+        funnel = _write(temporary, format_name, settings, source, catalogue, problems)
         counts = {unit: funnel[-1][unit] for unit in ("users", "items", "actions")}
+        acted_on = funnel[-2] if settings.whole_catalogue else funnel[-1]  # the paper counts no other items
         split = split_record(settings, temporary / INTERACTIONS_FILE)
         tables = table_records(temporary)
         manifest = {
@@ -78,7 +65,7 @@ def preprocess(
             "order": source.order,
             "split": split,
             "funnel": funnel,
-            "table_2": {"this": table_2, "paper": paper_row(FORMATS[format_name].paper)},
+            "table_2": {"this": table_row(acted_on), "paper": paper_row(FORMATS[format_name].paper)},
             "problems": problems.record(),
             "request": request,
             "inputs": {"files": inputs, "pictures": source.pictures.record()},
@@ -86,6 +73,32 @@ def preprocess(
         }
         write_json(temporary / MANIFEST_FILE, manifest)
     return _summary(folder, manifest, cached=False)
+
+
+def _write(
+    folder: Path,
+    format_name: str,
+    settings: PreprocessSettings,
+    source: Source,
+    catalogue: Catalogue | None,
+    problems: Problems,
+) -> list[dict[str, Any]]:
+    """Read the actions, run the protocol and write the tables into `folder`; returns the funnel."""
+    usable = _usable(catalogue)
+    if settings.whole_catalogue and usable.is_empty():
+        raise UsageError(f"--whole-catalogue: {format_name} knows of no items with text or pictures")
+    batches = _shown(format_name, source.actions(problems))
+    with open_engine(settings, batches, usable, folder) as engine:
+        _refuse_empty(engine, source, problems)
+        _note_unlisted(engine, catalogue, problems)
+        has_content = catalogue is not None and bool(catalogue.modalities)
+        left, funnel = run_plan(engine, plan(settings, has_content=has_content))
+        log = left.finished()
+        if settings.whole_catalogue:
+            log = _with_cold_items(log, usable)
+            funnel.append({**funnel[-1], "step": "the rest of the catalogue", "items": len(log.item_ids)})
+        write_tables(folder, log, catalogue.table if catalogue else None)
+    return funnel
 
 
 def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
@@ -122,7 +135,7 @@ def _usable(catalogue: Catalogue | None) -> pl.Series:
 
 def _with_cold_items(log: FinishedLog, usable: pl.Series) -> FinishedLog:
     """The same log with the items that have content and no action numbered after those that have one."""
-    cold = usable.filter(~usable.is_in(log.item_ids.implode())).unique().sort()
+    cold = usable.filter(~usable.is_in(log.item_ids.implode())).sort()
     return replace(log, item_ids=pl.concat([log.item_ids, cold]))
 
 

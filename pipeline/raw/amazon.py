@@ -20,7 +20,7 @@ import polars as pl
 
 from .delimited import Dialect, read_delimited
 from .files import RawFile, RawFolder
-from .jsonlines import HALF_PAIR, as_text, encodes, parse_json, read_json_lines, read_objects
+from .jsonlines import as_text, no_text, parse_json, read_json_lines, read_objects
 from .pictures import Pictures
 from .problems import Problems
 from .source import Actions, Catalogue, actions_of, catalogue_table, joined, with_named_pictures
@@ -82,10 +82,11 @@ class Amazon:
     def _products(self, problems: Problems) -> Iterator[tuple[str | None, ...]]:
         for line, entry in read_objects(self.metadata, problems, _json_or_literal):
             product = _product(entry)
-            if all(text is None or encodes(text) for text in product):
-                yield product
+            fault = no_text(product)
+            if fault:
+                problems.row(self.metadata, line, fault)
             else:
-                problems.row(self.metadata, line, HALF_PAIR)
+                yield product
 
 
 class Phone(Amazon):

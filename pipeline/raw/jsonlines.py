@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +14,6 @@ from .delimited import check_columns
 from .files import RawFile
 from .problems import Problems
 from .rows import Rows, flat, text_array
-
-HALF_PAIR = "holds half a surrogate pair, which is no text"
 
 
 def parse_json(line: str) -> Any:
@@ -64,11 +62,9 @@ def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Proble
     columns: dict[str, list[str | None]] = {name: [] for name in wanted}
     for line, value in _objects(file, block, problems, parse_json):
         texts = {name: as_text(value.get(name)) for name in wanted}
-        if any(text is not None and "\0" in text for text in texts.values()):
-            problems.row(file, line, "holds a NUL byte")
-            continue
-        if any(text is not None and not encodes(text) for text in texts.values()):
-            problems.row(file, line, HALF_PAIR)
+        fault = no_text(texts.values())
+        if fault:
+            problems.row(file, line, fault)
             continue
         lines.append(line)
         for name, text in texts.items():
@@ -76,9 +72,14 @@ def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Proble
     return Rows({name: text_array(column) for name, column in columns.items()}, lambda: lines)
 
 
-def encodes(text: str) -> bool:
-    """Whether a text from an escape like `\\ud800` can be written at all."""
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+def no_text(values: Iterable[str | None]) -> str | None:
+    """What is wrong with a row that JSON or Python escapes made, None where all its texts can be kept."""
+    texts = [text for text in values if text is not None]
+    if any("\0" in text for text in texts):
+        return "holds a NUL byte"
+    if any(not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text) for text in texts):
+        return "holds half a surrogate pair, which is no text"
+    return None
 
 
 def _at_once(block: Block, schema: pa.Schema) -> Rows | None:

@@ -90,11 +90,16 @@ def test_broken_metadata_lines_are_counted(raw, read):
 
 
 @pytest.mark.parametrize(
-    "line", [r'{"asin": "B2", "title": "x\ud800"}', r"{'asin': 'B\ud8002', 'title': 'x'}"]
+    ("line", "fault"),
+    [
+        (r'{"asin": "B2", "title": "x\ud800"}', "half a surrogate pair, which is no text"),
+        (r"{'asin': 'B\ud8002', 'title': 'x'}", "half a surrogate pair, which is no text"),
+        (r'{"asin": "B2", "brand": "x\u0000"}', "a NUL byte"),
+    ],
 )
-def test_metadata_with_half_a_surrogate_pair_are_counted(raw, read, line):
+def test_metadata_that_hold_no_text_are_counted(raw, read, line, fault):
     raw({**DUMP, META: packed('{"asin": "0001", "title": "x"}', line)})
-    assert f"{META}, line 2: holds half a surrogate pair, which is no text" in read("toy").problems[0]
+    assert f"{META}, line 2: holds {fault}" in read("toy").problems[0]
 
 
 @pytest.mark.parametrize(
