@@ -1,0 +1,43 @@
+"""Pictures decoded by threads in turn with the encoder leave the process as they found it."""
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from tssr.features.batches import Loading, picture_batches
+from tssr.features.content import SOURCE, content_key
+from tssr.features.parts import Chunk
+from tssr.features.store import KEY, KEY_TYPE
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_thread_that_decodes_has_torch_for_itself_and_later_ones_as_before(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    content = pa.table({SOURCE: ["a"], KEY: pa.array([content_key(b"a")], KEY_TYPE)})
+    loading = Loading(batch_size=1, workers=0, threads=1, pin_memory=False)
+
+    def prepare(_picture):
+        warnings.warn("odd metadata", stacklevel=1)
+        return np.array([torch.get_num_threads()])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (batch,) = picture_batches(content, [Chunk(0, np.array([0]))], tmp_path, prepare, loading)
+        with pytest.raises(UserWarning, match="mine"):
+            warnings.warn("mine", stacklevel=1)
+    assert batch.inputs[0].item() == 1
+    assert torch.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 2
