@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .entrance import Entrance
 from .heads import item_head
 from .inputs import ItemVectors, content_vectors
 from .layers import Encoder, Mix, causal_mask, initialise
@@ -56,7 +57,7 @@ class FDSA(SequenceRecommender):
                 features[0] if len(features) == 1 else Pooled(features, width),
             ]
         )
-        self.position = nn.Embedding(materials.length, width)
+        self.entrance = Entrance(materials.length, settings)
         self.encoders = nn.ModuleList(Encoder(settings, settings.blocks) for _ in self.inputs)
         self.join = Mix(width, len(self.inputs))
         initialise(self, materials.item_count)
@@ -67,8 +68,8 @@ class FDSA(SequenceRecommender):
         mask = causal_mask(inputs > 0)
         states: Tensor = self.join(
             [
-                encoder(enter(inputs) + self.position.weight, mask)
-                for enter, encoder in zip(self.inputs, self.encoders, strict=True)
+                encoder(self.entrance(vectors(inputs)), mask)
+                for vectors, encoder in zip(self.inputs, self.encoders, strict=True)
             ]
         )
         return states

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from .entrance import Entrance
 from .heads import item_head
 from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
 from .layers import Encoder, causal_mask, initialise
@@ -38,7 +39,7 @@ class SASRec(SequenceRecommender):
     def __init__(self, item_input: nn.Module, materials: Materials, settings: AnySASRecSettings) -> None:
         super().__init__(materials.length)
         self.item_input = item_input
-        self.position = nn.Embedding(materials.length, settings.width)
+        self.entrance = Entrance(materials.length, settings)
         self.encoder = Encoder(settings, settings.blocks)
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
@@ -46,8 +47,7 @@ class SASRec(SequenceRecommender):
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
-        entered = self.item_input(inputs) + self.position.weight
-        states: Tensor = self.encoder(entered, causal_mask(inputs > 0))
+        states: Tensor = self.encoder(self.entrance(self.item_input(inputs)), causal_mask(inputs > 0))
         return states
 
 

@@ -43,7 +43,7 @@ class TrainSettings(Settings):
         "auto",
         description=(
             "What matrix products of a training step are computed in; weights, sums and losses stay float32, "
-            "validation is float32 throughout. auto: bfloat16 on a GPU that has it, float32 elsewhere."
+            "validation is float32 throughout. auto: bfloat16 where GPU or processor have it, else float32."
         ),
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
@@ -167,6 +167,10 @@ class SequenceSettings(WindowSettings):
     norm: Literal["rezero", "post", "pre"] = Field(
         "rezero",
         description="LayerNorm after each residual behind a gate that starts at 0, after it, or before it.",
+    )
+    input_norm: bool = Field(False, description="LayerNorm on each step's item vector plus position.")
+    input_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout on each step's item vector plus position, after the norm."
     )
 
     @model_validator(mode="after")

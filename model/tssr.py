@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import Batch
+from .entrance import Entrance
 from .heads import item_head
 from .inputs import ItemVectors, content_vectors
 from .layers import Encoder, Mix, causal_mask, initialise
@@ -78,8 +79,8 @@ class TSSR(SequenceRecommender):
         ]
         streams = len(inputs)
         self.inputs = nn.ModuleList(inputs)
-        tables = streams if settings.separate_positions else 1
-        self.positions = nn.ModuleList(nn.Embedding(materials.length, width) for _ in range(tables))
+        entrances = streams if settings.separate_positions else 1
+        self.entrances = nn.ModuleList(Entrance(materials.length, settings) for _ in range(entrances))
         self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in inputs)
         self.cross = nn.ModuleList(Encoder(settings, settings.cross_blocks) for _ in inputs)
         fusions: dict[str, Callable[[], nn.Module]] = {
@@ -94,11 +95,11 @@ class TSSR(SequenceRecommender):
     def unimodal_states(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""
         mask = causal_mask(inputs > 0)
-        vectors = [enter(inputs) for enter in self.inputs]
+        vectors = [vectors_of(inputs) for vectors_of in self.inputs]
         states = []
         for stream, (vector, encoder) in enumerate(zip(vectors, self.unimodal, strict=True)):
-            position = self.positions[stream % len(self.positions)].weight
-            states.append(encoder(vector + position, mask))
+            entrance = self.entrances[stream % len(self.entrances)]
+            states.append(encoder(entrance(vector), mask))
         return vectors, states
 
     def merged_states(self, inputs: Tensor, states: list[Tensor]) -> Tensor:

@@ -37,9 +37,13 @@ class IdCoder:
         return first
 
     def ordered(self) -> tuple[pl.Series, Int32]:
-        """All ids in the order of their bytes, and the rank that takes the place of each code."""
+        """All ids in the order of their bytes, and the rank that takes the place of each code.
+
+        The coder forgets them before they are sorted, which is when most memory is needed: it codes no more.
+        """
         codes = pl.Series(np.arange(self._count, dtype=np.uint32))
         ids = codes.cat.to(self._type).cast(pl.String)
+        del self._alive, self._type
         order = ids.arg_sort().to_numpy()
         ranks = np.empty(len(order), np.int32)
         ranks[order] = np.arange(len(order), dtype=np.int32)

@@ -77,5 +77,12 @@ def build(ring):
 
 @pytest.fixture
 def training():
-    """Settings of a short run on the CPU."""
-    return TrainSettings(batch_size=16, learning_rate=1e-2, max_epochs=2, validate_every=1, device="cpu")
+    """Settings of a short run on the CPU, in float32 whatever it has."""
+    return TrainSettings(
+        batch_size=16,
+        learning_rate=1e-2,
+        max_epochs=2,
+        validate_every=1,
+        device="cpu",
+        precision="float32",
+    )

@@ -74,7 +74,7 @@ def test_fdsa_is_tssr_without_cross_attention_gate_and_contrasts(build, batch):
     names = {
         "join": "fusion",
         "encoders": "unimodal",
-        "position": "positions.0",
+        "entrance": "entrances.0",
         "inputs": "inputs",
         "head": "head",
     }

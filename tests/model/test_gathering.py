@@ -51,7 +51,7 @@ def step_of(build, ring, case, size):
     name, changed = CASES[case]
     dropout = {} if name == "bpr-mf" else {"dropout": 0.0}
     model = without_chance(build(name, contents=2, **dropout, **changed))
-    settings = TrainSettings(batch_size=size, device="cpu")
+    settings = TrainSettings(batch_size=size, device="cpu", precision="float32")
     stepping = Stepping(model, model.samples(ring, "all", CPU), settings)
     losses = stepping._backward(0)
     return {

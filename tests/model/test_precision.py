@@ -14,12 +14,18 @@ CPU = torch.device("cpu")
 NEURAL = [name for name, spec in MODELS.items() if spec.trained]
 
 
-def test_auto_is_float32_on_the_cpu():
-    for precision, dtype in (
-        ("auto", torch.float32),
-        ("float32", torch.float32),
-        ("bfloat16", torch.bfloat16),
-    ):
+@pytest.mark.parametrize(
+    ("capabilities", "auto"),
+    [
+        ({}, torch.float32),
+        ({"avx512_bf16": False, "amx_bf16": False}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_auto_follows_what_the_processor_has(monkeypatch, capabilities, auto):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    for precision, dtype in (("auto", auto), ("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         with training_autocast(precision, CPU):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 

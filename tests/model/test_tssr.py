@@ -7,7 +7,7 @@ from tssr.model.layers import causal_mask
 from tssr.model.losses import item_contrast, user_contrast
 from tssr.model.tssr import Gate
 
-SHARED = ("inputs", "positions", "unimodal")
+SHARED = ("inputs", "entrances", "unimodal")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_one_content_stream_is_the_papers_model(build, batch):
     """Eq. 3 and the figure, written out for one ID and one content stream."""
     model = build("tssr", dropout=0.0, norm="post")
     inputs, mask = batch.inputs, causal_mask(batch.inputs > 0)
-    position = model.positions[0].weight
+    position = model.entrances[0].position.weight
     embedded_id = model.inputs[0].table.weight[inputs]
     embedded_content = model.inputs[1].features[inputs] @ model.inputs[1].project.weight.T
     embedded_content = embedded_content + model.inputs[1].project.bias
@@ -128,7 +128,7 @@ def test_ablations_run_and_train_every_parameter(build, batch, fusion, cross_blo
     model = build("tssr", 2, **changed)
     torch.stack(list(model.losses(batch).values())).sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
-    assert len(model.positions) == (3 if separate_positions else 1)
+    assert len(model.entrances) == (3 if separate_positions else 1)
 
 
 @pytest.mark.parametrize("choice", [{"negatives": "all-steps"}, {"mask_duplicates": True}])

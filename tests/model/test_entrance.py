@@ -1,0 +1,48 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tssr.model.entrance import Entrance
+from tssr.model.registry import MODELS
+from tssr.model.settings import SequenceSettings
+
+D = 4
+
+
+def entered(vectors, **switches):
+    torch.manual_seed(3)
+    entrance = Entrance(5, SequenceSettings(width=D, heads=2, **switches))
+    return entrance, entrance(vectors)
+
+
+@torch.no_grad()
+def test_positions_are_added_and_normalised_on_request():
+    vectors = torch.randn(3, 5, D)
+    plain, without = entered(vectors)
+    torch.testing.assert_close(without, vectors + plain.position.weight, rtol=0, atol=0)
+    _, normalised = entered(vectors, input_norm=True)
+    torch.testing.assert_close(normalised, F.layer_norm(without, (D,)))
+
+
+def test_dropout_is_for_training():
+    vectors = torch.randn(64, 5, D)
+    entrance, dropped = entered(vectors, input_dropout=0.5)
+    whole = vectors + entrance.position.weight
+    kept = dropped != 0
+    assert kept.float().mean() == pytest.approx(0.5, abs=0.05)
+    torch.testing.assert_close(dropped[kept], 2 * whole[kept])
+    torch.testing.assert_close(entrance.eval()(vectors), whole)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, spec in MODELS.items() if issubclass(spec.settings, SequenceSettings)]
+)
+def test_every_transformer_has_the_switches(build, windows, name):
+    batch = windows.batch(torch.arange(windows.count))
+    model = build(name, input_norm=True)
+    torch.stack(list(model.losses(batch).values())).sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    model = build(name, input_norm=True, input_dropout=0.5, dropout=0.0).train()
+    assert not torch.equal(model.states(batch.inputs), model.states(batch.inputs))
+    model = build(name, input_dropout=0.5).eval()
+    torch.testing.assert_close(model.states(batch.inputs), model.states(batch.inputs), rtol=0, atol=0)
