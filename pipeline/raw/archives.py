@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,15 @@ from typing import Any, BinaryIO, cast
 from ...core.errors import DataError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+_DAMAGED_TABLE = (*_DAMAGED, NotImplementedError, OverflowError, UnicodeDecodeError)  # of what is inside
 
 
 @dataclass(frozen=True)
@@ -38,12 +48,15 @@ class Archive:
         """The regular files; folders, links and devices are left out."""
         if isinstance(self._opened, zipfile.ZipFile):
             for zipped in self._opened.infolist():
-                if not zipped.is_dir():
+                if not zipped.filename.endswith("/"):
                     yield Entry(zipped.filename, zipped.file_size, zipped)
         else:
-            for tarred in self._opened:
-                if tarred.isfile():
-                    yield Entry(tarred.name, tarred.size, tarred)
+            try:
+                for tarred in self._opened:
+                    if tarred.isfile():
+                        yield Entry(tarred.name, tarred.size, tarred)
+            except _DAMAGED_TABLE as error:
+                raise _damaged(self._path, error) from None
 
     def open(self, key: Any) -> BinaryIO:
         """The bytes of a file, by its key or its name; at most as many as the archive declares.
@@ -56,20 +69,30 @@ class Archive:
             return cast(BinaryIO, self._opened.open(key))
         except (RuntimeError, NotImplementedError) as error:
             raise DataError(f"{self._path.name}: {error}; unpack it by hand") from None
+        except UnicodeDecodeError as error:
+            raise _damaged(self._path, error) from None
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open an archive; raises DataError, also from the body, where it is damaged."""
-    try:
-        if path.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(path) as zipped:
-                yield Archive(path, zipped)
-        else:
-            with tarfile.open(path) as tarred:
-                yield Archive(path, tarred)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path.name}: damaged or no archive ({error}); download it again") from None
+    with ExitStack() as stack:
+        opened: zipfile.ZipFile | tarfile.TarFile
+        try:
+            if path.name.lower().endswith(".zip"):
+                opened = stack.enter_context(zipfile.ZipFile(path))
+            else:
+                opened = stack.enter_context(tarfile.open(path))
+        except _DAMAGED_TABLE as error:
+            raise _damaged(path, error) from None
+        try:
+            yield Archive(path, opened)
+        except _DAMAGED as error:
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path.name}: damaged or no archive ({error}); download it again")
 
 
 def archives_in(folder: Path) -> list[Path]:

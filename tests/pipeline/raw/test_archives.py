@@ -1,11 +1,15 @@
 import gzip
 import io
+import os
 import tarfile
 import zipfile
+from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tssr.core.errors import DataError
+from tssr.core.errors import DataError, TssrError
 from tssr.pipeline.raw import unpack
 from tssr.pipeline.raw.blocks import read_blocks
 from tssr.pipeline.raw.files import RawFolder
@@ -118,3 +122,63 @@ def test_a_locked_zip(tmp_path):
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(DataError, match=r"a\.zip: .*password required.*; unpack it by hand"):
         list(read_blocks(find(tmp_path, "t.csv")))
+
+
+NAME = b"\xc3\xbc.csv"
+VERSION = b"PK\x01\x02\x14\x03\x14"  # in the table of a zip: made by 2.0 on Unix, 2.0 is needed
+DAMAGES = {
+    "a name that is no UTF-8": lambda data: data.replace(NAME, b"\xff\xbc.csv"),
+    "a name that is no UTF-8 beside the file alone": lambda data: data.replace(NAME, b"\xff\xbc.csv", 1),
+    "a version that does not exist": lambda data: data.replace(VERSION, VERSION[:-1] + b"\xff"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_zip_with_a_damaged_table(tmp_path, damage):
+    zipped(tmp_path / "a.zip", {NAME.decode(): b"a\n"})
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(damage(data))
+    assert (tmp_path / "a.zip").read_bytes() != data
+    with pytest.raises(DataError, match=r"a\.zip: damaged or no archive .*download it again"):
+        list(read_blocks(find(tmp_path, NAME.decode())))
+
+
+def test_a_nameless_entry_of_a_zip_is_no_table(tmp_path):
+    zipped(tmp_path / "a.zip", {"name.csv": b"a\n", "t.csv": b"b\n"})
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data.replace(b"name.csv", b"\0ame.csv"))  # a name ends at a NUL
+    assert next(read_blocks(find(tmp_path, "t.csv"))).data == b"b\n"
+
+
+def test_a_zip_packed_with_lzma_that_is_damaged(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("t.csv", os.urandom(1000))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[40:60] = b"\xff" * 20
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip: damaged or no archive"):
+        list(read_blocks(find(tmp_path, "t.csv")))
+
+
+EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.zip", zipped), ("a.tar", tarred)])
+def test_no_damage_ends_in_a_traceback(tmp_path, name, write):
+    files = {"deep/t.csv": b"user,item\n" * 50, "\u00fc" * 60 + ".csv": b"x\n", "images/1.jpg": b"abc" * 30}
+    write(tmp_path / name, files)
+    whole = (tmp_path / name).read_bytes()
+
+    @settings(max_examples=int(os.environ.get("TSSR_FUZZ", "100")))
+    @given(EDITS)
+    def try_it(edits):
+        data = bytearray(whole)
+        for place, byte in edits:
+            data[int(place * len(data))] = byte
+        (tmp_path / name).write_bytes(data)
+        with suppress(TssrError):
+            for table in ("t.csv", "\u00fc" * 60 + ".csv"):
+                file = find(tmp_path, table)
+                list(read_blocks(file) if file else ())
+
+    try_it()
