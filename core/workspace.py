@@ -11,6 +11,7 @@ from .errors import UsageError
 from .schema import MANIFEST_FILE
 
 RUN_FILE = "run.json"
+NAMES_SHOWN = 5  # in a message
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -81,16 +82,18 @@ class Workspace:
     def choose_run(self, name: str | None) -> Path:
         """The folder of the finished run `name`, or of the newest one."""
         names = self.run_names()
+        if name in names or (name is None and names):
+            return self.run(name or names[-1])
+        begun = sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
+        if name in begun:
+            raise UsageError(f"--run {name} did not finish; the same train command resumes it")
         if not names:
-            unfinished = sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
-            hint = (
-                f" ({', '.join(unfinished)} did not finish; the same train command resumes it)"
-                if unfinished
-                else ""
-            )
+            hint = f" ({_some(begun)} did not finish; the same train command resumes it)" if begun else ""
             raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
-        if name is None:
-            return self.run(names[-1])
-        if name not in names:
-            raise UsageError(f"--run {name}: no such finished run; {self.root} has {', '.join(names)}")
-        return self.run(name)
+        raise UsageError(f"--run {name}: no such run; {self.root} has {_some(names[::-1])}")
+
+
+def _some(names: list[str]) -> str:
+    """The first few names, for a line that people can read."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return shown + f" and {len(names) - NAMES_SHOWN} more" * (len(names) > NAMES_SHOWN)

@@ -56,8 +56,17 @@ def test_the_newest_finished_run_is_taken(workspace):
     assert workspace.run_names() == ["zebra", "apple"]
     assert workspace.choose_run(None) == newest
     assert workspace.choose_run("zebra") == workspace.run("zebra")
-    with pytest.raises(UsageError, match=r"--run unfinished: no such finished run; .* has zebra, apple"):
+    with pytest.raises(UsageError, match=r"--run unfinished did not finish; the same train command resumes"):
         workspace.choose_run("unfinished")
+    with pytest.raises(UsageError, match=r"--run gone: no such run; .* has apple, zebra$"):
+        workspace.choose_run("gone")
+
+
+def test_of_many_runs_the_newest_are_named(workspace):
+    for day in range(1, 10):
+        add_run(workspace, f"run-{day}", f"2026-01-0{day}T00:00:00")
+    with pytest.raises(UsageError, match=r"has run-9, run-8, run-7, run-6, run-5 and 4 more$"):
+        workspace.choose_run("gone")
 
 
 def test_unfinished_runs_alone_are_told(workspace):

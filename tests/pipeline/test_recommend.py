@@ -244,7 +244,7 @@ def test_a_history_of_which_nothing_is_left(ask, tmp_path, content, words):
         (("--user", "u1", "--output", "lists.xlsx"), "--output lists.xlsx: the name must end in .csv"),
         (("--history", "new.txt", "--map", "user=a,item=b"), "--map is for tables of actions"),
         (("--history", "h.csv", "--map", "user=a,item=b,text=c"), "--map text=c: a history has user, item"),
-        (("--user", "u1", "--run", "gone"), "--run gone: no such finished run"),
+        (("--user", "u1", "--run", "gone"), "--run gone: no such run"),
         (("--user", "u1", "--device", "abacus"), "--device abacus: use auto"),
     ],
 )

@@ -88,8 +88,8 @@ def test_evaluate_takes_the_newest_run_unless_told_otherwise(prepared):
     assert prepared("evaluate", "--json", "--run", "first").json["run"] == "first"
     missing = prepared("evaluate", "--run", "third")
     assert missing.code == 2
-    assert "--run third: no such finished run" in missing.err
-    assert "first, second" in missing.err
+    assert "--run third: no such run" in missing.err
+    assert "second, first" in missing.err
 
 
 def test_validation_split_goes_to_its_own_files(prepared, tmp_path):
