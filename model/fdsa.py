@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from .entrance import Entrance
 from .heads import item_head
 from .inputs import ItemVectors, content_vectors
-from .layers import Encoder, Mix, causal_mask, initialise
+from .layers import Encoder, Mix, initialise
+from .real_steps import RealSteps
 from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ class FDSA(SequenceRecommender):
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
-        mask = causal_mask(inputs > 0)
+        steps = RealSteps.of(inputs)
         states: Tensor = self.join(
             [
-                encoder(self.entrance(vectors(inputs)), mask)
+                encoder(self.entrance(vectors(inputs)), steps)
                 for vectors, encoder in zip(self.inputs, self.encoders, strict=True)
             ]
         )

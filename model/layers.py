@@ -1,33 +1,27 @@
-"""The transformer block that all attention models share, and the masks that keep the future out.
+"""The transformer block that all attention models share.
 
 Block and initialisation follow the released TSSR code: LayerNorm after the residual, each residual branch
 behind a learned scalar that starts at 1e-8 (ReZero, arXiv 2003.04887), GELU, biases everywhere.
-On purpose different: a query on padding attends to itself instead of to the average of all steps, the future
-included, which in the released code leaks the answer to the last padding step.
+On purpose different: padding is left out. In the released code it attends to the average of all steps, the
+future included, which leaks the answer to the last padding step.
 
-Shapes: B batch, L steps, K keys, D width, H heads.
+Shapes: B batch, L steps, D width, H heads, P real steps of the batch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .real_steps import RealSteps
 from .settings import SequenceSettings
 
 REZERO_START = 1e-8
 LINEAR_BIAS_START = 0.1
-
-
-def causal_mask(real: Tensor) -> Tensor:
-    """Which step may look at which: real steps not after it, and always itself. (B, L) -> (B, 1, L, L)."""
-    length = real.shape[1]
-    past = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
-    itself = torch.eye(length, dtype=torch.bool, device=real.device)
-    return ((past & real[:, None, :]) | itself)[:, None]
 
 
 def initialise(module: nn.Module, item_count: int) -> None:
@@ -55,16 +49,18 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, states: Tensor, context: Tensor, mask: Tensor) -> Tensor:
-        """Let `states` (B, L, D) read from `context` (B, K, D) where `mask` (B, 1, L, K) allows it."""
-        B, L, D = states.shape
+    def forward(self, states: Tensor, contexts: Sequence[Tensor], steps: RealSteps) -> Tensor:
+        """Let `states` (P, D) read from the past of each of C contexts (P, D), all at once."""
+        (B, L), D = steps.shape, states.shape[1]
         split = (self.heads, D // self.heads)
-        query = self.query(states).view(B, L, *split).transpose(1, 2)  # (B, H, L, D/H)
-        key_value = self.key_value(context).view(B, context.shape[1], 2, *split)
-        key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, K, D/H)
+        query = steps.padded(self.query(states)).view(B, L, *split).transpose(1, 2)  # (B, H, L, D/H)
+        key_values = [steps.padded(self.key_value(context)) for context in contexts]
+        key_value = torch.cat(key_values, dim=1).view(B, len(contexts) * L, 2, *split)
+        key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, C L, D/H)
+        mask = steps.mask.repeat(1, 1, 1, len(contexts))
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        output: Tensor = self.output(read.transpose(1, 2).reshape(B, L, D))
+        output: Tensor = self.output(steps.packed(read.transpose(1, 2).reshape(B, L, D)))
         return output
 
 
@@ -78,7 +74,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, D)."""
+        """(P, D) -> (P, D)."""
         output: Tensor = self.dropout(self.narrow(F.gelu(self.widen(states))))
         return output
 
@@ -94,19 +90,19 @@ class Residual(nn.Module):
         self.gate = nn.Parameter(torch.tensor(REZERO_START)) if norm == "rezero" else None
 
     def enter(self, states: Tensor) -> Tensor:
-        """What the branch reads, (B, L, D)."""
+        """What the branch reads, (P, D)."""
         entered: Tensor = self.norm(states) if self.before else states
         return entered
 
     def leave(self, states: Tensor, branch: Tensor) -> Tensor:
-        """Add the branch's result to what was there, (B, L, D)."""
+        """Add the branch's result to what was there, (P, D)."""
         branch = self.dropout(branch if self.gate is None else self.gate * branch)
         left: Tensor = states + branch if self.before else self.norm(states + branch)
         return left
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward; reads itself, or another stream where a context is given."""
+    """Attention, then feed-forward; reads itself, or other streams where there are contexts."""
 
     def __init__(self, settings: SequenceSettings) -> None:
         super().__init__()
@@ -116,10 +112,10 @@ class Block(nn.Module):
         self.attention_residual = Residual(width, dropout, settings.norm)
         self.feedforward_residual = Residual(width, dropout, settings.norm)
 
-    def forward(self, states: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, L, D) -> (B, L, D); `context` (B, K, D) is used as it is, `mask` is (B, 1, L, K)."""
+    def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
+        """(P, D) -> (P, D); contexts, (P, D) each, are used as they are."""
         entered = self.attention_residual.enter(states)
-        read = self.attention(entered, entered if context is None else context, mask)
+        read = self.attention(entered, contexts or [entered], steps)
         states = self.attention_residual.leave(states, read)
         thought = self.feedforward(self.feedforward_residual.enter(states))
         return self.feedforward_residual.leave(states, thought)
@@ -160,7 +156,7 @@ def _at_steps(states: Tensor, steps: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """A stack of blocks over one stream, or over one stream that reads another."""
+    """A stack of blocks over one stream, or over one stream that reads others."""
 
     def __init__(self, settings: SequenceSettings, blocks: int) -> None:
         super().__init__()
@@ -168,8 +164,9 @@ class Encoder(nn.Module):
         # Blocks that normalise before the branch leave the sum of all branches un-normalised.
         self.final_norm = nn.LayerNorm(settings.width) if settings.norm == "pre" and blocks else None
 
-    def forward(self, states: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, L, D) -> (B, L, D); every block reads the same `context`."""
+    def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
+        """(B, L, D) -> (B, L, D), zeros on padding; every block reads the same contexts, (B, L, D) each."""
+        packed, read = steps.packed(states), [steps.packed(context) for context in contexts]
         for block in self.blocks:
-            states = block(states, mask, context)
-        return states if self.final_norm is None else self.final_norm(states)
+            packed = block(packed, steps, read)
+        return steps.padded(packed if self.final_norm is None else self.final_norm(packed))

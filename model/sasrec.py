@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from .entrance import Entrance
 from .heads import item_head
 from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
-from .layers import Encoder, causal_mask, initialise
+from .layers import Encoder, initialise
 from .objective import NextItemLoss
+from .real_steps import RealSteps
 from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class SASRec(SequenceRecommender):
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
-        states: Tensor = self.encoder(self.entrance(self.item_input(inputs)), causal_mask(inputs > 0))
+        states: Tensor = self.encoder(self.entrance(self.item_input(inputs)), RealSteps.of(inputs))
         return states
 
 

@@ -34,8 +34,9 @@ from .batches import Batch
 from .entrance import Entrance
 from .heads import item_head
 from .inputs import ItemVectors, content_vectors
-from .layers import Encoder, Mix, causal_mask, initialise
+from .layers import Encoder, Mix, initialise
 from .losses import item_contrast, user_contrast
+from .real_steps import RealSteps
 from .recommender import Losses, SequenceRecommender
 
 if TYPE_CHECKING:
@@ -94,22 +95,21 @@ class TSSR(SequenceRecommender):
 
     def unimodal_states(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""
-        mask = causal_mask(inputs > 0)
+        steps = RealSteps.of(inputs)
         vectors = [vectors_of(inputs) for vectors_of in self.inputs]
         states = []
         for stream, (vector, encoder) in enumerate(zip(vectors, self.unimodal, strict=True)):
             entrance = self.entrances[stream % len(self.entrances)]
-            states.append(encoder(entrance(vector), mask))
+            states.append(encoder(entrance(vector), steps))
         return vectors, states
 
     def merged_states(self, inputs: Tensor, states: list[Tensor]) -> Tensor:
         """Let the streams read each other and merge them: M + 1 of (B, L, D) -> (B, L, D)."""
-        mask = causal_mask(inputs > 0)
-        mask = mask.repeat(1, 1, 1, len(states) - 1)  # keys: all other streams, one after another
-        crossed = []
-        for stream, encoder in enumerate(self.cross):
-            others = torch.cat(states[:stream] + states[stream + 1 :], dim=1)
-            crossed.append(encoder(states[stream], mask, others))
+        steps = RealSteps.of(inputs)
+        crossed = [
+            encoder(states[stream], steps, states[:stream] + states[stream + 1 :])
+            for stream, encoder in enumerate(self.cross)
+        ]
         merged: Tensor = self.fusion(crossed)
         return merged
 

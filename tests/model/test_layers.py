@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from tssr.model.layers import Attention, Encoder, Residual, causal_mask, initialise
+from tssr.model.layers import Attention, Encoder, Residual, initialise
+from tssr.model.real_steps import RealSteps, causal_mask
 from tssr.model.settings import SequenceSettings
 
 B, L, D = 2, 3, 4
@@ -39,9 +40,40 @@ def attention_by_loop(layer, states, context, mask):
 def test_attention_is_its_formula(heads):
     torch.manual_seed(0)
     layer = Attention(D, heads, dropout=0.5).double().eval()
-    states, context = torch.randn(B, L, D).double(), torch.randn(B, 2 * L, D).double()
-    mask = causal_mask(torch.tensor([[False, True, True], [True, True, True]])).repeat(1, 1, 1, 2)
-    torch.testing.assert_close(layer(states, context, mask), attention_by_loop(layer, states, context, mask))
+    states, *contexts = torch.randn(3, B, L, D).double()
+    steps = RealSteps.of(torch.tensor([[0, 1, 2], [3, 1, 2]]))
+    mask = steps.mask.repeat(1, 1, 1, 2)
+    expected = attention_by_loop(layer, states, torch.cat(contexts, dim=1), mask)
+    read = layer(steps.packed(states), [steps.packed(context) for context in contexts], steps)
+    torch.testing.assert_close(read, steps.packed(expected))
+
+
+@torch.no_grad()
+def test_real_steps_are_taken_out_and_put_back():
+    states = torch.randn(2, 3, D)
+    steps = RealSteps.of(torch.tensor([[0, 0, 2], [0, 1, 2]]))
+    packed = steps.packed(states)
+    torch.testing.assert_close(packed, torch.stack([states[0, 2], states[1, 1], states[1, 2]]))
+    padded = steps.padded(packed)
+    assert not padded[0, :2].any()
+    torch.testing.assert_close(padded[1, 1:], states[1, 1:])
+    whole = RealSteps.of(torch.tensor([[1, 1, 2], [3, 1, 2]]))
+    assert torch.equal(whole.padded(whole.packed(states)), states)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["rezero", "post", "pre"])
+def test_padding_is_no_part_of_what_an_encoder_does(norm):
+    """The same real steps, whatever is on the padding and however much there is."""
+    torch.manual_seed(0)
+    encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
+    states, context = torch.randn(2, 1, 2, D)
+    long = torch.full((1, 5, D), torch.nan)
+    long_states, long_context = (torch.cat([long, part], dim=1) for part in (states, context))
+    expected = encoder(states, RealSteps.of(torch.tensor([[4, 4]])), [context])
+    result = encoder(long_states, RealSteps.of(torch.tensor([[0, 0, 0, 0, 0, 4, 4]])), [long_context])
+    torch.testing.assert_close(result[:, 5:], expected)
+    assert not result[:, :5].any()
 
 
 @torch.no_grad()
@@ -70,7 +102,7 @@ def test_a_rezero_encoder_starts_as_the_normalised_input():
     encoder = Encoder(SequenceSettings(width=D, heads=2, norm="rezero"), blocks=2).eval()
     states = torch.randn(B, L, D)
     expected = torch.nn.functional.layer_norm(states, (D,))
-    result = encoder(states, causal_mask(torch.ones(B, L, dtype=torch.bool)))
+    result = encoder(states, RealSteps.of(torch.ones(B, L)))
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
 
 
@@ -79,7 +111,7 @@ def test_every_norm_keeps_the_future_out(norm):
     torch.manual_seed(0)
     encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
     states = torch.randn(B, L, D, requires_grad=True)
-    result = encoder(states, causal_mask(torch.ones(B, L, dtype=torch.bool)))
+    result = encoder(states, RealSteps.of(torch.ones(B, L)))
     (gradient,) = torch.autograd.grad((result[:, 0] * torch.randn(B, D)).sum(), states)
     assert gradient[:, 0].any()
     assert not gradient[:, 1:].any()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tssr.model.layers import causal_mask
 from tssr.model.losses import item_contrast, user_contrast
+from tssr.model.real_steps import RealSteps
 from tssr.model.tssr import Gate
 
 SHARED = ("inputs", "entrances", "unimodal")
@@ -35,15 +35,15 @@ def test_shares_of_three_streams_sum_to_one():
 def test_one_content_stream_is_the_papers_model(build, batch):
     """Eq. 3 and the figure, written out for one ID and one content stream."""
     model = build("tssr", dropout=0.0, norm="post")
-    inputs, mask = batch.inputs, causal_mask(batch.inputs > 0)
+    inputs, steps = batch.inputs, RealSteps.of(batch.inputs)
     position = model.entrances[0].position.weight
     embedded_id = model.inputs[0].table.weight[inputs]
     embedded_content = model.inputs[1].features[inputs] @ model.inputs[1].project.weight.T
     embedded_content = embedded_content + model.inputs[1].project.bias
-    encoded_id = model.unimodal[0](embedded_id + position, mask)
-    encoded_content = model.unimodal[1](embedded_content + position, mask)
-    x = model.cross[0](encoded_id, mask, encoded_content)
-    y = model.cross[1](encoded_content, mask, encoded_id)
+    encoded_id = model.unimodal[0](embedded_id + position, steps)
+    encoded_content = model.unimodal[1](embedded_content + position, steps)
+    x = model.cross[0](encoded_id, steps, [encoded_content])
+    y = model.cross[1](encoded_content, steps, [encoded_id])
     share = torch.sigmoid(model.fusion.weigh(torch.cat([x, y], dim=-1)))
     merged = share * x + (1 - share) * y
     torch.testing.assert_close(model.states(inputs)[batch.real], merged[batch.real])
