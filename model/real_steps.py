@@ -1,7 +1,7 @@
 """Which steps of a batch of left-padded windows are real, so that padding costs little.
 
-L is chosen for long windows and most are short: with L = 50, Amazon's are five sixths padding. What a layer does
-at every step alone it does at the P real steps; only attention, whose share is small, has padded windows.
+L is chosen for long windows and most are short: with L = 50, Amazon's are five sixths padding. What a layer
+does at every step alone it does at the P real steps; only attention, whose share is small, has padded ones.
 
 Shapes: B batch, L steps, D width, P real steps of the batch in the order of windows and steps.
 """
@@ -55,7 +55,7 @@ class RealSteps:
 
     def padded(self, states: Tensor) -> Tensor:
         """(P, D) -> (B, L, D), zeros on padding."""
-        batch, length = self.shape
+        (batch, length), width = self.shape, states.shape[1]
         if not self.whole:
-            states = states.new_zeros(batch * length, states.shape[1]).index_copy(0, self.places, states)
-        return states.view(batch, length, -1)
+            states = states.new_zeros(batch * length, width).index_copy(0, self.places, states)
+        return states.view(batch, length, width)
