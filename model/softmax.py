@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gathering import mean_share
-from .precision import product_dtype
+from .precision import ROWS, product_dtype
 
 # Each block of rows passes over the item gradient once more: fewer rows cost time, more rows cost memory.
 ROWS_CPU, ROWS_GPU = 256, 1024
@@ -44,27 +44,31 @@ class _FullSoftmax(torch.autograd.Function):
         rows = ROWS_CPU * 4 // factor.element_size() if on_cpu else ROWS_GPU
         part = max(1, CACHE_BYTES // (4 * len(items))) if on_cpu else rows
         held = torch.promote_types(dtype, torch.float32)
-        buffer = factor.new_empty(min(rows, len(states)), len(items))
-        grad_states = torch.empty_like(states)
+        count = len(states)
+        filled = F.pad(states, (0, 0, 0, -count % ROWS))
+        buffer = factor.new_empty(min(rows, len(filled)), len(items))
+        grad_states = torch.empty_like(filled)
         grad_items, grad_bias = torch.zeros_like(items), torch.zeros_like(bias)
-        losses = bias.new_zeros(len(states), dtype=held)
-        for low in range(0, len(states), rows):
-            block = states[low : low + rows].to(dtype)
+        losses = bias.new_zeros(count, dtype=held)
+        for low in range(0, count, rows):
+            block = filled[low : low + rows].to(dtype)
             scores = buffer[: len(block)]
             torch.mm(block, columns, out=scores)
-            for at in range(0, len(block), part):
-                place = slice(low + at, low + min(at + part, len(block)))
-                gradient = scores[at : at + part].to(held)
+            for at in range(low, min(low + len(block), count), part):
+                place = slice(at, min(at + part, low + len(block), count))
+                those = scores[at - low : place.stop - low]
+                gradient = those.to(held)
                 losses[place] = _to_gradient(gradient, bias, targets[place])
                 grad_bias += gradient.sum(dim=0)
-                scores[at : at + part] = gradient
+                those.copy_(gradient)
+            scores[max(0, count - low) :] = 0
             grad_states[low : low + rows] = torch.mm(scores, factor)
             if dtype == items.dtype:
                 grad_items.addmm_(scores.T, block)
             else:
                 grad_items += torch.mm(scores.T, block)
-        ctx.save_for_backward(grad_states, grad_items, grad_bias)
-        ctx.count = max(1, len(states))
+        ctx.save_for_backward(grad_states[:count], grad_items, grad_bias)
+        ctx.count = max(1, count)
         loss: Tensor = losses.sum() / ctx.count
         return loss
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tssr.model.layers import Attention, Encoder, Residual, initialise
+from tssr.model.precision import ROWS
 from tssr.model.real_steps import RealSteps, causal_mask
 from tssr.model.settings import SequenceSettings
 
@@ -53,7 +54,8 @@ def test_real_steps_are_taken_out_and_put_back():
     states = torch.randn(2, 3, D)
     steps = RealSteps.of(torch.tensor([[0, 0, 2], [0, 1, 2]]))
     packed = steps.packed(states)
-    torch.testing.assert_close(packed, torch.stack([states[0, 2], states[1, 1], states[1, 2]]))
+    assert len(packed) % ROWS == 0
+    torch.testing.assert_close(packed[:3], torch.stack([states[0, 2], states[1, 1], states[1, 2]]))
     padded = steps.padded(packed)
     assert not padded[0, :2].any()
     torch.testing.assert_close(padded[1, 1:], states[1, 1:])
