@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Rows of a product whose number follows the batch are filled up to a multiple of this: oneDNN, which multiplies
-# bfloat16 on a processor, keeps code and memory of each shape that it has seen.
+# Rows of a product whose number follows the batch are filled up to a multiple of this: oneDNN, which
+# multiplies bfloat16 on a processor, keeps code and memory of each shape that it has seen.
 ROWS = 64
 
 

@@ -1,7 +1,7 @@
 """Which steps of a batch of left-padded windows are real, so that padding costs little.
 
 L is chosen for long windows and most are short: with L = 50, five sixths of Amazon are padding. What a layer
-does at every step alone it does at the P real steps; only attention, whose share is small, has padded windows.
+does at every step alone it does at the P real steps; only attention, whose share is small, has padded ones.
 
 Shapes: B batch, L steps, D width, P real steps of the batch in the order of windows and steps, and a few rows
 more that nothing reads: P is a multiple of `ROWS`, so that batches have few shapes.
