@@ -53,32 +53,34 @@ def measured(python: Path | str, runner: str, log: Path, *options: str) -> dict[
     return result
 
 
-def systems(chosen: argparse.Namespace) -> dict[str, tuple[Path | str, str]]:
-    """The systems that there is a Python for."""
+def systems(chosen: argparse.Namespace) -> dict[str, tuple[Path | str, str, tuple[str, ...]]]:
+    """The systems that there is a Python for; tssr by default takes the precision that the processor has."""
     known = {
-        "tssr": (chosen.tssr, "training_tssr.py"),
-        "RecBole": (chosen.recbole, "training_recbole.py"),
-        "RecTools": (chosen.rectools, "training_rectools.py"),
+        "tssr": (chosen.tssr, "training_tssr.py", ()),
+        "tssr float32": (chosen.tssr, "training_tssr.py", ("--precision", "float32")),
+        "RecBole": (chosen.recbole, "training_recbole.py", ()),
+        "RecTools": (chosen.rectools, "training_rectools.py", ()),
     }
-    return {name: (python, runner) for name, (python, runner) in known.items() if python}
+    return {name: entry for name, entry in known.items() if entry[0]}
 
 
 def peers(chosen: argparse.Namespace, log: Log) -> None:
     """Positions per second, seconds an epoch, peak memory and what of it was there after the imports."""
     print(f"\n{len(log.lengths):,} users, {log.item_count:,} items, {len(log.items):,} actions")
     print(
-        f"{'system':<10} {'positions/s':>12} {'per cpu s':>10} {'s/epoch':>9} {'positions/epoch':>16} "
+        f"{'system':<13} {'positions/s':>12} {'per cpu s':>10} {'s/epoch':>9} {'positions/epoch':>16} "
         f"{'peak MiB':>9} {'imports':>8} {'tssr is':>8} {'memory':>7}"
     )
     ours: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = log.save(Path(folder) / "log.npz")
-        for name, (python, runner) in systems(chosen).items():
-            found = measured(python, runner, path, "--seconds", str(5 if chosen.quick else chosen.seconds))
+        seconds = str(5 if chosen.quick else chosen.seconds)
+        for name, (python, runner, options) in systems(chosen).items():
+            found = measured(python, runner, path, "--seconds", seconds, *options)
             rate = found["positions"] / found["seconds"]
             ours = ours or {**found, "rate": rate}
             print(
-                f"{name:<10} {rate:>12,.0f} {found['positions'] / found['cpu_seconds']:>10,.0f} "
+                f"{name:<13} {rate:>12,.0f} {found['positions'] / found['cpu_seconds']:>10,.0f} "
                 f"{found['positions_per_epoch'] / rate:>9.1f} {found['positions_per_epoch']:>16,} "
                 f"{found['peak_mib']:>9,.0f} {found['imported_mib']:>8,.0f} {ours['rate'] / rate:>7.2f}x "
                 f"{ours['peak_mib'] / found['peak_mib']:>7.2f}",

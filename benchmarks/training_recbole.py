@@ -8,6 +8,7 @@ Prints one JSON line: what was trained on in how long, or with --validate NDCG@1
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -48,10 +49,10 @@ def prepared(log: Log, folder: Path, learning_rate: float):  # noqa: ANN201 - Re
     return get_trainer(config["MODEL_TYPE"], "SASRec")(config, model), train, validation
 
 
-def train(log: Log, speed: Speed, learning_rate: float) -> None:
+def train(log: Log, speed: Speed, options: argparse.Namespace) -> None:
     """Take steps until the time is over; RecBole makes a sample of every prefix, with one position each."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer, data, _ = prepared(log, Path(folder), learning_rate)
+        trainer, data, _ = prepared(log, Path(folder), options.learning_rate)
         loss = trainer.model.calculate_loss
         speed.begin(len(data._dataset))
 
@@ -64,10 +65,10 @@ def train(log: Log, speed: Speed, learning_rate: float) -> None:
             trainer._train_epoch(data, 0, loss_func=counted)
 
 
-def validate(log: Log, validated: Validated, learning_rate: float) -> None:
+def validate(log: Log, validated: Validated, options: argparse.Namespace) -> None:
     """Train until three validations brought no gain, or the time is over."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer, data, asked = prepared(log, Path(folder), learning_rate)
+        trainer, data, asked = prepared(log, Path(folder), options.learning_rate)
         validated.begin()
         trainer.fit(
             data, asked, verbose=False, saved=False, callback_fn=lambda _, value: validated.add(value)

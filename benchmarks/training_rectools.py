@@ -7,6 +7,7 @@ Prints one JSON line: what was trained on in how long, or with --validate NDCG@1
 
 from __future__ import annotations
 
+import argparse
 import logging
 import tempfile
 import warnings
@@ -71,14 +72,14 @@ class Counter(Callback):
         return None
 
 
-def train(log: Log, speed: Speed, learning_rate: float) -> None:
+def train(log: Log, speed: Speed, options: argparse.Namespace) -> None:
     """Take steps until the time is over."""
     positions = int(np.minimum(log.train_lengths() - 1, 10).sum())
     with tempfile.TemporaryDirectory() as folder:
-        model([Counter(speed, positions)], folder, learning_rate).fit(dataset(log))
+        model([Counter(speed, positions)], folder, options.learning_rate).fit(dataset(log))
 
 
-def validate(log: Log, validated: Validated, learning_rate: float) -> None:
+def validate(log: Log, validated: Validated, options: argparse.Namespace) -> None:
     """RecTools is compared in speed alone."""
     raise SystemExit("training_rectools.py has no --validate")
 

@@ -82,8 +82,8 @@ class Validated:
         return {"values": self.values}
 
 
-Train = Callable[[Log, Speed, float], None]
-Validate = Callable[[Log, Validated, float], None]
+Train = Callable[[Log, Speed, argparse.Namespace], None]
+Validate = Callable[[Log, Validated, argparse.Namespace], None]
 
 
 def run(train: Train, validate: Validate) -> None:
@@ -92,6 +92,7 @@ def run(train: Train, validate: Validate) -> None:
     parser.add_argument("log", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--precision", default="auto", help="of tssr alone")
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--wanted", type=float, help="stop at this NDCG@10")
     chosen = parser.parse_args()
@@ -100,10 +101,10 @@ def run(train: Train, validate: Validate) -> None:
     watch: Speed | Validated
     if chosen.validate:
         watch = Validated(chosen.seconds, chosen.wanted)
-        work: Callable[[], None] = lambda: validate(log, watch, chosen.learning_rate)  # noqa: E731
+        work: Callable[[], None] = lambda: validate(log, watch, chosen)  # noqa: E731
     else:
         watch = Speed(chosen.seconds)
-        work = lambda: train(log, watch, chosen.learning_rate)  # noqa: E731
+        work = lambda: train(log, watch, chosen)  # noqa: E731
     with contextlib.suppress(watch.Over):
         work()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

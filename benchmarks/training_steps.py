@@ -59,7 +59,8 @@ def stepping_of(
     model = spec.build(materials_of(train, length, width), spec.settings(**changed))
     assert isinstance(model, SequenceRecommender)
     model.to(device)
-    chosen = TrainSettings(learning_rate=1e-3, device=str(device))
+    precision = "auto" if device.type == "cuda" else "float32"
+    chosen = TrainSettings(learning_rate=1e-3, device=str(device), precision=precision)
     return Stepping(model, model.samples(train, "last", device), chosen)
 
 

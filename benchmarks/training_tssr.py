@@ -8,6 +8,7 @@ Prints one JSON line: what was trained on in how long, or with --validate NDCG@1
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -25,9 +26,20 @@ from tssr.model.trainer import Trainer
 from tssr.pipeline.scoring import validation_ndcg
 
 
-def train(log: Log, speed: Speed, learning_rate: float) -> None:
+def settings_of(options: argparse.Namespace) -> TrainSettings:
+    """How all that is timed here is trained."""
+    return TrainSettings(
+        learning_rate=options.learning_rate,
+        precision=options.precision,
+        train_windows="all",
+        device="cpu",
+        patience=5,
+    )
+
+
+def train(log: Log, speed: Speed, options: argparse.Namespace) -> None:
     """Take steps of the trainer until the time is over."""
-    chosen = TrainSettings(learning_rate=learning_rate, train_windows="all", device="cpu")
+    chosen = settings_of(options)
     histories = split_of(log).train
     torch.manual_seed(1)
     model = MODELS["sasrec-id"].build(materials_of(histories, 10), SASRecSettings())
@@ -48,12 +60,12 @@ def train(log: Log, speed: Speed, learning_rate: float) -> None:
         stepping.take(step)
 
 
-def validate(log: Log, validated: Validated, learning_rate: float) -> None:
+def validate(log: Log, validated: Validated, options: argparse.Namespace) -> None:
     """Train with the settings that are best on validation until the time is over."""
-    chosen = TrainSettings(learning_rate=learning_rate, train_windows="all", device="cpu", patience=3)
-    split = split_of(log)
+    chosen, split = settings_of(options), split_of(log)
     torch.manual_seed(1)
-    model = MODELS["sasrec-id"].build(materials_of(split.train, 10), SASRecSettings(dropout=0.5, head="tied"))
+    best = SASRecSettings(norm="post", dropout=0.5, input_norm=True, input_dropout=0.5)
+    model = MODELS["sasrec-id"].build(materials_of(split.train, 10), best)
 
     def measure() -> float:
         value = validation_ndcg(model, split.validation, CPU)

@@ -72,8 +72,8 @@ def _fill(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
         if wanted.get(name) != found.get(name):
             raise ArtifactError(
                 f"{path} does not fit: {name} is {found.get(name, 'absent')} there and "
-                f"{wanted.get(name, 'absent')} in this model; it was trained on another data set or with "
-                "other settings, so train again"
+                f"{wanted.get(name, 'absent')} in this model; it was trained on another data set, by another "
+                "version or with other settings, so train again"
             )
     model.load_state_dict(tensors)
 

@@ -15,6 +15,10 @@ from ..core.progress import note
 from ..core.torchrun import current_ranks
 from .layers import Encoder
 
+# Of the encoders' code: for training and evaluation, with and without contexts, for the first number of real
+# steps and for any. Torch's own limit is 8, and what comes after that would run as it is.
+VARIANTS = 64
+
 
 def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
     """Compile the transformers of `model` in place; says one line and goes on where there is no way.
@@ -25,6 +29,7 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
     if not encoders:
         _say("--compile: this model has no transformer to compile, so it trains as it is")
         return
+    torch._dynamo.config.recompile_limit = VARIANTS
     for encoder in encoders:
         encoder.compile()
     try:

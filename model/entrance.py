@@ -14,7 +14,7 @@ from .settings import SequenceSettings
 
 
 class Entrance(nn.Module):
-    """A learned vector for each of L steps, the last step being the latest action."""
+    """Adds a learned vector for each of L steps, the last the latest action; norm and dropout on request."""
 
     def __init__(self, length: int, settings: SequenceSettings) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ from .gathering import total_count
 from .inputs import ItemVectors, content_vectors
 from .layers import LINEAR_BIAS_START, initialise
 from .settings import ReadingSettings, WindowSettings
+from .shapes import filled
 from .softmax import ItemSample, full_softmax, sampled_softmax
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class ItemHead(nn.Module):
     def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""
         items = torch.cat([targets[:, None], drawn], dim=1)
-        scores = torch.einsum("pd,pkd->pk", states, self.vectors(items)) + self.bias[items - 1]
+        vectors = self.vectors(filled(items))  # the filler's are never looked at
+        scores = torch.einsum("pd,pkd->pk", filled(states), vectors)[: len(items)] + self.bias[items - 1]
         return scores[:, 0], scores[:, 1:]
 
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
@@ -118,7 +120,7 @@ class ItemHead(nn.Module):
         vectors, bias = self.vectors(items), self.bias[items - 1]
         own, others = vectors[: len(targets)], vectors[len(targets) :]
         taken = (states * own).sum(dim=1) + bias[: len(targets)]
-        scores = states @ others.T + bias[len(targets) :]
+        scores = (filled(states) @ others.T)[: len(states)] + bias[len(targets) :]
         return sampled_softmax(taken, scores, drawn == targets[:, None], log_expected)
 
     def _full_softmax(self, states: Tensor, targets: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ behind a learned scalar that starts at 1e-8 (ReZero, arXiv 2003.04887), GELU, bi
 On purpose different: padding is left out. In the released code it attends to the average of all steps, the
 future included, which leaks the answer to the last padding step.
 
-Shapes: B batch, L steps, D width, H heads, P real steps of the batch.
+Shapes: B batch, L steps, D width, H heads, P real steps of the batch and filler (see `real_steps`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Attention(nn.Module):
         key_values = [steps.padded(self.key_value(context)) for context in contexts]
         key_value = torch.cat(key_values, dim=1).view(B, len(contexts) * L, 2, *split)
         key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, C L, D/H)
-        mask = steps.mask.repeat(1, 1, 1, len(contexts))
+        mask = steps.mask if len(contexts) == 1 else steps.mask.repeat(1, 1, 1, len(contexts))
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         output: Tensor = self.output(steps.packed(read.transpose(1, 2).reshape(B, L, D)))
@@ -115,7 +115,7 @@ class Block(nn.Module):
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(P, D) -> (P, D); contexts, (P, D) each, are used as they are."""
         entered = self.attention_residual.enter(states)
-        read = self.attention(entered, contexts or [entered], steps)
+        read = self.attention(entered, contexts or (entered,), steps)
         states = self.attention_residual.leave(states, read)
         thought = self.feedforward(self.feedforward_residual.enter(states))
         return self.feedforward_residual.leave(states, thought)
@@ -166,7 +166,7 @@ class Encoder(nn.Module):
 
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(B, L, D) -> (B, L, D), zeros on padding; every block reads the same contexts, (B, L, D) each."""
-        packed, read = steps.packed(states), [steps.packed(context) for context in contexts]
+        packed, read = steps.packed(states), tuple(steps.packed(context) for context in contexts)
         for block in self.blocks:
             packed = block(packed, steps, read)
         return steps.padded(packed if self.final_norm is None else self.final_norm(packed))

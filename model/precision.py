@@ -8,10 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Rows of a product whose number follows the batch are filled up to a multiple of this: oneDNN, which
-# multiplies bfloat16 on a processor, keeps code and memory of each shape that it has seen.
-ROWS = 64
-
 
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device itself multiplies bfloat16, so that it is faster there than float32."""
@@ -21,9 +17,16 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
 
 
+def chosen_precision(precision: str, device: torch.device) -> str:
+    """float32 or bfloat16; `auto` is bfloat16 where the device has it, else float32."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if has_bfloat16(device) else "float32"
+
+
 def training_autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The context of a step's forward pass; `auto` is bfloat16 where the device has it, else float32."""
-    enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    """The context of a step's forward pass."""
+    enabled = chosen_precision(precision, device) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 

@@ -1,10 +1,10 @@
 """Which steps of a batch of left-padded windows are real, so that padding costs little.
 
-L is chosen for long windows and most are short: with L = 50, five sixths of Amazon are padding. What a layer
-does at every step alone it does at the P real steps; only attention, whose share is small, has padded ones.
+L is chosen for long windows and most are short: with L = 50, five sixths of Amazon are padding. What a block
+does at every step alone it does at the P real steps; only attention, a small share, has padded windows.
 
-Shapes: B batch, L steps, D width, P real steps of the batch in the order of windows and steps, and a few rows
-more that nothing reads: P is a multiple of `ROWS`, so that batches have few shapes.
+Shapes: B batch, L steps, D width, P real steps of the batch in the order of windows and steps, with some
+filler rows behind them, which nothing reads (see `shapes`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.schema import PADDING
-from .precision import ROWS
+from .shapes import filler
 
 
 def causal_mask(real: Tensor) -> Tensor:
@@ -29,23 +28,26 @@ def causal_mask(real: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class RealSteps:
-    """The real steps of B windows, and who may look at whom: `mask` (B, 1, L, L).
+    """The real steps of B windows.
 
-    `places` (P,) are theirs in B x L, and B x L itself for the rows that nothing reads; None where all steps
-    are real.
+    Rows (P,) are read at `sources` of B x L and written to `places`; filler repeats the last real step, which
+    is harmless to read, and is written to a row of its own, B x L. `mask`, (B, 1, L, L), is who may look at
+    whom.
     """
 
-    places: Tensor | None
+    sources: Tensor
+    places: Tensor
     mask: Tensor
 
     @classmethod
     def of(cls, inputs: Tensor) -> RealSteps:
         """Of windows of items, (B, L)."""
         real = inputs != PADDING
-        places = real.flatten().nonzero().squeeze(1)
-        if len(places) == real.numel():
-            return cls(None, causal_mask(real))
-        return cls(F.pad(places, (0, -len(places) % ROWS), value=real.numel()), causal_mask(real))
+        steps = real.flatten().nonzero().squeeze(1)
+        more = filler(len(steps))
+        sources = torch.cat([steps, steps[-1:].expand(more)])
+        places = torch.cat([steps, steps.new_full((more,), real.numel())])
+        return cls(sources, places, causal_mask(real))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,13 +56,10 @@ class RealSteps:
 
     def packed(self, states: Tensor) -> Tensor:
         """(B, L, D) -> (P, D)."""
-        flat = states.flatten(0, 1)
-        return flat if self.places is None else flat.index_select(0, self.places.clamp_max(len(flat) - 1))
+        return states.flatten(0, 1).index_select(0, self.sources)
 
     def padded(self, states: Tensor) -> Tensor:
         """(P, D) -> (B, L, D), zeros on padding."""
         (batch, length), width = self.shape, states.shape[1]
-        if self.places is not None:
-            rows = states.new_zeros(batch * length + 1, width)
-            states = rows.index_copy(0, self.places, states)[:-1]
-        return states.view(batch, length, width)
+        rows = states.new_zeros(batch * length + 1, width).index_copy_(0, self.places, states)
+        return rows[:-1].view(batch, length, width)

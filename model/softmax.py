@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .gathering import mean_share
-from .precision import ROWS, product_dtype
+from .precision import product_dtype
+from .shapes import filled
 
 # Each block of rows passes over the item gradient once more: fewer rows cost time, more rows cost memory.
 ROWS_CPU, ROWS_GPU = 256, 1024
@@ -38,20 +39,20 @@ class _FullSoftmax(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         dtype = product_dtype(items)
         factor = items.to(dtype)
-        # oneDNN multiplies bfloat16 half as fast again by columns that lie in memory one after another.
-        columns = factor.T if factor is items else factor.T.contiguous()
         on_cpu = states.device.type == "cpu"
+        # oneDNN multiplies bfloat16 half as fast again by columns that lie in memory one after another.
+        columns = factor.T.contiguous() if on_cpu and factor is not items else factor.T
         rows = ROWS_CPU * 4 // factor.element_size() if on_cpu else ROWS_GPU
         part = max(1, CACHE_BYTES // (4 * len(items))) if on_cpu else rows
         held = torch.promote_types(dtype, torch.float32)
         count = len(states)
-        filled = F.pad(states, (0, 0, 0, -count % ROWS))
-        buffer = factor.new_empty(min(rows, len(filled)), len(items))
-        grad_states = torch.empty_like(filled)
+        states = filled(states)
+        buffer = factor.new_empty(min(rows, len(states)), len(items))
+        grad_states = torch.empty_like(states)
         grad_items, grad_bias = torch.zeros_like(items), torch.zeros_like(bias)
         losses = bias.new_zeros(count, dtype=held)
         for low in range(0, count, rows):
-            block = filled[low : low + rows].to(dtype)
+            block = states[low : low + rows].to(dtype)
             scores = buffer[: len(block)]
             torch.mm(block, columns, out=scores)
             for at in range(low, min(low + len(block), count), part):

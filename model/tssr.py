@@ -107,7 +107,7 @@ class TSSR(SequenceRecommender):
         """Let the streams read each other and merge them: M + 1 of (B, L, D) -> (B, L, D)."""
         steps = RealSteps.of(inputs)
         crossed = [
-            encoder(states[stream], steps, states[:stream] + states[stream + 1 :])
+            encoder(states[stream], steps, tuple(states[:stream] + states[stream + 1 :]))
             for stream, encoder in enumerate(self.cross)
         ]
         merged: Tensor = self.fusion(crossed)

@@ -91,6 +91,7 @@ def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 
 def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[str, Any]:
     from ..model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
+    from ..model.precision import chosen_precision
     from ..model.recommender import parameter_count
     from ..model.trainer import Trainer
     from .scoring import validation_ndcg
@@ -109,7 +110,12 @@ def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[
     if ranks.leads:
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     load_model(folder / MODEL_FILE, model)
-    return {"parameters": parameter_count(model), "validation_ndcg@10": fit.best, **asdict(fit)}
+    return {
+        "parameters": parameter_count(model),
+        "precision": chosen_precision(plan.train.precision, device),
+        "validation_ndcg@10": fit.best,
+        **asdict(fit),
+    }
 
 
 def _memory(device: torch.device) -> dict[str, int]:

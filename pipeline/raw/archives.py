@@ -25,7 +25,7 @@ _DAMAGED = (
     zlib.error,
     lzma.LZMAError,
 )
-_DAMAGED_TABLE = (*_DAMAGED, NotImplementedError, OverflowError, UnicodeDecodeError)  # of what is inside
+_DAMAGED_TABLE = (*_DAMAGED, NotImplementedError, OverflowError, ValueError)  # in the list of what is inside
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Archive:
         """The regular files; folders, links and devices are left out."""
         if isinstance(self._opened, zipfile.ZipFile):
             for zipped in self._opened.infolist():
-                if not zipped.filename.endswith("/"):
+                if not zipped.filename.endswith("/"):  # is_dir fails on an entry without a name
                     yield Entry(zipped.filename, zipped.file_size, zipped)
         else:
             try:
@@ -69,7 +69,7 @@ class Archive:
             return cast(BinaryIO, self._opened.open(key))
         except (RuntimeError, NotImplementedError) as error:
             raise DataError(f"{self._path.name}: {error}; unpack it by hand") from None
-        except UnicodeDecodeError as error:
+        except (OverflowError, ValueError) as error:
             raise _damaged(self._path, error) from None
 
 

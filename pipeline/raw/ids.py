@@ -39,7 +39,8 @@ class IdCoder:
     def ordered(self) -> tuple[pl.Series, Int32]:
         """All ids in the order of their bytes, and the rank that takes the place of each code.
 
-        The coder forgets them before they are sorted, which is when most memory is needed: it codes no more.
+        To be called once, at the end: the coder forgets the ids before they are sorted, which is when most
+        memory is needed.
         """
         codes = pl.Series(np.arange(self._count, dtype=np.uint32))
         ids = codes.cat.to(self._type).cast(pl.String)

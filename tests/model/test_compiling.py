@@ -44,6 +44,21 @@ def test_compiling_changes_nothing_but_the_code(monkeypatch, first_losses, capsy
     assert capsys.readouterr().err == ""
 
 
+def test_batches_of_any_size_stay_compiled(monkeypatch, build, ring, training):
+    """However many steps are real, in training and in evaluation: none falls back to code as it stands."""
+    compile_with(monkeypatch, lambda graph, _inputs: graph.forward)
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    model = build("tssr", contents=2)
+    stepping = Stepping(model, model.samples(ring, "all", CPU), training.model_copy(update={"compile": True}))
+    stepping.compile()
+    for size in (40, 60, 80, 60):
+        for real in (1, 70, 5 * size - 1, 5 * size):
+            inputs = (torch.arange(5 * size) >= 5 * size - real).view(size, 5).long()
+            model.train().states(inputs).sum().backward()
+            with torch.no_grad():
+                model.eval().states(inputs)
+
+
 def test_without_a_compiler_one_line_says_so_and_training_goes_on(monkeypatch, first_losses, capsys):
     expected = first_losses("tssr")
 

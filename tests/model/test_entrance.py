@@ -40,6 +40,7 @@ def test_dropout_is_for_training():
 def test_every_transformer_has_the_switches(build, windows, name):
     batch = windows.batch(torch.arange(windows.count))
     model = build(name, input_norm=True)
+    assert any("entrance" in n and n.endswith("norm.weight") for n, _ in model.named_parameters())
     torch.stack(list(model.losses(batch).values())).sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     model = build(name, input_norm=True, input_dropout=0.5, dropout=0.0).train()

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tssr.model.layers import Attention, Encoder, Residual, initialise
-from tssr.model.precision import ROWS
 from tssr.model.real_steps import RealSteps, causal_mask
 from tssr.model.settings import SequenceSettings
+from tssr.model.shapes import MULTIPLE
 
 B, L, D = 2, 3, 4
 
@@ -54,7 +54,7 @@ def test_real_steps_are_taken_out_and_put_back():
     states = torch.randn(2, 3, D)
     steps = RealSteps.of(torch.tensor([[0, 0, 2], [0, 1, 2]]))
     packed = steps.packed(states)
-    assert len(packed) % ROWS == 0
+    assert len(packed) % MULTIPLE == 0
     torch.testing.assert_close(packed[:3], torch.stack([states[0, 2], states[1, 1], states[1, 2]]))
     padded = steps.padded(packed)
     assert not padded[0, :2].any()
@@ -106,6 +106,29 @@ def test_a_rezero_encoder_starts_as_the_normalised_input():
     expected = torch.nn.functional.layer_norm(states, (D,))
     result = encoder(states, RealSteps.of(torch.ones(B, L)))
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["rezero", "post", "pre"])
+def test_gradients_are_those_of_each_window_by_itself(norm):
+    torch.manual_seed(0)
+    encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).double().eval()
+    lengths = [3, 1, 0, 2]
+    inputs = torch.tensor([[0] * (L - length) + [1] * length for length in lengths])
+    states = torch.randn(len(lengths), L, D, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(len(lengths), L, D, dtype=torch.float64)
+
+    def gradients(total):
+        return torch.autograd.grad(total, [states, *encoder.parameters()])
+
+    together = gradients((weight * encoder(states, RealSteps.of(inputs))).sum())
+    alone = 0.0
+    for row, length in enumerate(lengths):
+        if length:
+            window = states[row : row + 1, L - length :]
+            result = encoder(window, RealSteps.of(torch.ones(1, length)))
+            alone = alone + (weight[row, L - length :] * result).sum()
+    for mine, reference in zip(together, gradients(alone), strict=True):
+        torch.testing.assert_close(mine, reference)
 
 
 @pytest.mark.parametrize("norm", ["rezero", "post", "pre"])

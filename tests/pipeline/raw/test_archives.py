@@ -126,9 +126,23 @@ def test_a_locked_zip(tmp_path):
 
 NAME = b"\xc3\xbc.csv"
 VERSION = b"PK\x01\x02\x14\x03\x14"  # in the table of a zip: made by 2.0 on Unix, 2.0 is needed
+
+
+def far_away(data):
+    """The table says that the file begins at byte 2^64 - 1, as zip64 can."""
+    data = bytearray(data)
+    table, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    data[end + 12 : end + 16] = (end - table + 12).to_bytes(4, "little")
+    data[table + 30 : table + 32] = (12).to_bytes(2, "little")
+    data[table + 42 : table + 46] = b"\xff" * 4
+    data[end:end] = b"\x01\0\x08\0" + b"\xff" * 8
+    return bytes(data)
+
+
 DAMAGES = {
     "a name that is no UTF-8": lambda data: data.replace(NAME, b"\xff\xbc.csv"),
     "a name that is no UTF-8 beside the file alone": lambda data: data.replace(NAME, b"\xff\xbc.csv", 1),
+    "a place beyond all files": far_away,
     "a version that does not exist": lambda data: data.replace(VERSION, VERSION[:-1] + b"\xff"),
 }
 
@@ -154,7 +168,7 @@ def test_a_zip_packed_with_lzma_that_is_damaged(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("t.csv", os.urandom(1000))
     data = bytearray((tmp_path / "a.zip").read_bytes())
-    data[40:60] = b"\xff" * 20
+    data[44:60] = b"\xff" * 16  # behind the dictionary's size, which would be asked for in full
     (tmp_path / "a.zip").write_bytes(data)
     with pytest.raises(DataError, match=r"a\.zip: damaged or no archive"):
         list(read_blocks(find(tmp_path, "t.csv")))
