@@ -1,7 +1,7 @@
 """Every reader on dumps that were damaged at random: tables or one line, never a traceback, never a hang.
 
-`TSSR_FUZZ=20000 pytest tests/pipeline/raw/test_fuzz_readers.py --basetemp /dev/shm/fuzz` tries that many
-inputs for each reader.
+The slow test tries many inputs, and other ones each time. `TSSR_FUZZ=20000 pytest -m slow
+tests/pipeline/raw/test_fuzz_readers.py --basetemp /dev/shm/fuzz` tries that many for each reader.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from tssr.pipeline.preprocess import preprocess
 from tssr.pipeline.preprocess_settings import PreprocessSettings
 from tssr.pipeline.raw import blocks
 
-INPUTS = int(os.environ.get("TSSR_FUZZ", "25"))
+FEW, MANY = 25, int(os.environ.get("TSSR_FUZZ", "1000"))
 
 
 def lines(*objects):
@@ -154,7 +154,8 @@ def run(format_name, raw, out):
 
 
 @pytest.mark.parametrize("format_name", DUMPS)
-def test_damaged_dumps(tmp_path, monkeypatch, format_name):
+@pytest.mark.parametrize("inputs", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"])
+def test_damaged_dumps(tmp_path, monkeypatch, format_name, inputs):
     def written(raw, packing, edits, *, before):
         """Damage the files before or after they are packed."""
         pack, harm = PACKED[packing], lambda files: damaged(files, edits)
@@ -164,7 +165,7 @@ def test_damaged_dumps(tmp_path, monkeypatch, format_name):
             (raw / name).write_bytes(data)
 
     @settings(
-        max_examples=INPUTS,
+        max_examples=inputs,
         deadline=timedelta(seconds=60),
         suppress_health_check=list(HealthCheck),
         database=None,
