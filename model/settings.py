@@ -295,5 +295,11 @@ class TSSRSettings(ContentSettings):
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "official": {"blocks": 1, "cross_blocks": 4, "batch_size": 128, "max_epochs": 20, "validate_every": 200},
-    "tuned": {"learning_rate": 1e-3, "lambda_user": 0.03, "lambda_item": 0.03, "lambda_stream": 2.0},
+    "tuned": {
+        "learning_rate": 1e-3,
+        "input_dropout": 0.3,
+        "lambda_user": 0.03,
+        "lambda_item": 0.03,
+        "lambda_stream": 2.0,
+    },
 }
