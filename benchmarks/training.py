@@ -44,9 +44,11 @@ def data(chosen: argparse.Namespace) -> Log:
 def measured(python: Path | str, runner: str, log: Path, *options: str) -> dict[str, Any]:
     """Run one system in a process of its own and read its JSON line."""
     note(f"running {runner} {' '.join(options)}")
-    command = [str(python), str(HERE / runner), str(log), *options]
+    program = str(Path(python).absolute() if os.sep in str(python) else python)
+    command = [program, str(HERE / runner), str(log), *options]
     environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(HERE.parents[1]))}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    # In the log's own folder, which is a temporary one: RecBole writes where it is started.
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=log.parent)
     if done.returncode:
         raise SystemExit(f"failed: {' '.join(command)}\n{done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
