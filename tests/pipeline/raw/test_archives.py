@@ -4,6 +4,7 @@ import os
 import tarfile
 import zipfile
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -183,7 +184,7 @@ def test_no_damage_ends_in_a_traceback(tmp_path, name, write):
     write(tmp_path / name, files)
     whole = (tmp_path / name).read_bytes()
 
-    @settings(max_examples=int(os.environ.get("TSSR_FUZZ", "100")))
+    @settings(max_examples=int(os.environ.get("TSSR_FUZZ", "100")), deadline=timedelta(seconds=60))
     @given(EDITS)
     def try_it(edits):
         data = bytearray(whole)
