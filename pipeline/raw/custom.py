@@ -18,12 +18,21 @@ from ...core.errors import DataError, UsageError
 from .blocks import read_blocks
 from .delimited import CSV, TSV, check_columns, read_delimited, read_header
 from .files import RawFile
-from .jsonlines import read_json_lines, read_objects
+from .jsonlines import no_text, read_json_lines, read_objects
 from .parquet import column_names, read_parquet
 from .pictures import Pictures
 from .problems import Problems
 from .rows import Rows
-from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame, with_pictures
+from .source import (
+    Actions,
+    Catalogue,
+    actions_of,
+    catalogue_table,
+    joined,
+    shortened,
+    text_frame,
+    with_pictures,
+)
 
 KEYS = ("user", "item", "time", "text", "image")
 
@@ -69,11 +78,17 @@ def _columns(file: RawFile) -> list[str]:
     if file.kind in _DIALECTS:
         return read_header(file, _DIALECTS[file.kind])
     if file.kind == "parquet":
-        return column_names(file)
-    first = next(read_objects(file, Problems()), None)
-    if first is None:
-        raise DataError(f"{file} has no rows")
-    return list(first[1])
+        names = column_names(file)
+    else:
+        first = next(read_objects(file, Problems()), None)
+        if first is None:
+            raise DataError(f"{file} has no rows")
+        names = list(first[1])
+    for name in names:
+        fault = no_text([name])
+        if fault:
+            raise DataError(f"{file}: the column name {shortened(name)} {fault}; rename the column")
+    return names
 
 
 def _read(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:

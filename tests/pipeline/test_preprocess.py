@@ -521,3 +521,21 @@ def test_a_parquet_string_that_is_not_utf_8(tmp_path):
         run(
             tmp_path / "out", interactions=tmp_path / "log.parquet", format_name="custom", map="user=u,item=i"
         )
+
+
+@pytest.mark.parametrize(
+    "suffix, name, fault",
+    [
+        ("jsonl", "n\0", "holds a NUL byte"),
+        ("jsonl", "n\ud800", "holds half a surrogate pair, which is no text"),
+        ("parquet", "n\0", "holds a NUL byte"),
+    ],
+)
+def test_a_column_of_items_whose_name_is_no_text(tmp_path, suffix, name, fault):
+    path = tmp_path / f"items.{suffix}"
+    if suffix == "jsonl":
+        path.write_text(json.dumps({"i": "x", name: 1}) + "\n")
+    else:
+        pq.write_table(pa.table({"i": ["x"], name: [1]}), path)
+    with pytest.raises(DataError, match=rf"items\.{suffix}: the column name .* {fault}; rename the column"):
+        run(tmp_path / "out", interactions=path, items=path, format_name="custom", map="user=i,item=i")
