@@ -93,9 +93,8 @@ class TSSR(SequenceRecommender):
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, self.inputs[0])
 
-    def unimodal_states(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def unimodal_states(self, inputs: Tensor, steps: RealSteps) -> tuple[list[Tensor], list[Tensor]]:
         """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""
-        steps = RealSteps.of(inputs)
         vectors = [vectors_of(inputs) for vectors_of in self.inputs]
         states = []
         for stream, (vector, encoder) in enumerate(zip(vectors, self.unimodal, strict=True)):
@@ -103,9 +102,8 @@ class TSSR(SequenceRecommender):
             states.append(encoder(entrance(vector), steps))
         return vectors, states
 
-    def merged_states(self, inputs: Tensor, states: list[Tensor]) -> Tensor:
+    def merged_states(self, states: list[Tensor], steps: RealSteps) -> Tensor:
         """Let the streams read each other and merge them: M + 1 of (B, L, D) -> (B, L, D)."""
-        steps = RealSteps.of(inputs)
         crossed = [
             encoder(states[stream], steps, tuple(states[:stream] + states[stream + 1 :]))
             for stream, encoder in enumerate(self.cross)
@@ -115,14 +113,16 @@ class TSSR(SequenceRecommender):
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D), the merged states."""
-        _, states = self.unimodal_states(inputs)
-        return self.merged_states(inputs, states)
+        steps = RealSteps.of(inputs)
+        _, states = self.unimodal_states(inputs, steps)
+        return self.merged_states(states, steps)
 
     def losses(self, batch: Batch) -> Losses:
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
         chosen, real = self.settings, batch.real
-        vectors, states = self.unimodal_states(batch.inputs)
-        merged = self.merged_states(batch.inputs, states)
+        steps = RealSteps.of(batch.inputs)
+        vectors, states = self.unimodal_states(batch.inputs, steps)
+        merged = self.merged_states(states, steps)
         terms: Losses = {"ce": chosen.lambda_ce * self.head(merged[real], batch.targets[real])}
         if chosen.lambda_stream:
             alone = [self.head(stream[real], batch.targets[real]) for stream in states]

@@ -72,6 +72,14 @@ class Archive:
         except (OverflowError, ValueError) as error:
             raise _damaged(self._path, error) from None
 
+    def read(self, entry: Entry) -> bytes:
+        """The whole of a file; raises DataError where it is damaged or cannot be read."""
+        try:
+            with self.open(entry.key) as source:
+                return source.read()
+        except OSError as error:  # which is also what bz2 raises for damaged bytes
+            raise DataError(f"{self._path.name}: {entry.name} cannot be read ({error})") from None
+
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:

@@ -61,6 +61,5 @@ def _copy(archive: Archive, path: Path, chosen: dict[PurePosixPath, Entry], targ
     with atomic_folder(target) as temporary, progress("unpack", len(chosen), "pictures") as advance:
         for place, entry in chosen.items():
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(entry.key) as source:
-                (temporary / place).write_bytes(source.read())
+            (temporary / place).write_bytes(archive.read(entry))
             advance()

@@ -84,7 +84,7 @@ def test_contrasts_touch_the_unimodal_parts_alone(build, batch, contents):
 
 def test_a_contrast_of_one_content_stream_does_not_touch_the_other(build, batch):
     model = build("tssr", 2)
-    vectors, states = model.unimodal_states(batch.inputs)
+    vectors, states = model.unimodal_states(batch.inputs, RealSteps.of(batch.inputs))
     loss = user_contrast(states[0], states[1], batch.real, 0.2)
     loss = loss + item_contrast((states[0], states[1]), (vectors[0], vectors[1]), batch, temperature=1.0)
     loss.backward()
@@ -102,7 +102,7 @@ def test_weights_scale_their_term_and_zero_leaves_it_out(build, batch, term):
 def test_each_stream_alone_predicts_the_next_item_on_request(build, batch):
     assert "stream" not in build("tssr").losses(batch)
     model = build("tssr", lambda_stream=0.5)
-    _, states = model.unimodal_states(batch.inputs)
+    _, states = model.unimodal_states(batch.inputs, RealSteps.of(batch.inputs))
     alone = [model.head(s[batch.real], batch.targets[batch.real]) for s in states]
     term = model.losses(batch)["stream"]
     torch.testing.assert_close(term, 0.5 * (alone[0] + alone[1]) / 2)
@@ -115,7 +115,7 @@ def test_two_equal_content_streams_contrast_like_one(build, batch):
     model.inputs[2].load_state_dict(model.inputs[1].state_dict() | {"missing": torch.zeros(16)})
     model.inputs[2].features.copy_(model.inputs[1].features)
     model.unimodal[2].load_state_dict(model.unimodal[1].state_dict())
-    _, states = model.unimodal_states(batch.inputs)
+    _, states = model.unimodal_states(batch.inputs, RealSteps.of(batch.inputs))
     single = user_contrast(states[0], states[1], batch.real, model.settings.tau_user)
     torch.testing.assert_close(model.losses(batch)["user"], single)
 

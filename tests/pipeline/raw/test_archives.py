@@ -175,6 +175,17 @@ def test_a_zip_packed_with_lzma_that_is_damaged(tmp_path):
         list(read_blocks(find(tmp_path, "t.csv")))
 
 
+def test_pictures_of_a_damaged_bzip2_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("images/1.jpg", os.urandom(1000))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[60:90] = b"\xff" * 30
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip: images/1\.jpg cannot be read \(Invalid data stream\)"):
+        unpack_pictures(tmp_path, "images")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
 EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
 
 
