@@ -1,7 +1,7 @@
 """A preprocessed data set in memory: one flat array of items, and who may see which part of it.
 
 Histories are never copied or padded here: a split is a pair of bounds into the flat array, so its cost is
-eight bytes a user and nothing of the test part can reach training.
+a few numbers a user and nothing of the test part can reach training.
 """
 
 from __future__ import annotations

@@ -68,12 +68,12 @@ def _torch_search(vectors: Float32, device: str) -> Search:
 
     @contextmanager
     def full_precision() -> Iterator[None]:
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
+        products = torch.backends.cuda.matmul
+        before, products.fp32_precision = products.fp32_precision, "ieee"
         try:
             yield
         finally:
-            torch.set_float32_matmul_precision(before)
+            products.fp32_precision = before
 
     def search(queries: Float32, k: int) -> tuple[Float32, Int64]:
         with torch.inference_mode(), full_precision():

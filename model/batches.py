@@ -1,6 +1,6 @@
 """Windows of histories, cut on the device from one flat array of items; nothing padded is ever stored.
 
-Cost: eight bytes a window and one gather a batch.
+Cost: three numbers a window and a few gathers a batch.
 
 Shapes: B batch, L window length.
 """

@@ -129,4 +129,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
         torch.set_rng_state(tensors[names["cpu"]])
     if names["cuda"] in tensors and _device(model).type == "cuda":
         torch.cuda.set_rng_state(tensors[names["cuda"]], _device(model))
-    return TrainState(**record)
+    try:
+        return TrainState(**record)
+    except TypeError as error:
+        raise ArtifactError(
+            f"{path} was written by another version ({error}); delete it and train again"
+        ) from None

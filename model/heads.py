@@ -32,7 +32,7 @@ class ItemHead(nn.Module):
 
     Vectors are the sum of what is asked for: a free table, inputs of its own (projected content), and an
     input that the model also reads with (`tied`), which is the model's and is not saved here again. With a
-    `sample` the loss is over drawn items, and no step touches the vectors of all.
+    `sample` the loss is over drawn items, and no step scores all of them.
     """
 
     warm: Tensor | None

@@ -19,7 +19,7 @@ from .settings import ReadingSettings
 if TYPE_CHECKING:
     from .registry import Materials
 
-SMALLEST_DEVIATION = 1e-6  # a dimension that never varies stays at 0 instead of dividing by it
+SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ class ContentFeatures:
         if settings.content_scale == "raw":
             return vectors
         real = self.present | absent if settings.missing == "mean" else self.present
-        deviation = known.std(0, correction=0).clamp_min(SMALLEST_DEVIATION)
-        vectors[real] = ((vectors[real].float() - mean) / deviation).to(vectors.dtype)
+        deviation = known.std(0, correction=0)
+        varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
+        scaled = (vectors[real].float() - mean) / deviation.where(varies, 1)
+        vectors[real] = (scaled * varies).to(vectors.dtype)
         return vectors
 
 

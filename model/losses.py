@@ -56,7 +56,8 @@ def item_contrast(
     """Eq. 2: the state of one stream at step l finds the other stream's item of step l + 1.
 
     `states` are the unimodal outputs and `vectors` the items before position and encoder, each as
-    (ID, content) of (B, L, D). Negatives are the other users' items at the same step, or at every step.
+    (ID, content) of (B, L, D). Negatives are the other users' items at the same step, or all other items of the
+    batch, the user's own among them.
     Mean over all real steps that have a next item in the window, the two directions summed; 0 where no step
     has one.
     """
@@ -66,13 +67,13 @@ def item_contrast(
     followed = real[:, 1:].T
     sources = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
     candidates = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
+    if not steps.any():
+        return states[0].sum() * 0.0
     if all_steps:
         flat = steps.numel()
         steps, items, followed = (part.reshape(1, flat) for part in (steps, items, followed))
         sources = [source.reshape(1, flat, -1) for source in sources]
         candidates = [candidate.reshape(1, flat, -1) for candidate in candidates]
-    if not steps.any():
-        return states[0].sum() * 0.0
     allowed = followed[:, None, :].expand(-1, items.shape[1], -1)
     if mask_duplicates:
         itself = torch.eye(items.shape[1], dtype=torch.bool, device=items.device)

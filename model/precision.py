@@ -12,7 +12,7 @@ from torch import Tensor
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device itself multiplies bfloat16, so that it is faster there than float32."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
     processor = torch.cpu.get_capabilities()
     return device.type == "cpu" and bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
 

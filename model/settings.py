@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ..core.settings import Settings
+from ..core.settings import Settings, option_name
 
 
 class TrainSettings(Settings):
@@ -43,7 +43,7 @@ class TrainSettings(Settings):
         "auto",
         description=(
             "What matrix products of a training step are computed in; weights, sums and losses stay float32, "
-            "validation is float32 throughout. auto: bfloat16 where GPU or processor have it, else float32."
+            "validation is float32 (on a GPU a GRU's is cuDNN's TF32). auto: bfloat16 where GPU or processor have it, else float32."
         ),
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
@@ -200,6 +200,19 @@ class LossSettings(Settings):
     bpr_max_l2: float = Field(0.0, ge=0, description="Weight of the drawn items' squared scores in bpr-max.")
 
     @model_validator(mode="after")
+    def settings_of_the_loss(self) -> Self:
+        """Refuse a setting of another loss than the chosen one, which would do nothing."""
+        theirs = {
+            "drawn_negatives": ("bce", "gbce", "bpr-max"),
+            "gbce_calibration": ("gbce",),
+            "bpr_max_l2": ("bpr-max",),
+        }
+        for name, losses in theirs.items():
+            if self.loss not in losses and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{option_name(name)} is for --loss {' or '.join(losses)}, not {self.loss}")
+        return self
+
+    @model_validator(mode="after")
     def one_way_to_draw(self) -> Self:
         """Refuse a sampled softmax for a loss that has no softmax."""
         if self.loss != "ce" and getattr(self, "softmax_sample", False):
@@ -277,7 +290,10 @@ class TSSRSettings(ContentSettings):
     )
     negatives: Literal["same-step", "all-steps"] = Field(
         "same-step",
-        description="Item-grained negatives: other users' items at the same step, or at every step.",
+        description=(
+            "Item-grained negatives: other users' items at the same step, or all others of the batch, the "
+            "user's own among them."
+        ),
     )
     mask_duplicates: bool = Field(
         False, description="Do not count the same item in another user as a negative."
@@ -294,7 +310,15 @@ class TSSRSettings(ContentSettings):
 # `tuned` is what validation on MovieLens-1M chose (docs/results.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "official": {"blocks": 1, "cross_blocks": 4, "batch_size": 128, "max_epochs": 20, "validate_every": 200},
+    "official": {
+        "blocks": 1,
+        "cross_blocks": 4,
+        "batch_size": 128,
+        "max_epochs": 20,
+        "patience": 20,
+        "validate_every": 200,
+        "precision": "float32",
+    },
     "tuned": {
         "learning_rate": 1e-3,
         "input_dropout": 0.3,

@@ -41,7 +41,7 @@ class _FullSoftmax(torch.autograd.Function):
         factor = items.to(dtype)
         on_cpu = states.device.type == "cpu"
         # oneDNN multiplies bfloat16 half as fast again by columns that lie in memory one after another.
-        columns = factor.T.contiguous() if on_cpu and factor is not items else factor.T
+        columns = factor.T.contiguous() if on_cpu and factor.element_size() < 4 else factor.T
         rows = ROWS_CPU * 4 // factor.element_size() if on_cpu else ROWS_GPU
         part = max(1, CACHE_BYTES // (4 * len(items))) if on_cpu else rows
         held = torch.promote_types(dtype, torch.float32)
@@ -49,7 +49,7 @@ class _FullSoftmax(torch.autograd.Function):
         states = filled(states)
         buffer = factor.new_empty(min(rows, len(states)), len(items))
         grad_states = torch.empty_like(states)
-        grad_items, grad_bias = torch.zeros_like(items), torch.zeros_like(bias)
+        grad_items, grad_bias = torch.zeros_like(items, dtype=held), torch.zeros_like(bias)
         losses = bias.new_zeros(count, dtype=held)
         for low in range(0, count, rows):
             block = states[low : low + rows].to(dtype)
@@ -64,11 +64,11 @@ class _FullSoftmax(torch.autograd.Function):
                 those.copy_(gradient)
             scores[max(0, count - low) :] = 0
             grad_states[low : low + rows] = torch.mm(scores, factor)
-            if dtype == items.dtype:
+            if dtype == held:
                 grad_items.addmm_(scores.T, block)
             else:
                 grad_items += torch.mm(scores.T, block)
-        ctx.save_for_backward(grad_states[:count], grad_items, grad_bias)
+        ctx.save_for_backward(grad_states[:count], grad_items.to(items.dtype), grad_bias)
         ctx.count = max(1, count)
         loss: Tensor = losses.sum() / ctx.count
         return loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,11 @@ from .precision import training_autocast
 from .recommender import Losses, NeuralRecommender
 from .schedule import learning_rate
 from .settings import TrainSettings
+
+
+def _seed_of(*numbers: int) -> int:
+    """One seed of several numbers; in 32 bits, since a CPU generator of torch looks at no more."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 class Stepping:
@@ -33,7 +39,7 @@ class Stepping:
         self.per_epoch = -(-samples.count // settings.batch_size)
         self.last = settings.max_epochs * self.per_epoch
         if rank := current_ranks().rank:
-            torch.manual_seed(settings.seed + (rank << 32))
+            torch.manual_seed(_seed_of(settings.seed, rank))
         self._order_of_epoch = -1
         self._order = torch.empty(0)
 
@@ -81,7 +87,7 @@ class Stepping:
         """The samples of a step, (B,)."""
         epoch, place = divmod(step, self.per_epoch)
         if epoch != self._order_of_epoch:
-            generator = torch.Generator().manual_seed((self.settings.seed << 32) + epoch)
+            generator = torch.Generator().manual_seed(_seed_of(self.settings.seed, epoch))
             self._order = torch.randperm(self.samples.count, generator=generator).to(self.device)
             self._order_of_epoch = epoch
         size = self.settings.batch_size

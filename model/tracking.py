@@ -21,13 +21,21 @@ def require_tensorboard() -> None:
         raise UsageError("--tensorboard needs TensorBoard: pip install 'tssr[tracking]'")
 
 
+def _step_of(line: str) -> float:
+    """The step of a line of the log; beyond all steps for one that was cut off while it was written."""
+    try:
+        return int(json.loads(line)["step"])
+    except ValueError:
+        return float("inf")
+
+
 class RunLog:
     """Appends lines to the log in `folder`, cut first to what a run resumed at `step` has behind it."""
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
         self._path = folder / LOG_FILE
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        kept = [line for line in lines if _step_of(line) <= step]
         write_text(self._path, "".join(line + "\n" for line in kept))
         self._curves = None
         if tensorboard:

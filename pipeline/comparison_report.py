@@ -18,7 +18,8 @@ from .train_apart import Trained
 
 HOW_TESTED = (
     "Differences of the same users, averaged over seeds; p by random signs, then by Holm's correction for "
-    "all these tests together; the interval by drawing the users anew."
+    "all these tests together; the interval by drawing the users anew. Both are of these trained runs; what "
+    "another training would change is in the deviation."
 )
 _MIB = 1 << 20
 _NONE = "\N{EN DASH}"  # what a table shows for nothing

@@ -21,7 +21,7 @@ from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets, met
 from ..evaluation.ranking import RankingOptions, rank_targets
 from ..evaluation.ranks import write_ranks
 from ..evaluation.settings import EvaluateSettings
-from .run import RunPlan, build_model, open_run
+from .run import RunPlan, build_model, open_run, refuse_empty
 
 if TYPE_CHECKING:
     from ..evaluation.ranking import Ranks
@@ -91,11 +91,7 @@ def _key(folder: Path, settings: EvaluateSettings) -> str:
 
 def _queries(plan: RunPlan, split: Split, settings: EvaluateSettings) -> Queries:
     queries = split.test if settings.split == "test" else split.validation
-    if len(queries) == 0:
-        raise UsageError(
-            f"no user of {plan.dataset.name} has the three actions that a split takes; "
-            "preprocess with a larger --min-actions"
-        )
+    refuse_empty(queries, plan.dataset)
     check_topk(settings.topk, plan.dataset)
     return queries
 

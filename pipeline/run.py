@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..core.artifacts import fingerprint, read_json, write_json
-from ..core.dataset import Dataset, load_dataset
+from ..core.dataset import Dataset, Queries, load_dataset
 from ..core.errors import ArtifactError, UsageError, memory_errors_as_tssr
 from ..core.settings import Model, Settings, option_name, resolve
 from ..core.workspace import RUN_FILE, Workspace
@@ -130,6 +130,15 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
                 "train again"
             )
     return RunPlan(record["model"], dataset, stores, train, model_settings)
+
+
+def refuse_empty(queries: Queries, dataset: Dataset) -> None:
+    """Raise UsageError where a split asks nobody."""
+    if len(queries) == 0:
+        raise UsageError(
+            f"no user of {dataset.name} has the three actions that a split takes; "
+            "preprocess with a larger --min-actions"
+        )
 
 
 def build_model(plan: RunPlan, device: torch.device) -> Recommender:

@@ -17,7 +17,7 @@ from ..core.summary import Summary
 from ..core.torchrun import current_ranks
 from ..core.workspace import RUN_FILE, Workspace
 from ..model.tracking import require_tensorboard
-from .run import RunPlan, build_model, write_run
+from .run import RunPlan, build_model, refuse_empty, write_run
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     if result is not None:
         return _summary(folder, plan, result, cached=True)
     device = choose_device(plan.train.device)
+    refuse_empty(plan.dataset.split().validation, plan.dataset)
     if plan.train.tensorboard:
         require_tensorboard()
     model = build_model(plan, device)

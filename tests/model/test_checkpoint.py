@@ -36,6 +36,15 @@ def test_a_checkpoint_restores_weights_optimizer_random_state_and_place(tmp_path
     assert all(torch.equal(a, b) for a, b in zip(wanted, other.parameters(), strict=True))
 
 
+def test_a_checkpoint_of_another_version_is_named_with_the_cure(tmp_path, monkeypatch):
+    model = linear()
+    optimizer = torch.optim.Adam(model.parameters())
+    monkeypatch.setattr(checkpoint, "asdict", lambda state: {"step": 3, "of_old": 1})
+    save_checkpoint(tmp_path / "c", model, optimizer, TrainState())
+    with pytest.raises(ArtifactError, match=r"c was written by another version .*of_old.*train again"):
+        load_checkpoint(tmp_path / "c", model, optimizer)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped length", "text", "empty", "no record", "folder"])
 def test_a_damaged_file_is_named_with_the_cure(tmp_path, damage):
     path = tmp_path / "model.safetensors"

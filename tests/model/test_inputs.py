@@ -41,6 +41,14 @@ def test_a_dimension_that_never_varies_stays_at_zero():
     assert not ContentFeatures("image", constant, PRESENT).prepared(settings, COUNTS).any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_cold_item_that_differs_where_no_train_item_does(dtype):
+    vectors = torch.tensor([[0.0, 0.0], [0.4, 1.0], [0.4, 3.0], [0.0, 0.0], [0.8, 5.0]], dtype=dtype)
+    settings = ReadingSettings(content_scale="standard")
+    scaled = ContentFeatures("image", vectors, PRESENT).prepared(settings, COUNTS)
+    assert scaled.tolist() == [[0, 0], [0, -1], [0, 1], [0, 0], [0, 3]]
+
+
 def test_half_precision_features_keep_their_type_and_enter_as_float32():
     features = ContentFeatures("image", VECTORS.half(), PRESENT)
     content = ContentVectors(features, 3, ReadingSettings(), COUNTS)

@@ -135,14 +135,17 @@ def test_padding_enters_neither_contrast(batch, streams, all_steps, mask_duplica
     assert both(changed) == both(streams)
 
 
-def test_item_contrast_of_windows_without_a_next_item_is_zero(streams):
-    inputs = torch.tensor([[0, 0, 0, 2]] * B)
-    states = [stream.requires_grad_() for stream in streams]
+@pytest.mark.parametrize("all_steps", [False, True])
+@pytest.mark.parametrize("length", [4, 1])
+def test_item_contrast_of_windows_without_a_next_item_is_zero(streams, length, all_steps):
+    inputs = torch.tensor([[0, 0, 0, 2][-length:]] * B)
+    states = [stream[:, -length:].requires_grad_() for stream in streams]
     loss = item_contrast(
         (states[0], states[1]),
         (states[2], states[3]),
         Batch(inputs, inputs, torch.arange(len(inputs))),
         temperature=1.0,
+        all_steps=all_steps,
     )
     loss.backward()
     assert loss.item() == 0.0

@@ -31,22 +31,26 @@ def test_auto_follows_what_the_processor_has(monkeypatch, capabilities, auto):
 
 
 def test_auto_follows_what_the_gpu_has(monkeypatch):
-    for has in (True, False):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
-        monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: (device, dtype, enabled))
-        assert training_autocast("auto", torch.device("cuda")) == ("cuda", torch.bfloat16, has)
+    old, new = torch.device("cuda:0"), torch.device("cuda:1")
+    capability = {old: (7, 5), new: (9, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability.__getitem__)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: (device, dtype, enabled))
+    assert training_autocast("auto", old) == ("cuda", torch.bfloat16, False)
+    assert training_autocast("auto", new) == ("cuda", torch.bfloat16, True)
 
 
+@pytest.mark.parametrize("items_dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("states_dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 64, 512])
-def test_the_full_softmax_keeps_float32_sums(monkeypatch, rows, states_dtype):
+def test_the_full_softmax_keeps_float32_sums(monkeypatch, rows, states_dtype, items_dtype):
     """However many blocks are added up, loss and gradients are as near to float64 as one product is."""
     P, N, D = 512, 40, 16
     monkeypatch.setattr(softmax, "ROWS_CPU", rows)
     torch.manual_seed(1)
     exact = [torch.randn(P, D), torch.randn(N, D) / 2, torch.randn(N)]
     targets = torch.randint(1, N + 1, (P,))
-    parts = [exact[0].to(states_dtype), exact[1], exact[2]]
+    parts = [exact[0].to(states_dtype), exact[1].to(items_dtype), exact[2]]
     exact = [part.double().requires_grad_() for part in parts]
     parts = [part.requires_grad_() for part in parts]
 

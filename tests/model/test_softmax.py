@@ -162,6 +162,19 @@ def test_a_sample_makes_nothing_as_large_as_the_catalogue_but_the_gradient():
     assert max(event.cpu_memory_usage for event in watch.events()) < item_count
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"drawn_negatives": 9}, "--drawn-negatives is for --loss bce or gbce or bpr-max, not ce"),
+        ({"loss": "bce", "gbce_calibration": 0.5}, "--gbce-calibration is for --loss gbce, not bce"),
+        ({"loss": "gbce", "bpr_max_l2": 0.5}, "--bpr-max-l2 is for --loss bpr-max, not gbce"),
+    ],
+)
+def test_a_setting_of_another_loss_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        resolve(SASRecSettings, settings)
+
+
 def test_a_sample_is_for_cross_entropy_alone():
     with pytest.raises(UsageError, match="--softmax-sample is for --loss ce; gbce has --drawn-negatives"):
         resolve(SASRecSettings, {"loss": "gbce", "softmax_sample": 10})

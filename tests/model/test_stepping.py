@@ -18,6 +18,23 @@ def stepping_of(build, ring, training):
     return made
 
 
+def test_the_order_depends_on_the_seed_and_the_epoch(stepping_of):
+    orders = [
+        tuple(stepping_of(seed=seed)._numbers(step).tolist()) for seed in (1, 2, 1 << 30) for step in (0, 100)
+    ]
+    assert len(set(orders)) == len(orders)
+    assert orders[0] == tuple(stepping_of(seed=1)._numbers(0).tolist())
+
+
+def test_each_process_draws_by_itself(stepping_of, on_ranks):
+    def drawn():
+        stepping_of()
+        return torch.rand(4).tolist()
+
+    first, *others = on_ranks(3, drawn)
+    assert len({tuple(first), *map(tuple, others)}) == 3
+
+
 def gradient_norm(model):
     return float(torch.cat([p.grad.flatten() for p in model.parameters()]).norm())
 

@@ -115,6 +115,8 @@ def test_preset_official_sets_the_released_numbers(prepared):
     settings = prepared("train", "--preset", "official", *small, "--json").json["settings"]
     assert (settings["model"]["blocks"], settings["model"]["cross_blocks"]) == (1, 4)
     assert settings["train"]["max_epochs"] == 1
+    assert settings["train"]["patience"] == 20  # of at most 20 epochs, so that no run stops early
+    assert settings["train"]["precision"] == "float32"
 
 
 def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
@@ -260,6 +262,17 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_trained_again(prep
     mine = prepared(*arguments).json
     assert (others[0]["cached"], mine["cached"]) == (False, True)
     assert mine["result"] == others[0]["result"]
+
+
+@pytest.mark.parametrize("model", ["poprec", "sasrec-id"])
+def test_a_log_that_asks_nobody_is_refused_before_anything_is_trained(tssr, tmp_path, model):
+    (tmp_path / "log.csv").write_text("user,item\n" + "".join(f"{u},{i}\n" for u in "abcd" for i in "xy"))
+    log = ("--interactions", tmp_path / "log.csv", "--map", "user=user,item=item", "--min-actions", "0")
+    assert tssr("preprocess", "custom", *log).code == 0
+    outcome = tssr("train", "--model", model)
+    assert outcome.code != 0
+    assert "no user of custom has the three actions that a split takes" in outcome.err
+    assert not list((tmp_path / "workspace" / "runs").glob("*/run.json"))
 
 
 def test_a_time_split_is_named_beside_its_numbers(tssr, shop):
