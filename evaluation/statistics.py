@@ -3,8 +3,9 @@
 Both models answer the same users, so what counts is each user's difference, averaged over the seeds. The
 test flips the signs of the differences at random (were the models equal, either sign would be as likely), the
 interval draws the users anew. The trained runs are taken as they are: how much another training would differ
-is what the deviation over seeds shows, and no part of the test. Users with equal differences are drawn together, as counts from a binomial or
-multinomial distribution: the same answer, at a cost that depends on how many values there are, not users.
+is what the deviation over seeds shows, and no part of the test. Users with equal differences are drawn
+together, as counts from a binomial or multinomial distribution: the same answer, at a cost that depends on
+how many values there are, not users.
 """
 
 from __future__ import annotations

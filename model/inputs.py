@@ -76,6 +76,7 @@ class ItemVectors(nn.Module):
 class ContentVectors(nn.Module):
     """Frozen content features through one linear layer, as the released code has it: no activation, no norm.
 
+    The released code trains the encoder that makes the features along; here they stay as they are.
     Items without content carry a learned vector on top, the bit by which the model can tell them.
     The features are not saved with the model; they come from the feature store.
     """

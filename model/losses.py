@@ -56,10 +56,9 @@ def item_contrast(
     """Eq. 2: the state of one stream at step l finds the other stream's item of step l + 1.
 
     `states` are the unimodal outputs and `vectors` the items before position and encoder, each as
-    (ID, content) of (B, L, D). Negatives are the other users' items at the same step, or all other items of the
-    batch, the user's own among them.
-    Mean over all real steps that have a next item in the window, the two directions summed; 0 where no step
-    has one.
+    (ID, content) of (B, L, D). Negatives are the other users' items at the same step, or all other items of
+    the batch, the user's own among them. Mean over all real steps that have a next item in the window, the
+    two directions summed; 0 where no step has one.
     """
     inputs = gathered(batch.inputs)
     real = inputs != PADDING

@@ -43,7 +43,8 @@ class TrainSettings(Settings):
         "auto",
         description=(
             "What matrix products of a training step are computed in; weights, sums and losses stay float32, "
-            "validation is float32 (on a GPU a GRU's is cuDNN's TF32). auto: bfloat16 where GPU or processor have it, else float32."
+            "validation is float32 (on a GPU a GRU's is cuDNN's TF32). auto: bfloat16 where GPU or processor "
+            "have it, else float32."
         ),
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")

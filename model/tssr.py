@@ -13,6 +13,8 @@ one position table for both streams; no temperature in the item contrast.
 On purpose different from the release: two blocks a stream and one cross block (the paper's text; the
 release has 1 and 4, see --preset official); padding enters no loss and no attention (there, the last
 padding step sees the answer); class 0 is no candidate.
+Also different: content vectors are frozen (see `inputs`), where paper and release train the image or text
+encoder along.
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
 stream (averaged over the M), each stream's cross-attention reads all others, and the gate is a softmax over
 streams whose last logit is 0, which at M = 1 is the paper's sigmoid. And --lambda-stream lets each stream's

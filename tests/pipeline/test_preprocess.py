@@ -524,7 +524,7 @@ def test_a_parquet_string_that_is_not_utf_8(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "suffix, name, fault",
+    ("suffix", "name", "fault"),
     [
         ("jsonl", "n\0", "holds a NUL byte"),
         ("jsonl", "n\ud800", "holds half a surrogate pair, which is no text"),
