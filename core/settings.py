@@ -21,7 +21,7 @@ Model = TypeVar("Model", bound="Settings")
 class Settings(BaseModel):
     """Base of all settings: frozen, unknown keys forbidden."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
     def record(self) -> dict[str, Any]:
         """The settings as plain JSON values, for run folders and fingerprints."""

@@ -58,10 +58,16 @@ class StoreInfo:
     shape: tuple[int, ...]  # of one row
     manifest: dict[str, Any] = field(repr=False)  # as it was read, for opening the store
 
+    def refuse_other_items(self, catalogue: str) -> None:
+        """Raise ArtifactError unless the store was last filled for the items table of this SHA-256."""
+        if self.manifest.get("catalogue") != catalogue:
+            raise ArtifactError(f"{self.folder} was made for another version of the items; {CURE}")
+
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:
     """The hash by which others know a store's vectors: over all of its manifest but what was asked for."""
-    told = {name: value for name, value in manifest.items() if name not in ("request", "fingerprint")}
+    asked = ("request", "catalogue", "fingerprint")
+    told = {name: value for name, value in manifest.items() if name not in asked}
     return fingerprint(told)
 
 

@@ -36,7 +36,10 @@ class TrainState:
 def _write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777
         save_file(contiguous, temporary, metadata={"record": json.dumps(record, sort_keys=True)})
+        temporary.chmod(mode)  # safetensors lets nobody else read its files
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -44,7 +47,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             return tensors, json.loads((file.metadata() or {})["record"])
-    except FileNotFoundError:
+    except FileNotFoundError:  # which is also what safetensors says where the file may not be read
+        if path.exists():
+            raise ArtifactError(f"{path} may not be read; ask its owner for the permission") from None
         raise ArtifactError(f"{path} is missing; train again with --force") from None
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete its folder and train again") from None

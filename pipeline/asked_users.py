@@ -101,10 +101,13 @@ def _table(path: Path, mapping: str | None, problems: Problems) -> tuple[list[st
     if unread := sorted(set(columns) - {"user", "item", "time"}):
         raise UsageError(f"--map {unread[0]}={columns[unread[0]]}: a history has user, item and time alone")
     batches = Custom(path, None, columns, "rows", None).actions(problems)
-    rows = pl.concat(
+    frames = [
         pl.DataFrame({"user": pl.from_arrow(b.users), "item": pl.from_arrow(b.items), "time": b.timestamps})
         for b in batches
-    )
+    ]
+    if not frames:
+        return [], []
+    rows = pl.concat(frames)
     users = (
         rows.with_row_index("row")
         .sort("time", "row")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from ..core.artifacts import read_json
+from ..core.artifacts import read_json, sha256_file
 from ..core.dataset import remake
 from ..core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, TEXT, read_table
 from ..core.summary import Summary
@@ -26,11 +26,12 @@ def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: 
     folder = workspace.choose_dataset(settings.dataset)
     cure = remake(folder.name)
     items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM, ITEM_ID, TEXT, IMAGE])
+    catalogue = sha256_file(folder / ITEMS_FILE)
     raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
     stores = workspace.features(folder.name)
     with joined_ranks() as ranks:
         made = [
-            make_store(Job(choice, settings, items, raw, ranks), stores, force=force)
+            make_store(Job(choice, settings, items, catalogue, raw, ranks), stores, force=force)
             for choice in settings.choices()
         ]
     return _summary(folder.name, [report for report in made if report is not None])

@@ -41,6 +41,7 @@ class Job:
     choice: EncoderChoice
     settings: FeatureSettings
     items: pa.Table
+    catalogue: str  # the hash of the file that `items` were read from
     raw: Path
     ranks: Ranks
 
@@ -150,7 +151,9 @@ def _fill(
             refuse_unusable(job.items, table)
         if table[ROW].null_count == len(table):
             _refuse_nothing(job, count_reasons(table))
-        changed = commit(folder, {**head, "request": job.request()}, catalogue, table)
+        changed = commit(
+            folder, {**head, "request": job.request(), "catalogue": job.catalogue}, catalogue, table
+        )
         drop_unused(folder, catalogue)
         encoded = sum(len(chunk.members) for chunk in chunks)
         seconds = time.monotonic() - started

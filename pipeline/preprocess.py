@@ -43,7 +43,8 @@ def preprocess(
     `raw` is where the dump lies if the settings do not say. Raises DataError for a dump that is missing or
     damaged and for settings that leave nothing, UsageError for options that do not fit the format.
     """
-    request = {"version": VERSION, "format": format_name, "raw": str(raw), "settings": settings.record()}
+    request = {"version": VERSION, "format": format_name, "raw": str(raw.absolute())}
+    request["settings"] = settings.located().record()
     manifest = None if force else still_valid(folder, request)
     if manifest is not None:
         return _summary(folder, manifest, cached=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -33,6 +33,11 @@ class PreprocessSettings(ProtocolSettings):
     format: Literal["rows", "sequences"] = Field(
         "rows", description="custom: rows of actions, or one user a line: user item item …, oldest first."
     )
+
+    def located(self) -> Self:
+        """The same settings with paths that mean the same from any folder."""
+        paths = {name: getattr(self, name) for name in ("raw", "interactions", "items")}
+        return self.model_copy(update={name: path.absolute() for name, path in paths.items() if path})
 
     def protocol(self) -> dict[str, Any]:
         """The settings of the protocol alone, as plain JSON values."""

@@ -13,6 +13,7 @@ from .. import __version__
 from ..core.artifacts import fingerprint, read_json, write_json
 from ..core.dataset import Dataset, Queries, load_dataset
 from ..core.errors import ArtifactError, UsageError, memory_errors_as_tssr
+from ..core.schema import ITEMS_FILE
 from ..core.settings import Model, Settings, option_name, resolve
 from ..core.workspace import RUN_FILE, Workspace
 from ..features.store import StoreInfo, choose_stores, open_store
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from ..model.inputs import ContentFeatures
     from ..model.recommender import Recommender
+
+VERSION = 2  # counts up when the same plan gives other numbers: older runs are then other runs
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class RunPlan:
 
     def key(self) -> str:
         """The hash of the plan, without what changes no result that anyone should rely on."""
-        record = self.record()
+        record = {"version": VERSION, **self.record()}
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
         return fingerprint(record)
@@ -94,10 +97,17 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
     dataset = load_dataset(workspace.choose_dataset(chosen.dataset))
-    stores = choose_stores(workspace.features(dataset.name), chosen.features) if spec.reads_content else []
+    stores = _stores(workspace, dataset, chosen.features) if spec.reads_content else []
     if chosen.features and not spec.reads_content:
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
+
+
+def _stores(workspace: Workspace, dataset: Dataset, names: tuple[str, ...]) -> list[StoreInfo]:
+    stores = choose_stores(workspace.features(dataset.name), names)
+    for store in stores:
+        store.refuse_other_items(dataset.manifest["tables"][ITEMS_FILE]["sha256"])
+    return stores
 
 
 def open_run(workspace: Workspace, folder: Path) -> RunPlan:
@@ -122,7 +132,7 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
             f"run {folder.name} was trained on another version of data set {name}; train again, or "
             "preprocess with the settings of that time"
         )
-    stores = choose_stores(workspace.features(name), tuple(features)) if features else []
+    stores = _stores(workspace, dataset, tuple(features)) if features else []
     for store in stores:
         if store.fingerprint != features[store.name]:
             raise ArtifactError(

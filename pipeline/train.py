@@ -84,8 +84,8 @@ def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     record = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
     if record.get("key") != plan.key():
         raise ArtifactError(
-            f"run folder {folder} holds a run with other settings or data; choose another --run, or --force "
-            "to replace it"
+            f"run folder {folder} holds a run with other settings or data, or of another version; choose "
+            "another --run, or --force to replace it"
         )
     return record
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifacts import write_text
+from ...core.errors import UsageError
 from ...core.progress import note
 from ...core.settings import resolve
 from ...core.summary import Summary
@@ -25,7 +26,7 @@ from ..preprocess_settings import PreprocessSettings
 from ..run import RunPlan, plan_run
 from ..run_settings import RunSettings
 from ..train import train
-from .dump import make_dump
+from .dump import MARKER_FILE, make_dump
 from .settings import DemoSettings
 
 DATASET = "hm"
@@ -61,7 +62,7 @@ def run_demo(workspace: Workspace, settings: DemoSettings, *, force: bool) -> Su
     """Make the shop, run every stage on it, and compare the models on the test customers.
 
     What has not changed since the last time is not done again. Raises UsageError where the workspace holds a
-    real H&M dump.
+    real H&M dump, or a data set made of one.
     """
     started = time.monotonic()
     steps: list[Summary] = []
@@ -73,6 +74,8 @@ def run_demo(workspace: Workspace, settings: DemoSettings, *, force: bool) -> Su
         return step
 
     raw, dataset = workspace.raw(DATASET), workspace.dataset(DATASET)
+    if dataset.exists() and not (raw / MARKER_FILE).exists():
+        raise UsageError(f"{dataset} is a data set that tssr demo did not make; choose another --workspace")
     finished(make_dump(raw, settings, force=force))
     protocol = resolve(PreprocessSettings, {}, FORMATS[DATASET].defaults)
     finished(preprocess(DATASET, protocol, raw, dataset, force=force))

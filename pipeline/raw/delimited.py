@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
@@ -38,30 +39,41 @@ class Dialect:
 
 CSV, TSV = Dialect(), Dialect("\t")
 
+_RETURN = "has a carriage return within the row"
+
 
 def _blocks(file: RawFile, dialect: Dialect) -> Iterator[Block]:
     for block in read_blocks(file, quoted=dialect.quoted):
         yield Block(dialect.recode(block.data), block.first_line) if dialect.recode else block
 
 
-def _parse(block: Block, dialect: Dialect) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield (line, fields) of each row that is not blank; None for one that no fields can be told from."""
+def _parse(block: Block, dialect: Dialect) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield (line, fields) of each row that is not blank; what is wrong where no fields can be told.
+
+    After such a line the next one is a row again, so that a stray quote takes no other row with it.
+    """
     csv.field_size_limit(LONGEST_LINE * 2)
     text = io.StringIO(block.data.decode("utf-8", errors="surrogateescape"), newline="\n")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
-    reader = csv.reader(text, delimiter=dialect.delimiter, quoting=quoting)
-    line = block.first_line
-    while True:
+    lines = text.readlines()
+    at = 0
+    while at < len(lines):
+        first = at
+        reader = csv.reader(
+            (lines[place] for place in range(first, len(lines))),
+            delimiter=dialect.delimiter,
+            quoting=quoting,
+            strict=True,
+        )
         try:
-            fields = next(reader, [])
-        except csv.Error:
-            yield line, None
-        else:
-            if fields:
-                yield line, fields
-            elif block.first_line + reader.line_num == line:
-                return
-        line = block.first_line + reader.line_num
+            for fields in reader:
+                if fields:
+                    yield block.first_line + at, fields
+                at = first + reader.line_num
+        except csv.Error as error:
+            quote = "has a quote within a field, or one that is never closed"
+            yield block.first_line + at, _RETURN if "new-line" in str(error) else quote
+            at += 1
 
 
 def read_header(file: RawFile, dialect: Dialect = CSV) -> list[str]:
@@ -69,7 +81,9 @@ def read_header(file: RawFile, dialect: Dialect = CSV) -> list[str]:
     if dialect.names is not None:
         return list(dialect.names)
     first = next(_blocks(file, dialect))
-    fields = next((fields for _, fields in _parse(first, dialect)), None) or []
+    fields = next((fields for _, fields in _parse(first, dialect)), [])
+    if isinstance(fields, str):
+        raise DataError(f"{file}, line {first.first_line}: the header {fields}")
     if any(not name.isprintable() for name in fields):
         raise DataError(f"{file}, line {first.first_line}: the header is not plain UTF-8 text")
     return [name.strip() for name in fields]
@@ -98,8 +112,8 @@ def _slowly(
     places = [names.index(name) for name in wanted]
     lines: list[int] = []
     for line, fields in _parse(block, dialect):
-        if fields is None:
-            problems.row(file, line, "has a carriage return within the row")
+        if isinstance(fields, str):
+            problems.row(file, line, fields)
             continue
         if len(fields) != len(names):
             problems.row(file, line, f"has {len(fields)} fields, expected {len(names)}")
@@ -124,11 +138,25 @@ def _is_unicode(value: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
+def _quotes_surround_fields(data: bytes, delimiter: str) -> bool:
+    """Whether every second quote ends a field and the others begin one, doubled quotes aside."""
+    if b'"' not in data:
+        return True
+    whole = np.frombuffer(b"\n" + data + b"\n", np.uint8)
+    quotes = np.flatnonzero(whole == ord('"'))
+    ends = np.isin(whole, np.frombuffer(b'"\r\n' + delimiter.encode(), np.uint8))
+    opening, closing = quotes[::2], quotes[1::2]
+    return len(opening) == len(closing) and bool(ends[opening - 1].all() and ends[closing + 1].all())
+
+
 def _at_once(block: Block, names: Sequence[str], wanted: Sequence[str], dialect: Dialect) -> Rows | None:
     """The block's rows as Arrow parses them, or None where a row is malformed."""
     data = block.data
-    # Arrow ends a row at a lone carriage return, which is no end of a line here.
+    # Arrow ends a row at a lone carriage return, which is no end of a line here, and takes a stray quote for
+    # one that opens a field.
     if b"\0" in data or data.count(b"\r") != data.count(b"\r\n"):
+        return None
+    if dialect.quoted and not _quotes_surround_fields(data, dialect.delimiter):
         return None
     try:
         table = pa.csv.read_csv(

@@ -97,3 +97,20 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         save_model(path, linear(), {"step": 2})
     assert load_model(path, linear()) == {"step": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_weights_may_be_read_by_whom_other_files_may(tmp_path):
+    (tmp_path / "other").touch()
+    save_model(tmp_path / "m", linear(), {})
+    assert (tmp_path / "m").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch):
+    save_model(tmp_path / "m", linear(), {})
+
+    def denied(*_args, **_kwargs):
+        raise FileNotFoundError("No such file")  # as safetensors has it
+
+    monkeypatch.setattr(checkpoint, "safe_open", denied)
+    with pytest.raises(ArtifactError, match="m may not be read; ask its owner"):
+        load_model(tmp_path / "m", linear())

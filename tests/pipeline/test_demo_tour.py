@@ -67,3 +67,12 @@ def test_a_real_dump_is_never_replaced(tmp_path, capsys):
     assert stop.value.code == 2
     assert "holds files that tssr demo did not write; choose another --workspace" in capsys.readouterr().err
     assert [path.name for path in raw.iterdir()] == ["articles.csv"]
+
+
+def test_a_data_set_made_of_a_real_dump_elsewhere_is_never_replaced(tmp_path, capsys):
+    (tmp_path / "datasets" / "hm").mkdir(parents=True)
+    with pytest.raises(SystemExit) as stop:
+        main(["demo", "--workspace", str(tmp_path), "--force"])
+    assert stop.value.code == 2
+    assert "is a data set that tssr demo did not make; choose another" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["datasets"]

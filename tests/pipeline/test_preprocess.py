@@ -16,6 +16,7 @@ from tssr.core.errors import DataError, UsageError
 from tssr.core.schema import INTERACTIONS, ITEMS, USERS
 from tssr.pipeline.preprocess import preprocess
 from tssr.pipeline.preprocess_settings import PreprocessSettings
+from tssr.pipeline.raw import blocks
 
 TABLES = ("interactions.parquet", "items.parquet", "users.parquet")
 
@@ -539,3 +540,32 @@ def test_a_column_of_items_whose_name_is_no_text(tmp_path, suffix, name, fault):
         pq.write_table(pa.table({"i": ["x"], name: [1]}), path)
     with pytest.raises(DataError, match=rf"items\.{suffix}: the column name .* {fault}; rename the column"):
         run(tmp_path / "out", interactions=path, items=path, format_name="custom", map="user=i,item=i")
+
+
+@pytest.mark.parametrize("block", [8 << 20, 48])
+@pytest.mark.parametrize("places", [(50,), (50, 250), (50, 51, 52)])
+def test_a_stray_quote_takes_no_other_row_with_it(tmp_path, monkeypatch, places, block):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block)
+    quote = '"'
+    rows = [f"u{n % 20},i{n % 15},{quote * (n in places)}x,{n}" for n in range(300)]
+    text = "\n".join(["u,i,n,t", *rows]) + "\n"
+    summary = custom(tmp_path, text, "user=u,item=i,time=t", min_actions=0)
+    assert {time for *_, time, _ in actions(tmp_path / "out")} == set(range(300)) - set(places)
+    problems = summary.data["problems"]
+    assert problems["malformed_rows"] == len(places)
+    assert problems["first_malformed"][0] == (
+        "log.csv, line 52: has a quote within a field, or one that is never closed"
+    )
+    with pytest.raises(DataError, match=r"log\.csv, line 52: has a quote within"):
+        custom(tmp_path, text, "user=u,item=i,time=t", min_actions=0, strict=True, force=True)
+
+
+def test_the_same_words_in_another_folder_mean_other_files(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    for name, rows in (("one", "a,x\na,y\n"), ("two", "b,x\nb,y\nb,z\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.csv").write_text("u,i\n" + rows)
+        monkeypatch.chdir(tmp_path / name)
+        settings = {"interactions": Path("log.csv"), "map": "user=u,item=i", "min_actions": 0}
+        run(out, format_name="custom", **settings)
+        assert {user for user, *_ in actions(out)} == {rows[0]}

@@ -260,3 +260,10 @@ def test_a_table_without_the_columns_and_a_workspace_without_runs(ask, tssr, tmp
     (tmp_path / "h.csv").write_text(json.dumps({}) + "\n")
     assert "has no column" in ask("ids", "--history", tmp_path / "h.csv").err
     assert "make one with: tssr train" in tssr("recommend", "--user", "x").err
+
+
+def test_a_history_that_holds_a_header_alone(ask, tmp_path):
+    (tmp_path / "h.csv").write_text("user,item,time\n")
+    refused = ask("ids", "--history", tmp_path / "h.csv", "--map", "user=user,item=item,time=time")
+    assert refused.code == 1
+    assert "h.csv holds no history" in refused.err

@@ -10,6 +10,7 @@ import pytest
 
 from tssr.cli import main
 from tssr.core.lock import exclusive
+from tssr.pipeline import run as run_module
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
 TRAIN = ("train", "--width", "16", "--heads", "2", "--max-epochs", "2", "--batch-size", "16")
@@ -159,6 +160,7 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
         (("--features", "text"), "make it with: tssr extract-features --modality text"),
         (("--lambda-item", "-1"), "--lambda-item: should be greater than or equal to 0"),
         (("--tau-user", "0"), "--tau-user: should be greater than 0"),
+        (("--learning-rate", "inf"), "--learning-rate: should be a finite number"),
         (("--width", "10", "--heads", "4"), "--width 10 is not a multiple of --heads 4"),
         (("--preset", "nosuch"), "--preset nosuch: there are paper, official, tuned"),
         (("--dataset", "toy"), "--dataset toy: workspace has hm"),
@@ -281,3 +283,35 @@ def test_a_time_split_is_named_beside_its_numbers(tssr, shop):
     assert tssr("train", "--model", "poprec").code == 0
     measured = tssr("evaluate", "--json").json["measurements"]
     assert {m["protocol"]["split"] for m in measured} == {"time test"}
+
+
+def test_a_run_of_another_version_is_another_run(prepared, monkeypatch):
+    train = ("train", "--model", "poprec", "--json")
+    first = prepared(*train).json["folder"]
+    monkeypatch.setattr(run_module, "VERSION", run_module.VERSION + 1)
+    second = prepared(*train).json["folder"]
+    assert first != second
+    assert prepared(*train).json["folder"] == second
+
+
+@pytest.mark.parametrize("changed", ["t,blue", "u,old"], ids=["another id", "another text"])
+def test_features_of_another_version_of_the_items_are_refused(tssr, tmp_path, bert, changed):
+    def preprocess(first):
+        items = ["item,name", first, *(f"{item},red {item}" for item in "vwxyz")]
+        rows = [f"{user},{item}" for user in "abcdef" for item in first[0] + "vwxyz"]
+        (tmp_path / "items.csv").write_text("\n".join(items) + "\n")
+        (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
+        files = ("--interactions", tmp_path / "log.csv", "--items", tmp_path / "items.csv")
+        assert tssr("preprocess", "custom", *files, "--map", "user=user,item=item,text=name").code == 0
+
+    encode = ("extract-features", "--modality", "text", "--encoder", bert)
+    train = (*TRAIN, "--model", "sasrec-content")
+    preprocess("u,blue")
+    assert tssr(*encode).code == 0
+    assert tssr(*train).code == 0
+    preprocess(changed)
+    refused = tssr(*train)
+    assert refused.code == 1
+    assert "was made for another version of the items; run the same tssr extract-features" in refused.err
+    assert tssr(*encode).code == 0
+    assert tssr(*train).code == 0
