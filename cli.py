@@ -62,6 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         if "--debug" in given:
             traceback.print_exc()
         _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:  # `tssr` alone: its message is the help
+        click.echo(error.format_message())
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "tssr"

@@ -141,12 +141,14 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_json(path: Path, *, cure: str) -> dict[str, Any]:
     """Read a JSON object that tssr wrote; `cure` is the command that makes the file again.
 
-    Raises ArtifactError where the file is missing or is no JSON object.
+    Raises ArtifactError where the file is missing, unreadable or no JSON object.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {cure}") from None
+    except OSError as error:
+        raise ArtifactError(f"could not read {path}: {error.strerror}; {cure}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); {cure}") from None
     if not isinstance(value, dict):

@@ -55,6 +55,7 @@ def memory_errors_as_tssr(doing: str, cure: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         # torch has a class for a GPU only; on the CPU its allocator's words are all there is.
         gpu = type(error).__name__ == "OutOfMemoryError"
-        if not (gpu or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)):
+        of_torch = any(words in str(error) for words in ("DefaultCPUAllocator", "Storage size calculation"))
+        if not (gpu or of_torch or isinstance(error, MemoryError)):
             raise
         raise TssrError(f"out of {'GPU ' if gpu else ''}memory {doing}; {cure}") from error

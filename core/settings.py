@@ -6,16 +6,19 @@ default. Unknown keys are refused, and every message names the option or key as 
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import UsageError
 
 Model = TypeVar("Model", bound="Settings")
+
+Verbatim = Annotated[str, "may hold commas"]  # a value of an option that takes several, never split
 
 
 class Settings(BaseModel):
@@ -41,19 +44,37 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+def option_words(values: Mapping[str, Any]) -> list[str]:
+    """Settings as the words of a command.
+
+    >>> option_words({"dropout": 0.1, "input_norm": False, "topk": (10, 20)})
+    ['--dropout', '0.1', '--no-input-norm', '--topk', '10', '--topk', '20']
+    """
+    words: list[str] = []
+    for name, value in values.items():
+        option = option_name(name)
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, tuple):
+            words += [word for entry in value for word in (option, str(entry))]
+        else:
+            words += [option, str(value)]
+    return words
+
+
 def as_options(values: Mapping[str, Any]) -> str:
     """Settings as a person types them.
 
     >>> as_options({"learning_rate": 0.001, "dropout": 0.1})
     '--learning-rate 0.001 --dropout 0.1'
     """
-    return " ".join(f"{option_name(name)} {value}" for name, value in values.items())
+    return shlex.join(option_words(values))
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises UsageError that names the file and the place of a syntax error."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"--config {path}: there is no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -71,6 +92,9 @@ def _words(error: ValidationError, known: Sequence[str], origin: Mapping[str, st
             lines.append(f"{source}: unknown setting {key!r}; known here: {', '.join(sorted(known))}")
         else:
             message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+            message = message.replace("a valid tuple", "a list, as in [10, 20]").replace(
+                "a valid dictionary", "a table"
+            )
             given = f", not {item['input']!r}" if key else ""
             lines.append(f"{source}: {message}{given}" if key else message)
     return "; ".join(lines)

@@ -72,25 +72,35 @@ class Workspace:
 
     def run_names(self) -> list[str]:
         """Finished runs, the newest last."""
-        done = []
-        for path in (self.root / "runs").glob(f"*/{RUN_FILE}"):
-            record = read_json(path, cure=f"delete {path.parent} and train again")
-            if record.get("finished_at"):
-                done.append((str(record["finished_at"]), path.parent.name))
-        return [name for _, name in sorted(done)]
+        ended = [(_finished_at(self.root / "runs" / name), name) for name in self._begun()]
+        return [name for finished_at, name in sorted(ended) if finished_at]
+
+    def _begun(self) -> list[str]:
+        return sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
 
     def choose_run(self, name: str | None) -> Path:
-        """The folder of the finished run `name`, or of the newest one."""
-        names = self.run_names()
-        if name in names or (name is None and names):
-            return self.run(name or names[-1])
-        begun = sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
-        if name in begun:
+        """The folder of the finished run `name`, or of the newest one.
+
+        Raises UsageError where there is none, ArtifactError where its record cannot be read.
+        """
+        begun = self._begun()
+        if name in begun:  # whatever state other runs are in
+            if _finished_at(self.run(name)):
+                return self.run(name)
             raise UsageError(f"--run {name} did not finish; the same train command resumes it")
+        names = self.run_names()
+        if name is None and names:
+            return self.run(names[-1])
         if not names:
             hint = f" ({_some(begun)} did not finish; the same train command resumes it)" if begun else ""
             raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
         raise UsageError(f"--run {name}: no such run; {self.root} has {_some(names[::-1])}")
+
+
+def _finished_at(folder: Path) -> str:
+    """When the run in `folder` ended, "" where it has not."""
+    record = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
+    return str(record.get("finished_at") or "")
 
 
 def _some(names: list[str]) -> str:

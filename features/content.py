@@ -23,6 +23,7 @@ from .pictures import UnreachableFileError
 from .store import DETAIL, KEY, KEY_TYPE, REASON
 
 SOURCE, SIZE, MODIFIED = "source", "size", "modified"
+UNNAMED = "no picture named"  # the reason where the table of items has no path
 READ_AHEAD = 1024  # files handed to the reading threads at once
 
 # One row an item, item 1 first. `source` is the text itself or the picture's path; `size` in bytes and
@@ -89,7 +90,7 @@ def scan_pictures(items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.T
     paths = [path or None for path in sources.to_pylist()]
     sizes, modified = _stat_all(raw, paths)
     keys = _unchanged(sources, sizes, modified, previous)
-    reasons: list[str | None] = [None if path else "no picture named" for path in paths]
+    reasons: list[str | None] = [None if path else UNNAMED for path in paths]
     details: list[str | None] = [None] * len(paths)
     unread = [index for index, path in enumerate(paths) if path and keys[index] is None]
 

@@ -23,7 +23,10 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             return dict(safetensors.torch.load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - the readers raise many kinds for a file that is not theirs
-        raise UsageError(f"--weights {path}: no readable state dict ({str(error).splitlines()[0]})") from None
+        why = str(error).splitlines()[0]
+        if "weights_only" in str(error):  # torch's advice is to let the file run code
+            why = "it holds more than tensors, or is damaged; save model.state_dict() alone"
+        raise UsageError(f"--weights {path}: no readable state dict ({why})") from None
     if not isinstance(content, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in content.values()
     ):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from ..core.artifacts import write_text
-from ..core.errors import UsageError
+from ..core.errors import UsageError, os_errors_as_tssr
 
 LOG_FILE = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -45,7 +45,10 @@ class RunLog:
 
     def write(self, line: Mapping[str, float]) -> None:
         """Append one validation's numbers; `step` is among them."""
-        with self._path.open("a", encoding="utf-8") as file:
+        with (
+            os_errors_as_tssr(f"write {self._path}", self._path),
+            self._path.open("a", encoding="utf-8") as file,
+        ):
             file.write(json.dumps(line) + "\n")
         if self._curves is not None:
             for name, value in line.items():

@@ -40,6 +40,7 @@ def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
     """Users of the data set, each with all their actions; raises UsageError for an id it does not have."""
     cure = remake(dataset.name)
     everyone = read_table(dataset.folder / USERS_FILE, USERS, cure=cure, columns=[USER_ID])[USER_ID]
+    ids = list(dict.fromkeys(ids))  # a user who is named twice gets one list
     numbers = pc.index_in(pa.array(ids, pa.string()), value_set=everyone.combine_chunks())
     for name, number in zip(ids, numbers.to_pylist(), strict=True):
         if number is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -62,7 +63,7 @@ class Compared:
             for candidate, run in zip(self.entrant.candidates, self.tried, strict=True)
         ]
         runs = [
-            {"run": run.folder.name, "command": " ".join(run.command), "result": run.result}
+            {"run": run.folder.name, "command": shlex.join(run.command), "result": run.result}
             for run in self.runs
         ]
         return {"model": self.entrant.model, "chosen": self.chosen, "tried": tried, "runs": runs}

@@ -81,6 +81,11 @@ def download_images(
         pool.shutdown(cancel_futures=True)
     lines = [f"{item}\t{reason}\t{' '.join(wanted[item])}\n" for item, reason in sorted(failures.items())]
     write_text(root / FAILURES, "".join(["item\treason\taddresses\n", *lines]))
+    if failures and len(failures) == len(wanted) and not there:
+        raise DataError(
+            f"none of {len(wanted):,} pictures could be fetched, the first: {next(iter(failures.values()))}; "
+            f"{root / FAILURES} lists all reasons, and the same command tries again"
+        )
     return _summary(format_name, root, there, len(wanted) - len(failures), failures)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, ty
     everybody = _SOURCES.union(*known.values())
     for origin, names in given:
         _refuse_unknown(origin, names, everybody, models)
+    refuse_untriable(settings.tried, typed)
     entrants = []
     for name, model in models.items():
         own = table.of_model(name)
@@ -104,6 +105,20 @@ def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: 
     for name in names:
         if name not in known:
             raise UsageError(f"{origin}{option_name(name)}: none of {', '.join(models)} has such an option")
+
+
+def refuse_untriable(tried: Iterable[str], given: Container[str]) -> None:
+    """Raise UsageError for what cannot be chosen on validation, and for what is given as well."""
+    for name in tried:
+        if name in given:
+            raise UsageError(f"--try {option_name(name)}: the option is given too; leave one out")
+        if name == "seed":
+            raise UsageError("--try --seed: the best of several seeds is chance; --seeds N averages them")
+        if name in {*_SOURCES, *TrainSettings.WHERE_AND_HOW}:
+            raise UsageError(
+                f"--try {option_name(name)}: only options of training and of models can be tried; for others "
+                "make variants, tables [train.NAME] in --config"
+            )
 
 
 def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -35,13 +35,13 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
     Raises UsageError where there is no such run, ArtifactError where it no longer fits its data.
     """
     folder = workspace.choose_run(run)
+    plan = open_run(workspace, folder)  # also before an answer from the cache: is its data still there?
     metrics_file = folder / metrics_name(settings.split)
     key = _key(folder, settings)
     if metrics_file.exists() and not force:
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
             return _summary(folder, record, settings, cached=True)
-    plan = open_run(workspace, folder)
     split = plan.dataset.split()
     queries = _queries(plan, split, settings)
     cold = split.cold_items()

@@ -11,10 +11,11 @@ from ..core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE
 from ..core.summary import Summary
 from ..core.torchrun import joined_ranks
 from ..core.workspace import Workspace
+from ..features.content import UNNAMED
 from ..features.settings import FeatureSettings
 from .fill_store import NOUNS, Job, Report, listed, make_store
 
-ABSENT = ("file missing", "no picture named", "no text")  # nothing there; every other reason is bad content
+ABSENT = ("file missing", UNNAMED, "no text")  # nothing there; every other reason is bad content
 
 
 def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: bool = False) -> Summary:

@@ -87,7 +87,8 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
 
 def _manifests(workspace: Workspace, dataset: str | None) -> list[Path]:
     """The manifests of one data set's stores, or of all. Raises UsageError where there is none."""
-    manifests = sorted((workspace.root / "features").glob(f"{dataset or '*'}/*/{MANIFEST_FILE}"))
+    folders = [workspace.features(dataset)] if dataset else (workspace.root / "features").glob("*")
+    manifests = sorted(path for folder in folders for path in folder.glob(f"*/{MANIFEST_FILE}"))
     if not manifests:
         where = f"data set {dataset}" if dataset else str(workspace.root)
         raise UsageError(f"{where} has no features; make them with: tssr extract-features --modality image")

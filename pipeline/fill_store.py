@@ -21,7 +21,7 @@ from ..core.lock import exclusive
 from ..core.progress import progress
 from ..core.schema import MANIFEST_FILE
 from ..core.torchrun import Ranks
-from ..features.content import CONTENT, refuse_unusable, scan, source_stamp
+from ..features.content import CONTENT, UNNAMED, refuse_unusable, scan, source_stamp
 from ..features.parts import Catalogue, Chunk, Part, commit, count_reasons, drop_unused, find_parts, prune
 from ..features.settings import EncoderChoice, FeatureSettings
 from ..features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
@@ -157,7 +157,9 @@ def _fill(
         drop_unused(folder, catalogue)
         encoded = sum(len(chunk.members) for chunk in chunks)
         seconds = time.monotonic() - started
-        return Report(store_info(folder), count_reasons(table), encoded, seconds, cached=not changed)
+        return Report(
+            store_info(folder), count_reasons(table), encoded, seconds, cached=not changed and not encoded
+        )
 
 
 def _clear(folder: Path) -> None:
@@ -206,6 +208,10 @@ def _encode_together(
 def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:
     noun = NOUNS[job.choice.modality]
     cure = f"is --raw {job.raw} the right folder?"
+    if job.choice.modality == "image" and set(missing) == {UNNAMED}:
+        cure = (
+            "preprocess found none: put them into the raw folder, or name it with --raw, and preprocess again"
+        )
     if job.choice.modality == "text":
         cure = "give them texts with: tssr preprocess custom … --map text=COLUMN"
     raise DataError(f"none of the {len(job.items):,} items has usable {noun} ({listed(missing)}); {cure}")

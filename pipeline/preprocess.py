@@ -93,7 +93,10 @@ def _write(
         _refuse_empty(engine, source, problems)
         _note_unlisted(engine, catalogue, problems)
         has_content = catalogue is not None and bool(catalogue.modalities)
-        left, funnel = run_plan(engine, plan(settings, has_content=has_content))
+        try:
+            left, funnel = run_plan(engine, plan(settings, has_content=has_content))
+        except DataError as error:  # what was noticed while reading is often why nothing is left
+            raise DataError("; ".join([str(error), *problems.lines()])) from None
         log = left.finished()
         if settings.whole_catalogue:
             log = _with_cold_items(log, usable)

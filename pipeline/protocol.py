@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import Field, model_validator
@@ -160,7 +161,12 @@ def run_plan(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, lis
         funnel.append(_entry(step.name, engine))
         if funnel[-1]["actions"] == 0:
             before = " → ".join(f"{entry['step']}: {entry['actions']:,} actions" for entry in funnel)
-            cures = " or ".join(dict.fromkeys(done.cure for done in steps[: len(funnel) - 1]))
+            dropping = (
+                done.cure
+                for done, (entry, later) in zip(steps, pairwise(funnel), strict=False)
+                if entry["actions"] > later["actions"]
+            )
+            cures = " or ".join(dict.fromkeys(dropping))
             raise DataError(f"step '{step.name}' left nothing ({before}); try {cures}")
     return engine, funnel
 

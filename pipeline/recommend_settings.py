@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..core.settings import Settings
+from ..core.settings import Settings, Verbatim
 from ..evaluation.settings import Backend
 
 
@@ -21,7 +21,7 @@ class RecommendSettings(Settings):
             "with one user a line: item item …; - reads such lines from stdin."
         ),
     )
-    user: tuple[str, ...] = Field((), description="Users of the data set, each by all their actions.")
+    user: tuple[Verbatim, ...] = Field((), description="Users of the data set, each by all their actions.")
     map: str | None = Field(
         None,
         description="Columns of a table of actions, as user=…,item=…,time=….  "

@@ -165,9 +165,9 @@ def build_model(plan: RunPlan, device: torch.device) -> Recommender:
         train=train,
         train_counts=torch.from_numpy(counted.counts()),
     )
-    model = plan.spec.build(materials, plan.model_settings)
-    if isinstance(model, torch.nn.Module):
-        with memory_errors_as_tssr(f"building {plan.spec.title}", "lower --width, or choose --device cpu"):
+    with memory_errors_as_tssr(f"building {plan.spec.title}", "lower --width, or choose --device cpu"):
+        model = plan.spec.build(materials, plan.model_settings)
+        if isinstance(model, torch.nn.Module):
             model.to(device)
     return model
 

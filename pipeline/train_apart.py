@@ -7,6 +7,7 @@ that command, and the record keeps it so that a person can give it alone.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..core.errors import TssrError
 from ..core.progress import note
-from ..core.settings import Settings, option_name
+from ..core.settings import option_words
 from ..core.workspace import Workspace
 from .run import RunPlan
 from .train import recorded_run
@@ -75,7 +76,7 @@ class TrainingPool:
             self._run(label, command)
             record = recorded_run(folder, plan)
         if record is None or not record["finished_at"]:
-            raise TssrError(f"{label}: training left no finished run in {folder}; run: {' '.join(command)}")
+            raise TssrError(f"{label}: training left no finished run in {folder}; run: {shlex.join(command)}")
         self._say(label, record["result"], cached=cached)
         return Trained(folder, record["result"], command, cached)
 
@@ -98,7 +99,7 @@ class TrainingPool:
             self._processes.discard(process)
         if process.returncode != 0:
             words = (said.strip().splitlines() or [f"killed by signal {-process.returncode}"])[-1]
-            raise TssrError(f"{label}: {words.removeprefix('error: ')}; tried: {' '.join(command)}")
+            raise TssrError(f"{label}: {words.removeprefix('error: ')}; tried: {shlex.join(command)}")
 
     def _environment(self) -> dict[str, str]:
         """Runs beside each other share the processor cores."""
@@ -127,18 +128,4 @@ def train_command(workspace: Workspace, plan: RunPlan) -> list[str]:
     command += ["--model", plan.model]
     for store in plan.stores:
         command += ["--features", store.name]
-    return command + _options(plan.train) + _options(plan.model_settings)
-
-
-def _options(settings: Settings) -> list[str]:
-    """The options that give `settings`."""
-    options: list[str] = []
-    for name, value in settings.changed().items():
-        option = option_name(name)
-        if isinstance(value, bool):
-            options.append(option if value else f"--no-{option[2:]}")
-        elif isinstance(value, tuple):
-            options += [part for entry in value for part in (option, str(entry))]
-        else:
-            options += [option, str(value)]
-    return options
+    return command + option_words(plan.train.changed() | plan.model_settings.changed())

@@ -23,12 +23,20 @@ class TrainTable:
         """Split the table; raises UsageError for one that belongs to no model."""
         own = {name: dict(value) for name, value in table.items() if isinstance(value, dict)}
         for name, values in own.items():
-            if name not in MODELS and values.get("model") not in MODELS:
+            if name in MODELS and values.get("model", name) != name:
+                raise UsageError(
+                    f"--config {config_path}, [train.{name}]: the table of {name} is of no other model; "
+                    "give the variant a name of its own"
+                )
+            if name not in MODELS and values.get("model") not in list(MODELS):
                 raise UsageError(
                     f"--config {config_path}, [train.{name}]: {name} is no model ({', '.join(MODELS)}); a "
                     "variant of one needs a key model"
                 )
-        return cls({name: value for name, value in table.items() if name not in own}, own)
+        common = {name: value for name, value in table.items() if name not in own}
+        if "model" in common and common["model"] not in list(MODELS):
+            raise UsageError(f"--config {config_path}, model: should be one of {', '.join(MODELS)}")
+        return cls(common, own)
 
     def model_of(self, name: str) -> str:
         """The model behind a name: itself, or what the variant's table says.

@@ -8,19 +8,20 @@ unbroken one: what is proposed depends on the seed and the finished trials alone
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.artifacts import fingerprint, write_text
-from ..core.errors import TssrError, UsageError, os_errors_as_tssr
+from ..core.errors import ArtifactError, TssrError, UsageError, os_errors_as_tssr
 from ..core.progress import note
 from ..core.settings import as_options, option_name, resolve
 from ..core.summary import Summary
 from ..core.workspace import Workspace
 from ..model.settings import TrainSettings
 from .compare_settings import CompareSettings
-from .entrants import enter, options_of, with_values
+from .entrants import enter, options_of, refuse_untriable, with_values
 from .run import RunPlan
 from .run_settings import SourceSettings
 from .train_apart import TrainingPool
@@ -44,13 +45,13 @@ def tune(workspace: Workspace, settings: TuneSettings, plan: RunPlan, fixed: Seq
     space = _space(settings, plan, fixed)
     key = fingerprint({"plan": plan.key(), "space": space})[:8]
     path = workspace.root / "tuning" / f"{plan.dataset.name}-{plan.model}-{key}"
-    study = _open_study(path.with_name(f"{path.name}.db"))
-    _retake_interrupted(study)
-    left = settings.trials - len(_counted(study))
-    pool = TrainingPool(workspace, 1, max(0, left))
-    for _ in range(left):
-        _try_next(study, pool, plan, space)
-    return _written(path, study, plan, space, cached=left <= 0)
+    with _open_study(path.with_name(f"{path.name}.db")) as study:
+        _retake_interrupted(study)
+        left = settings.trials - len(_counted(study))
+        pool = TrainingPool(workspace, 1, max(0, left))
+        for _ in range(left):
+            _try_next(study, pool, plan, space)
+        return _written(path, study, plan, space, cached=left <= 0)
 
 
 def plan_search(workspace: Workspace, model: str, settings: TuneSettings, table: TrainTable,
@@ -68,12 +69,11 @@ def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[
     wanted = settings.tried or {name: SPACE[name] for name in SPACE if name in own and name not in fixed}
     if not wanted:
         raise UsageError(f"{plan.model} has nothing to tune; say what with --try OPTION=VALUES")
+    refuse_untriable(settings.tried, fixed)
     space = {}
     for name, values in wanted.items():
         if name not in own:
             raise UsageError(f"--try {option_name(name)}: {plan.model} has no such option")
-        if name in fixed:
-            raise UsageError(f"--try {option_name(name)}: the option is given too; leave one out")
         space[name] = [_setting(with_values(plan, {name: value}), name) for value in values]
     return space
 
@@ -82,17 +82,28 @@ def _setting(plan: RunPlan, name: str) -> Any:
     return getattr(plan.train if name in type(plan.train).model_fields else plan.model_settings, name)
 
 
-def _open_study(path: Path) -> Study:
+@contextmanager
+def _open_study(path: Path) -> Iterator[Study]:
+    """The study in the SQLite file `path`, made where there is none; a file that fails becomes one line."""
     try:
         import optuna
+        from sqlalchemy import URL  # optuna stands on it
+        from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise TssrError("tssr tune needs optuna; install it with: pip install 'tssr[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with os_errors_as_tssr("open the study", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    return optuna.create_study(
-        study_name=path.stem, storage=f"sqlite:///{path}", direction="maximize", load_if_exists=True
-    )
+    storage = URL.create("sqlite", database=str(path)).render_as_string()
+    try:
+        yield optuna.create_study(
+            study_name=path.stem, storage=storage, direction="maximize", load_if_exists=True
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise ArtifactError(
+            f"the study {path} cannot be used ({str(error).splitlines()[0]}); make it writable or delete it; "
+            "finished trials are not trained again"
+        ) from None
 
 
 def _counted(study: Study) -> list[FrozenTrial]:
@@ -149,7 +160,7 @@ def _written(
     if not trials:
         raise TssrError(f"no trial of {plan.model} could be trained; see {path}.db, or --try other values")
     best = with_values(plan, trials[0].params)
-    section = _toml(plan.model, best)
+    section = _toml(plan.model, best, space)
     write_text(path.with_name(f"{path.name}.toml"), section)
     rows = [
         [*(str(trial.params[name]) for name in space), f"{trial.value:.4f}", trial.user_attrs[_RUN]]
@@ -175,9 +186,10 @@ def _written(
     return Summary(f"Tuned {plan.spec.title} on {plan.dataset.name}", rows, data, columns, notes, cached)
 
 
-def _toml(model: str, plan: RunPlan) -> str:
-    """The plan's settings, where they differ from the defaults, as a table that `--config` takes."""
+def _toml(model: str, plan: RunPlan, searched: Iterable[str]) -> str:
+    """What was searched, and the other settings where they differ from the defaults, for `--config`."""
     values = plan.train.changed() | plan.model_settings.changed()
+    values |= {name: _setting(plan, name) for name in searched}
     lines = [
         f"{name.replace('_', '-')} = {json.dumps(value)}"
         for name, value in values.items()

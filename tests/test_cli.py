@@ -60,6 +60,12 @@ def test_a_usage_error_names_the_help(tssr):
     assert tssr("nosuch").code == 2
 
 
+def test_the_command_alone_shows_its_help(tssr):
+    shown = tssr()
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out == tssr("--help").out
+
+
 def test_several_values_after_one_option():
     seen = {}
 

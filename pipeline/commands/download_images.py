@@ -19,9 +19,7 @@ from .options import (
 
 @settings_options(DownloadSettings)
 @click.command(cls=StageCommand, name="download-images")
-@click.argument(
-    "format_name", metavar="FORMAT", type=click.Choice([name for name in FORMATS if name != "custom"])
-)
+@click.argument("format_name", type=click.Choice([name for name in FORMATS if name != "custom"]))
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, format_name: str, as_json: bool, **_: object) -> None:

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
 from ...core.errors import UsageError
-from ...core.settings import Model, Settings, option_name, read_config, resolve
+from ...core.settings import Model, Settings, Verbatim, option_name, read_config, resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace
 from . import COMMANDS
@@ -25,17 +25,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class ManyOf(click.ParamType[Any]):
-    """Values separated by commas; several may also follow the option (see `StageCommand`)."""
+    """Values separated by commas, or whole; several may also follow the option (see `StageCommand`)."""
 
-    def __init__(self, value_type: click.ParamType[Any]) -> None:
+    def __init__(self, value_type: click.ParamType[Any], *, whole: bool = False) -> None:
         self.value_type = value_type
+        self.whole = whole
         self.name = value_type.name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Any, ...]:
-        """Split at commas and convert each part."""
-        parts = [part.strip() for part in str(value).split(",")]
+        """Split at commas, unless values may hold them, and convert each part."""
+        parts = [str(value)] if self.whole else [part.strip() for part in str(value).split(",")]
         return tuple(self.value_type.convert(part, param, ctx) for part in parts if part)
 
 
@@ -62,6 +63,8 @@ class StageCommand(click.Command):
         """List the options by section: first the command's own, then each settings class's."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
+            if isinstance(param, click.Argument):  # the usage line has it
+                continue
             record = param.get_help_record(ctx)
             if record is not None:
                 title = getattr(param, "section", "") or "Options"
@@ -102,7 +105,8 @@ def _click_type(annotation: Any) -> click.ParamType[Any]:
     if get_origin(annotation) is Literal:
         return click.Choice([str(a) for a in get_args(annotation)])
     if get_origin(annotation) is tuple:
-        return ManyOf(_click_type(get_args(annotation)[0]))
+        (value, _) = get_args(annotation)
+        return ManyOf(_click_type(value), whole=value is Verbatim)
     simple: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
     if annotation is Path:
         return click.Path(path_type=Path)
@@ -122,8 +126,8 @@ def _option(name: str, field: FieldInfo) -> SettingsOption:
     help_text = (field.description or "") + (_shown_default(field) if field.annotation is not bool else "")
     if field.annotation is bool:
         flag = option_name(name)
-        positive = f"{flag}/--no-{flag[2:]}" if field.default is not False else flag
-        return SettingsOption([positive, name], is_flag=True, default=None, help=help_text)
+        both = f"{flag}/--no-{flag[2:]}"  # a config file's true is overridden by --no-…
+        return SettingsOption([both, name], is_flag=True, default=None, help=help_text)
     kind = _click_type(field.annotation)
     if isinstance(kind, ManyOf):
         metavar = kind.value_type.name.upper() + " …"

@@ -19,7 +19,7 @@ from .options import (
 
 @settings_options(PreprocessSettings)
 @click.command(cls=StageCommand, name="preprocess")
-@click.argument("format_name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.argument("format_name", type=click.Choice(list(FORMATS)))
 @click.option("--dataset", metavar="NAME", help="Name of the result.  [default: the format's name]")
 @stage_options()
 @click.pass_context
@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Turn a raw dump into canonical Parquet tables.
 
-    FORMAT is the layout of the dump: one that its owners publish, or custom for tables of your own.
+    The format is the layout of the dump: one that its owners publish, or custom for tables of your own.
 
     \b
     Examples:

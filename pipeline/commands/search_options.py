@@ -35,11 +35,19 @@ def _tried(_ctx: click.Context, _param: click.Parameter, texts: Sequence[str]) -
     return tried
 
 
+def _tried_in_config(table: object, where: str) -> dict[str, Any]:
+    if isinstance(table, dict) and all(isinstance(values, list) and values for values in table.values()):
+        return table
+    raise UsageError(f"{where}: give each option a list of values, as in learning-rate = [3e-4, 1e-3]")
+
+
 def search_settings(ctx: click.Context, model: type[Model], table: TrainTable) -> Model:
     """The command's own settings: options over its table in --config over [train]'s data set and features."""
     own = config_section(ctx.params["config"], str(ctx.info_name))
     if "try" in own:
-        own["tried"] = own.pop("try")
+        own["tried"] = _tried_in_config(
+            own.pop("try"), f"--config {ctx.params['config']}, [{ctx.info_name}.try]"
+        )
     shared = {name: value for name, value in table.common.items() if name in SourceSettings.model_fields}
     return settings_from(ctx, model, shared | own)
 

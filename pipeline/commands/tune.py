@@ -19,7 +19,7 @@ from .search_options import search_settings, training_options, try_option
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, model: str, **_options: object) -> None:
-    """Search a model's settings on validation, with optuna.
+    """Search a model's settings on validation, with optuna. MODEL is any that tssr train --help lists.
 
     What is searched is a short list of values of the learning rate, dropout and the model's own weights (see
     docs/comparing.md), or what --try says; options given stay as they are given. The best settings are

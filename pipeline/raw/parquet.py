@@ -33,7 +33,7 @@ def _plain(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         floor = pc.floor_temporal(column, unit="second")
         return floor.cast(pa.timestamp("s", getattr(column.type, "tz", None))).cast(pa.int64())
-    if pa.types.is_integer(column.type):
+    if pa.types.is_integer(column.type) and column.type != pa.uint64():
         return column.cast(pa.int64())
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
@@ -42,18 +42,29 @@ def _plain(column: pa.Array) -> pa.Array:
     return text
 
 
+def _plain_column(file: RawFile, name: str, first: int, column: pa.Array) -> pa.Array:
+    try:
+        return _plain(column)
+    except pa.ArrowException as error:
+        why = f"{column.type}: {str(error).splitlines()[0]}"
+        raise DataError(
+            f"{file}, row {first} on: column {name} is no text ({why}); convert the column"
+        ) from None
+
+
 def read_parquet(file: RawFile, wanted: Sequence[str]) -> Iterator[Rows]:
     """Yield the columns `wanted` of a Parquet file; a "line" here is a row, counted from 1.
 
-    Dates and timestamps become whole seconds, integers int64, lists text joined by commas, the rest text.
-    Raises DataError for a damaged file, a missing column and a type that is no text.
+    Dates and timestamps become whole seconds, integers int64 (uint64 text, for it may not fit), lists text
+    joined by commas, the rest text. Raises DataError for a damaged file, a missing column and a type that is
+    no text.
     """
     parquet = _open(file)
     check_columns(file, parquet.schema_arrow.names, wanted)
     first = 1
     try:
         for batch in parquet.iter_batches(BATCH_ROWS, columns=list(wanted)):
-            columns = {name: _plain(batch.column(name)) for name in wanted}
+            columns = {name: _plain_column(file, name, first, batch.column(name)) for name in wanted}
             yield Rows(columns, partial(range, first, first + batch.num_rows))
             first += batch.num_rows
     except (pa.ArrowException, OSError) as error:

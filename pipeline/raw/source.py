@@ -123,14 +123,16 @@ def catalogue_table(
     """The table of a catalogue: canonical columns first, then the source's own.
 
     An item that occurs again is counted and its first row kept; a row without an id is left out. Columns of
-    the source named like canonical ones get the prefix `source_`. Raises DataError for an empty table.
+    the source named like canonical ones get the prefix `source_`, so often that the name is free. Raises
+    DataError for an empty table.
     """
     canonical = (ITEM, ITEM_ID, TEXT, IMAGE)
-    own = table.rename({name: f"source_{name}" for name in table.columns if name in canonical})
+    own = table.rename({name: _free_name(name, table.columns) for name in table.columns if name in canonical})
     lead = table.select(
         pl.col(item).alias(ITEM_ID), text.cast(pl.String).alias(TEXT), image.cast(pl.String).alias(IMAGE)
     )
-    whole = pl.concat([lead, own.drop(item, f"source_{item}", strict=False)], how="horizontal")
+    own = own.drop(_free_name(item, table.columns) if item in canonical else item)
+    whole = pl.concat([lead, own], how="horizontal")
     named = whole.filter(pl.col(ITEM_ID).fill_null("") != "")
     if named.is_empty():
         raise DataError(f"{file} has no items")
@@ -142,6 +144,11 @@ def catalogue_table(
         if count:
             problems.note(f"{file}: {count} rows {what}")
     return once
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    free = f"source_{name}"
+    return free if free not in taken else _free_name(free, taken)
 
 
 def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, where: str) -> pl.DataFrame:

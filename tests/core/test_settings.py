@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError, model_validator
 
 from tssr.core.errors import UsageError
-from tssr.core.settings import Settings, option_name, read_config, resolve
+from tssr.core.settings import Settings, as_options, option_name, read_config, resolve
 
 
 class Example(Settings):
@@ -97,3 +97,15 @@ def test_a_bad_config_file_is_named(tmp_path, content, words):
 def test_a_folder_is_no_config_file(tmp_path):
     with pytest.raises(UsageError, match=r"--config .*: Is a directory"):
         read_config(tmp_path)
+
+
+def test_settings_as_words_of_a_command():
+    values = {"dropout": 0.1, "input_norm": False, "compile": True, "topk": (10, 20), "encoder": "a b"}
+    assert as_options(values) == (
+        "--dropout 0.1 --no-input-norm --compile --topk 10 --topk 20 --encoder 'a b'"
+    )
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf[train]\nseed = 2\n")
+    assert read_config(tmp_path / "c.toml") == {"train": {"seed": 2}}

@@ -91,3 +91,19 @@ def test_names_cannot_leave_the_workspace(workspace, name):
 @pytest.mark.parametrize("name", ["hm", "ml-1m", "H.M_2", "0"])
 def test_plain_names_pass(workspace, name):
     assert workspace.dataset(name).parent == workspace.root / "datasets"
+
+
+def test_a_run_that_is_named_does_not_depend_on_the_state_of_others(workspace):
+    whole = add_run(workspace, "whole", "2026-01-01T00:00:00")
+    (add_run(workspace, "bad", None) / RUN_FILE).write_text("{")
+    assert workspace.choose_run("whole") == whole
+    with pytest.raises(ArtifactError, match=r"bad/run\.json is damaged"):
+        workspace.choose_run(None)
+
+
+def test_a_record_that_cannot_be_read_is_one_line(workspace):
+    folder = add_run(workspace, "odd", None)
+    (folder / RUN_FILE).unlink()
+    (folder / RUN_FILE).mkdir()
+    with pytest.raises(ArtifactError, match=r"could not read .*odd/run\.json: Is a directory; delete"):
+        workspace.choose_run("odd")

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tssr.core.errors import UsageError
+from tssr.core.errors import TssrError, UsageError
 from tssr.model.tracking import LOG_FILE, TENSORBOARD_FOLDER, RunLog, require_tensorboard
 
 
@@ -53,3 +53,11 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"--tensorboard needs TensorBoard: pip install 'tssr\[tracking\]'"):
         require_tensorboard()
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    with RunLog(tmp_path, 0, tensorboard=False) as log:
+        (tmp_path / LOG_FILE).unlink()
+        (tmp_path / LOG_FILE).mkdir()
+        with pytest.raises(TssrError, match=r"could not write .*log\.jsonl"):
+            log.write({"step": 1, "loss": 2.0})

@@ -1,4 +1,5 @@
 import json
+import shutil
 import socket
 import threading
 import time
@@ -288,3 +289,15 @@ def test_sets_without_addresses(tmp_path, dump):
     (dump / "images" / "A9.jpg").unlink()
     with pytest.raises(DataError, match="no item that was acted on has an address of a picture"):
         download_images("toy", QUICK, dump, local)
+
+
+def test_a_download_of_nothing_at_all_fails(dump, server):
+    shutil.rmtree(dump / "images")
+    (dump / "meta_Toys_and_Games.json").write_text(
+        json.dumps({"asin": "A5", "imageURL": [f"{server[0]}/nothing"]}) + "\n"
+    )
+    with pytest.raises(
+        DataError, match=r"none of 1 pictures could be fetched, the first: HTTP 404; .*failures"
+    ):
+        download_images("toy", QUICK, dump, local)
+    assert "A5\tHTTP 404" in (dump / "download-failures.tsv").read_text()

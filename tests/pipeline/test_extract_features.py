@@ -367,3 +367,20 @@ def test_movielens_titles_and_posters(shared_data, tssr):
     texts = tssr("extract-features", "--modality", "text", "--encoder", minilm, "--json")
     (store,) = texts.json["stores"]
     assert (store["items"], store["missing"], store["dimension"]) == (3416, {}, 384)
+
+
+def test_pictures_that_preprocess_did_not_find_are_looked_for_there(make_catalogue):
+    workspace, _ = make_catalogue(images=[None, None])
+    with pytest.raises(
+        DataError, match=r"none of the 2 items .*; preprocess found none: put them into the raw"
+    ):
+        run(workspace)
+
+
+def test_what_was_encoded_again_is_not_called_nothing(pictures):
+    workspace, _ = pictures
+    run(workspace)
+    folder = choose_stores(workspace.features("catalogue"), ())[0].folder
+    next(iter(folder.glob("part-*.arrow"))).unlink()
+    again = run(workspace)
+    assert (again.data["stores"][0]["encoded"] > 0, again.cached) == (True, False)

@@ -135,3 +135,10 @@ def _vectors(workspace, dataset, complete=True):
     vectors, present = open_store(list_stores(workspace.features(dataset))[0]).item_features()
     assert present[1:].all() == complete
     return vectors
+
+
+@pytest.mark.parametrize("name", ["/x", "../x", "*"])
+def test_a_name_that_leaves_the_folder_of_features_is_refused(stores, tssr, name):
+    failed = tssr("features", "--dataset", name)
+    assert (failed.code, failed.err.count("\n")) == (2, 1)
+    assert "use letters, digits" in failed.err

@@ -165,3 +165,9 @@ def test_the_step_that_empties_is_named_with_what_came_before():
         "step '2-core' left nothing (read: 2 actions → repeats dropped: 1 actions → 2-core: 0 actions); "
         "try --repeats keep or a smaller --min-actions"
     )
+
+
+def test_only_steps_that_dropped_something_are_blamed():
+    steps = plan(ProtocolSettings(min_actions=2, repeats="drop"), has_content=False)
+    with pytest.raises(DataError, match=r"2-core: 0 actions\); try a smaller --min-actions$"):
+        run_plan(engine([("a", "x", 0), ("b", "y", 1)]), steps)

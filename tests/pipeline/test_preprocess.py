@@ -569,3 +569,37 @@ def test_the_same_words_in_another_folder_mean_other_files(tmp_path, monkeypatch
         settings = {"interactions": Path("log.csv"), "map": "user=u,item=i", "min_actions": 0}
         run(out, format_name="custom", **settings)
         assert {user for user, *_ in actions(out)} == {rows[0]}
+
+
+def test_a_run_that_leaves_nothing_says_what_was_noticed_on_the_way(tmp_path):
+    text = "u,i\n" + "".join(f"u{n},x{n}\n" for n in range(9)) + "u,\n"
+    with pytest.raises(DataError, match="left nothing") as caught:
+        custom(tmp_path, text, "user=u,item=i,text=title", items="i,title\nother,A thing\n")
+    assert "; try --keep-missing-content; 1 malformed row dropped: " in str(caught.value)
+    assert "9 items of the actions are not in the table of items (x0, …)" in str(caught.value)
+
+
+def test_ids_of_parquet_beyond_int64(tmp_path):
+    users = pa.array([2**63 + 5, 2**63 + 5, 7], pa.uint64())
+    pq.write_table(pa.table({"u": users, "i": pa.array([1, 2, 1], pa.uint64())}), tmp_path / "log.parquet")
+    files = {"interactions": tmp_path / "log.parquet", "format_name": "custom", "map": "user=u,item=i"}
+    run(tmp_path / "out", **files, min_actions=0)
+    assert pq.read_table(tmp_path / "out" / "users.parquet")["user_id"].to_pylist() == ["7", str(2**63 + 5)]
+
+
+def test_a_parquet_column_that_is_no_text_is_named(tmp_path):
+    pq.write_table(pa.table({"u": [{"a": 1}], "i": ["x"]}), tmp_path / "log.parquet")
+    with pytest.raises(
+        DataError, match=r"log\.parquet, row 1 on: column u is no text .*; convert the column"
+    ):
+        run(
+            tmp_path / "out", interactions=tmp_path / "log.parquet", format_name="custom", map="user=u,item=i"
+        )
+
+
+def test_columns_of_items_named_like_those_of_the_table_keep_their_words(tmp_path):
+    items = "i,text,source_text,item\nx,one,two,three\n"
+    custom(tmp_path, "u,i\na,x\n", "user=u,item=i,text=text", items=items, min_actions=0)
+    (row,) = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
+    assert (row["text"], row["source_text"], row["source_source_text"]) == ("one", "two", "one")
+    assert (row["item"], row["source_item"]) == (1, "three")

@@ -267,3 +267,21 @@ def test_a_history_that_holds_a_header_alone(ask, tmp_path):
     refused = ask("ids", "--history", tmp_path / "h.csv", "--map", "user=user,item=item,time=time")
     assert refused.code == 1
     assert "h.csv holds no history" in refused.err
+
+
+def test_ids_may_hold_commas_and_a_user_named_twice_gets_one_list(tssr, tmp_path):
+    rows = [f'"{user}",i{item}' for user in ("a,b", "c") for item in range(4)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
+    tssr(
+        "preprocess",
+        "custom",
+        "--interactions",
+        "log.csv",
+        "--map",
+        "user=user,item=item",
+        "--min-actions",
+        0,
+    )
+    tssr("train", "--model", "poprec")
+    lists = items_of(tssr("recommend", "--user", "a,b", "c", "c", "--topk", "2", "--json"))
+    assert lists == {"a,b": ["i0", "i1"], "c": ["i0", "i1"]}

@@ -135,6 +135,7 @@ def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
     ("toml", "words"),
     [
         ("[train]\nlerning_rate = 1\n", "unknown setting 'lerning_rate'; known here: batch_size, blocks, "),
+        ("[train]\nmodel = ['tssr']\n", "model: should be one of poprec"),
         ("[trian]\nseed = 1\n", "unknown key 'trian'"),
         ("[train\n", "not a TOML file"),
         ("[train]\nseed = -1\n", "seed: should be greater than or equal to 0"),
@@ -197,6 +198,7 @@ def test_several_data_sets_must_be_chosen_from(tssr, shop):
 
 def test_a_run_of_another_version_of_the_data_is_refused(prepared, shop):
     prepared("train", "--model", "poprec")
+    prepared("evaluate")  # an answer from before is refused as well
     prepared("preprocess", "hm", "--raw", shop, "--repeats", "drop")
     failed = prepared("evaluate")
     assert failed.code == 1
@@ -315,3 +317,16 @@ def test_features_of_another_version_of_the_items_are_refused(tssr, tmp_path, be
     assert "was made for another version of the items; run the same tssr extract-features" in refused.err
     assert tssr(*encode).code == 0
     assert tssr(*train).code == 0
+
+
+def test_a_model_beyond_all_memory_says_what_to_lower(prepared):
+    failed = prepared("train", "--model", "sasrec-id", "--width", "100000000000", "--heads", "1")
+    assert failed.code == 1
+    assert failed.err == "error: out of memory building SASRec-ID; lower --width, or choose --device cpu\n"
+
+
+def test_an_option_takes_back_what_the_config_file_switches_on(prepared, tmp_path):
+    (tmp_path / "c.toml").write_text("[train]\ninput-norm = true\n")
+    arguments = (*TRAIN, "--model", "sasrec-id", "--config", "c.toml", "--json")
+    assert prepared(*arguments).json["settings"]["model"]["input_norm"] is True
+    assert prepared(*arguments, "--no-input-norm").json["settings"]["model"]["input_norm"] is False

@@ -41,7 +41,9 @@ def test_the_best_settings_come_as_a_config_file_that_trains_the_same_run(prepar
     for trial in report["trials"]:
         assert all(trial["values"][name] in SPACE[name] for name in trial["values"])
     table = tomllib.loads(Path(report["config"]).read_text())["train"]["gru4rec"]
-    assert set(table) <= {"learning-rate", "dropout", "width", "max-epochs", "batch-size"}
+    # What was searched stands there even where the default won: a preset must not take its place.
+    assert set(table) == {"learning-rate", "dropout", "width", "max-epochs", "batch-size"}
+    assert (table["learning-rate"], table["dropout"]) == tuple(best["values"].values())
     assert table["width"] == 8
     trained = prepared("train", "--model", "gru4rec", "--config", report["config"], "--json").json
     assert (trained["cached"], trained["run"]) == (True, report["trials"][0]["run"])
@@ -112,6 +114,7 @@ def test_a_trial_that_fails_counts_unless_nothing_has_succeeded(prepared, comman
         ),
         (("gru4rec", "--try", "blocks=1"), "--try --blocks: gru4rec has no such option"),
         (("gru4rec", "--try", "dropout=2"), "--dropout: should be less than 1"),
+        (("gru4rec", "--try", "seed=1,2"), "--try --seed: the best of several seeds is chance"),
         (("gru4rec", "--blocks", "2"), "--blocks: none of gru4rec has such an option"),
         (("nosuch",), "'nosuch' is not one of 'poprec'"),
     ],
@@ -156,3 +159,22 @@ def test_the_documents_state_the_space():
 def test_every_option_that_is_searched_belongs_to_a_model():
     known = set(TrainSettings.model_fields).union(*(spec.settings.model_fields for spec in MODELS.values()))
     assert set(SPACE) <= known
+
+
+def test_a_study_lies_where_its_workspace_is_whatever_its_name(prepared, commands, tmp_path):
+    (tmp_path / "workspace").rename(tmp_path / "w%20?x")
+    found = prepared(*TUNE, "--workspace", "w%20?x", "--trials", "1")
+    assert found.code == 0, found.err
+    assert [path.suffix for path in sorted((tmp_path / "w%20?x" / "tuning").iterdir())] == [".db", ".toml"]
+
+
+def test_a_study_that_is_damaged_is_one_line(prepared, commands, tmp_path):
+    prepared(*TUNE, "--trials", "1")
+    (study,) = (tmp_path / "workspace" / "tuning").glob("*.db")
+    study.write_bytes(b"no database" * 500)
+    failed = prepared(*TUNE, "--trials", "1")
+    assert (failed.code, failed.err.count("\n")) == (1, 1)
+    assert f"{study.name} cannot be used" in failed.err
+    study.unlink()
+    assert prepared(*TUNE, "--trials", "1").code == 0
+    assert len(commands) == 1, "the trial's run was still there"
