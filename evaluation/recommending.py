@@ -39,33 +39,35 @@ def recommend(
     mask leave fewer than k items, lists are filled up. Like ranks, lists do not depend on threads or on what
     searches; they raise the same errors.
     """
-    item_count = histories.item_count
-    index = open_index(scorer, item_count, backend, device)
-    without = np.empty(0, np.int64) if without is None else without
+    left_out = np.empty(0, np.int64) if without is None else without
+    listed = np.setdiff1d(np.arange(1, histories.item_count + 1), left_out)  # (K,), the items of the index
+    place_of = np.zeros(histories.item_count + 1, np.int64)  # 1…K, 0 for what is left out
+    place_of[listed] = np.arange(1, len(listed) + 1)
+    index = open_index(scorer, histories.item_count, backend, device, listed if len(left_out) else None)
     lists = Lists(np.full((len(histories), k), PADDING, dtype=np.int32), np.full((len(histories), k), np.nan))
     for lo in range(0, len(histories), BLOCK):
         hi = min(lo + BLOCK, len(histories))
         block = index.block(lo, hi)
         seen = SeenItems.of(histories, lo, hi, 0 if mask == "none" else None)
         bounds = np.searchsorted(seen.rows, np.arange(hi - lo + 1))
-        width = min(item_count, 2 * k + int(np.diff(bounds).max()) + len(without))
-        scores, items = block.best(width)
+        width = min(len(listed), 2 * k + int(np.diff(bounds).max()))
+        scores, places = block.best(width)
         for row in range(hi - lo):
-            hidden = np.concatenate([seen.items[bounds[row] : bounds[row + 1]], without])
-            best, found = _order(block, row, items[row], hidden, k)
+            hidden = place_of[seen.items[bounds[row] : bounds[row + 1]]]
+            best, found = _order(block, row, places[row], hidden, k)
             least = found.min(initial=np.inf)
-            if width < item_count and least <= scores[row, -1] + block.tolerance[row]:
+            if width < len(listed) and least <= scores[row, -1] + block.tolerance[row]:
                 # What was not listed may belong here too: look at all items that could.
                 whole = block.whole(np.array([row]))[0]
                 candidates = np.flatnonzero(whole >= least - block.tolerance[row]) + 1
                 best, found = _order(block, row, candidates, hidden, k)
-            lists.items[lo + row, : len(best)] = best
+            lists.items[lo + row, : len(best)] = listed[best - 1]
             lists.scores[lo + row, : len(best)] = found
     return lists
 
 
-def _order(block: Block, row: int, items: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
-    items = items[~np.isin(items, hidden)]
-    scores = block.pair_scores(np.full(len(items), row), items)
-    order = np.lexsort((items, -scores))[:k]
-    return items[order], scores[order]
+def _order(block: Block, row: int, places: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
+    places = places[~np.isin(places, hidden)]
+    scores = block.pair_scores(np.full(len(places), row), places)
+    order = np.lexsort((places, -scores))[:k]
+    return places[order], scores[order]

@@ -53,17 +53,25 @@ class DenseScorer:
 Scorer = VectorScorer | DenseScorer
 
 
-def open_index(scorer: Scorer, item_count: int, backend: Backend, device: str) -> VectorIndex | DenseIndex:
+def open_index(
+    scorer: Scorer, item_count: int, backend: Backend, device: str, only: Int64 | None = None
+) -> VectorIndex | DenseIndex:
     """Make a scorer ready to be asked block by block.
 
+    Of the items in `only`, (K,) numbers, where they are given: these are items 1…K of the index.
     Raises ArtifactError where it knows another number of items, DataError for NaN or infinite item vectors.
     """
     if isinstance(scorer, DenseScorer):
-        return DenseIndex(scorer)
+        if only is None:
+            return DenseIndex(scorer)
+        whole = scorer.scores
+        return DenseIndex(DenseScorer(lambda lo, hi: whole(lo, hi)[:, only - 1]))
     if len(scorer.items) != item_count:
         raise ArtifactError(
             f"the model scores {len(scorer.items)} items, the data set has {item_count}; train it again"
         )
+    if only is not None:
+        scorer = VectorScorer(scorer.encode, scorer.items[only - 1], scorer.bias[only - 1])
     return VectorIndex(scorer, backend, device)
 
 

@@ -8,6 +8,7 @@ Shapes: B batch, L window length.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,15 @@ class Batch:
     def real(self) -> Tensor:
         """Where there is an action that another one followed, (B, L) bool."""
         return self.inputs != PADDING
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """The numbers of the P real steps among the B x L, (P,); found once, for that makes a GPU wait."""
+        return self.real.flatten().nonzero().squeeze(1)
+
+    def at_positions(self, values: Tensor) -> Tensor:
+        """Take the real steps: (B, L, …) -> (P, …)."""
+        return values.flatten(0, 1).index_select(0, self.positions)
 
 
 class Samples(Protocol):

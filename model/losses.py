@@ -38,10 +38,12 @@ def user_contrast(states_id: Tensor, states_content: Tensor, real: Tensor, tempe
 
 
 def _predict_next(states: Tensor, vectors: Tensor, allowed: Tensor, rows: Tensor) -> Tensor:
-    """Cross-entropy of picking each row's own next item: states, vectors (S, B, D), allowed (S, B, K)."""
+    """Cross-entropy of picking each row's own next item: states, vectors (S, B, D), allowed (S, B, B).
+
+    `rows` (R,) are the numbers, among the S x B, of those that have one.
+    """
     scores = torch.einsum("sbd,scd->sbc", states, vectors).masked_fill(~allowed, -torch.inf)
-    itself = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape[:2])
-    return F.cross_entropy(scores[rows], itself[rows])
+    return F.cross_entropy(scores.flatten(0, 1).index_select(0, rows), rows % scores.shape[1])
 
 
 def item_contrast(
@@ -66,19 +68,20 @@ def item_contrast(
     followed = real[:, 1:].T
     sources = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
     candidates = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
-    if not steps.any():
+    rows = steps.flatten().nonzero().squeeze(1)  # found once for both directions: it makes a GPU wait
+    if len(rows) == 0:
         return states[0].sum() * 0.0
     if all_steps:
         flat = steps.numel()
-        steps, items, followed = (part.reshape(1, flat) for part in (steps, items, followed))
+        items, followed = (part.reshape(1, flat) for part in (items, followed))
         sources = [source.reshape(1, flat, -1) for source in sources]
         candidates = [candidate.reshape(1, flat, -1) for candidate in candidates]
     allowed = followed[:, None, :].expand(-1, items.shape[1], -1)
     if mask_duplicates:
         itself = torch.eye(items.shape[1], dtype=torch.bool, device=items.device)
         allowed = allowed & ((items[:, :, None] != items[:, None, :]) | itself)
-    to_content = _predict_next(sources[0], candidates[1], allowed, steps)
-    to_id = _predict_next(sources[1], candidates[0], allowed, steps)
+    to_content = _predict_next(sources[0], candidates[1], allowed, rows)
+    to_id = _predict_next(sources[1], candidates[0], allowed, rows)
     return even_share(to_content + to_id)
 
 

@@ -99,11 +99,10 @@ class SequenceRecommender(NeuralRecommender):
 
     def losses(self, batch: Batch) -> Losses:
         """The next item's loss at every real step: the head's cross-entropy, or the objective's choice."""
-        real = batch.real
-        states, targets = self.states(batch.inputs)[real], batch.targets[real]
+        states, targets = (batch.at_positions(part) for part in (self.states(batch.inputs), batch.targets))
         if self.objective is None:
             return {"ce": self.head(states, targets)}
-        users = batch.users[:, None].expand_as(real)[real]
+        users = batch.at_positions(batch.users[:, None].expand_as(batch.inputs))
         losses: Losses = self.objective(self.head, states, targets, users)
         return losses
 

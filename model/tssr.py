@@ -121,17 +121,17 @@ class TSSR(SequenceRecommender):
 
     def losses(self, batch: Batch) -> Losses:
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
-        chosen, real = self.settings, batch.real
+        chosen, targets = self.settings, batch.at_positions(batch.targets)
         steps = RealSteps.of(batch.inputs)
         vectors, states = self.unimodal_states(batch.inputs, steps)
         merged = self.merged_states(states, steps)
-        terms: Losses = {"ce": chosen.lambda_ce * self.head(merged[real], batch.targets[real])}
+        terms: Losses = {"ce": chosen.lambda_ce * self.head(batch.at_positions(merged), targets)}
         if chosen.lambda_stream:
-            alone = [self.head(stream[real], batch.targets[real]) for stream in states]
+            alone = [self.head(batch.at_positions(stream), targets) for stream in states]
             terms["stream"] = chosen.lambda_stream * torch.stack(alone).mean()
         contents = range(1, len(states))
         if chosen.lambda_user:
-            contrasts = [user_contrast(states[0], states[m], real, chosen.tau_user) for m in contents]
+            contrasts = [user_contrast(states[0], states[m], batch.real, chosen.tau_user) for m in contents]
             terms["user"] = chosen.lambda_user * torch.stack(contrasts).mean()
         if chosen.lambda_item:
             contrasts = [

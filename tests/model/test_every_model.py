@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tssr.core.dataset import Queries
 from tssr.model.batches import newest
@@ -255,3 +256,28 @@ def test_one_user_with_one_transition_is_enough_to_learn_from(build, windows, na
     total.backward()
     assert total.isfinite()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+class Waits(TorchDispatchMode):
+    """Notes the operations whose result's size or value the host must know, so that a GPU is waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        name = operation.overloadpacket.__name__
+        indices = args[1] if name in ("index", "index_put", "index_put_") else ()
+        by_mask = any(part is not None and part.dtype == torch.bool for part in indices)
+        if by_mask or name in ("nonzero", "masked_select", "_local_scalar_dense", "unique_dim", "_unique2"):
+            self.seen.append(name)
+        return operation(*args, **(kwargs or {}))
+
+
+@sequence_models
+def test_a_step_makes_a_gpu_wait_no_more_than_four_times(build, windows, name, contents):
+    model = build(name, contents).train()
+    with Waits() as waits:
+        torch.stack(list(model.losses(windows.batch(torch.arange(8))).values())).sum().backward()
+    # The real steps of the batch, of the encoders, and of each content's item contrast or of two views.
+    assert len(waits.seen) <= 4, waits.seen
