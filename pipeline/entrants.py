@@ -14,7 +14,7 @@ from ..core.workspace import Workspace
 from ..model.registry import MODELS, model_spec
 from ..model.settings import TrainSettings
 from .compare_settings import ALL, CompareSettings
-from .run import RunPlan, plan_run
+from .run import RunPlan, options_of, plan_run
 from .run_settings import RunSettings, SourceSettings
 from .train_table import TrainTable
 
@@ -92,13 +92,6 @@ def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
 def _expand(names: Sequence[str]) -> list[str]:
     listed = [list(MODELS) if name == ALL else [name] for name in names]
     return list(dict.fromkeys(itertools.chain(*listed)))
-
-
-def options_of(model: str) -> set[str]:
-    """What may be set for a model; of the training settings, one that does not train has only the device."""
-    spec = model_spec(model)
-    training = set(TrainSettings.model_fields) if spec.trained else {"device"}
-    return training | set(spec.settings.model_fields)
 
 
 def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: Iterable[str]) -> None:

@@ -67,6 +67,13 @@ class RunPlan:
         return workspace.run(name or f"{self.dataset.name}-{self.model}-{self.key()[:8]}")
 
 
+def options_of(model: str) -> set[str]:
+    """What may be set for a model; of the training settings, one that does not train has only the device."""
+    spec = model_spec(model)
+    training = set(TrainSettings.model_fields) if spec.trained else {"device"}
+    return training | set(spec.settings.model_fields)
+
+
 def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any], typed: Mapping[str, Any],
              config_path: Path | None) -> RunPlan:  # fmt: skip
     """Resolve what the person asked for.
@@ -77,11 +84,11 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
     spec = model_spec(chosen.model)
     if chosen.preset not in PRESETS:
         raise UsageError(f"--preset {chosen.preset}: there are {', '.join(PRESETS)}")
-    known = {*TrainSettings.model_fields, *spec.settings.model_fields}
     for name in typed:
-        if name not in known:
+        if name not in options_of(chosen.model):
             own = ", ".join(option_name(field) for field in spec.settings.model_fields)
             raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
+    known = {*TrainSettings.model_fields, *spec.settings.model_fields}  # a file may be for several models
     for name in table:
         if name not in known:
             raise UsageError(

@@ -21,8 +21,8 @@ from ..core.summary import Summary
 from ..core.workspace import Workspace
 from ..model.settings import TrainSettings
 from .compare_settings import CompareSettings
-from .entrants import enter, options_of, refuse_untriable, with_values
-from .run import RunPlan
+from .entrants import enter, refuse_untriable, with_values
+from .run import RunPlan, options_of
 from .run_settings import SourceSettings
 from .train_apart import TrainingPool
 from .train_table import TrainTable

@@ -94,9 +94,10 @@ def run_demo(workspace: Workspace, settings: DemoSettings, *, force: bool) -> Su
 
 
 def _plan(workspace: Workspace, model: str, store: str, settings: DemoSettings) -> RunPlan:
-    features = (store,) if model_spec(model).reads_content else ()
+    spec = model_spec(model)
+    features = (store,) if spec.reads_content else ()
     chosen = resolve(RunSettings, {"model": model, "dataset": DATASET, "features": features})
-    options = MODELS[model] | {"seed": settings.seed}
+    options = MODELS[model] | ({"seed": settings.seed} if spec.trained else {})
     return plan_run(workspace, chosen, {}, options, None)
 
 

@@ -15,8 +15,7 @@ from tssr.cli import main
 from tssr.core.errors import TssrError
 from tssr.core.settings import resolve
 from tssr.core.workspace import Workspace
-from tssr.model.registry import MODELS
-from tssr.pipeline.run import plan_run
+from tssr.pipeline.run import options_of, plan_run
 from tssr.pipeline.run_settings import RunSettings
 from tssr.pipeline.train_apart import TrainingPool, train_command
 
@@ -221,10 +220,8 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("model", ["poprec", "tssr"])
 def test_the_command_of_a_plan_makes_the_same_plan(workspace, monkeypatch, model, options):
-    fields = MODELS[model].settings.model_fields
-    known = {"learning_rate", "train_windows", "seed", "device", *fields}
     chosen = resolve(RunSettings, {"model": model})
-    values = {name: value for name, value in options.items() if name in known}
+    values = {name: value for name, value in options.items() if name in options_of(model)}
     plan = plan_run(Workspace(workspace), chosen, {}, values, None)
     made = []
     monkeypatch.setattr("tssr.pipeline.train.train", lambda _w, plan, name, force: made.append(plan) or 1 / 0)

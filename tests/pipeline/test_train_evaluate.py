@@ -156,6 +156,7 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
     ("arguments", "words"),
     [
         (("--model", "nosuch"), "--model nosuch: there are poprec"),
+        (("--model", "poprec", "--learning-rate", "1"), "--learning-rate: poprec has no such option; it has"),
         (("--model", "sasrec-id", "--lambda-user", "0"), "--lambda-user: sasrec-id has no such option"),
         (("--model", "sasrec-id", "--features", "image"), "--features: sasrec-id reads no content"),
         (("--features", "text"), "make it with: tssr extract-features --modality text"),
