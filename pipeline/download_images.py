@@ -75,7 +75,7 @@ def download_images(
             for job in as_completed(jobs):
                 reason = job.result()
                 if reason is not None:
-                    failures[jobs[job]] = reason
+                    failures[jobs[job]] = " ".join(reason.split())  # a server's words may have line breaks
                 advance(1, f"{len(failures)} failed")
     finally:
         pool.shutdown(cancel_futures=True)

@@ -33,9 +33,22 @@ class FetchError(Exception):
         self.wait = wait
 
 
+_CARRIERS = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))  # of IPv4 in the last 32 bits
+
+
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet."""
-    return ipaddress.ip_address(address).is_global
+    """Whether an IP address belongs to the public internet, and so does an IPv4 address that it carries."""
+    ip = ipaddress.ip_address(address)
+    if not ip.is_global or ip.is_multicast:
+        return False
+    if isinstance(ip, ipaddress.IPv4Address):
+        return True
+    if ip.is_site_local:
+        return False
+    carried = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    if any(ip in network for network in _CARRIERS):
+        carried.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+    return all(each is None or each.is_global for each in carried)
 
 
 @dataclass(frozen=True)
@@ -60,14 +73,16 @@ def fetch(url: str, limits: Limits) -> bytes:
     for _ in range(REDIRECTS + 1):
         try:
             body, location = _once(url, limits, deadline)
+            if location is None:
+                return body
+            url = urljoin(url, location)
+        except ValueError:  # of urllib and of the coding of host names
+            raise FetchError("no well-formed address") from None
         except (OSError, http.client.HTTPException) as error:
             slow = time.monotonic() >= deadline
             raise FetchError(
                 "too slow" if slow else str(error) or type(error).__name__, passing=True
             ) from None
-        if location is None:
-            return body
-        url = urljoin(url, location)
     raise FetchError(f"more than {REDIRECTS} redirects")
 
 

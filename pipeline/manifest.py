@@ -13,23 +13,25 @@ from ..core.artifacts import fingerprint, read_json, sha256_file
 from ..core.errors import ArtifactError
 from ..core.schema import INTERACTIONS_FILE, ITEMS_FILE, MANIFEST_FILE, USERS_FILE
 from .formats import PaperRow
+from .raw.archives import archives_in
 from .raw.files import RawFile
 from .raw.pictures import Pictures
+from .raw.source import Source
 
 VERSION = 1  # counts up when the same input and settings give other tables
 
 
 def input_records(files: Sequence[RawFile]) -> list[dict[str, Any]]:
-    """What identifies each input file or archive: its path, size, time of change and hash."""
-    paths = dict.fromkeys(file.path for file in files)
+    """What identifies each input: its path, what was read of an archive, size, time of change and hash."""
     return [
         {
-            "file": str(path.absolute()),
-            "bytes": path.stat().st_size,
-            "modified_ns": path.stat().st_mtime_ns,
-            "sha256": sha256_file(path),
+            "file": path,
+            "members": [file.member for file in files if file.member and str(file.path.absolute()) == path],
+            "bytes": Path(path).stat().st_size,
+            "modified_ns": Path(path).stat().st_mtime_ns,
+            "sha256": sha256_file(Path(path)),
         }
-        for path in paths
+        for path in _paths(files)
     ]
 
 
@@ -40,20 +42,34 @@ def _unchanged(record: Mapping[str, Any]) -> bool:
     return bool(path.stat().st_mtime_ns == record["modified_ns"]) or sha256_file(path) == record["sha256"]
 
 
-def still_valid(folder: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest in `folder` if its tables answer `request` and no input has changed since, else None."""
+def still_valid(folder: Path, request: Mapping[str, Any], source: Source) -> dict[str, Any] | None:
+    """The manifest in `folder` if its tables answer `request` and stand as they were written, else None.
+
+    `source` is the dump as it lies there now: no file of it may have changed, come or gone since.
+    """
     try:
         manifest = read_json(folder / MANIFEST_FILE, cure="")
-        pictures = manifest["inputs"]["pictures"]
+        inputs, pictures = manifest["inputs"], manifest["inputs"]["pictures"]
         same = (
             manifest["request"] == request
-            and all(_unchanged(record) for record in manifest["inputs"]["files"])
+            and [record["file"] for record in inputs["files"]] == _paths(source.files())
+            and inputs["archives"] == archive_names(source)
+            and all(_unchanged(record) for record in inputs["files"])
             and Pictures(Path(manifest["raw"])).look_again(pictures["folders"]) == pictures
-            and all((folder / name).is_file() for name in manifest["tables"])
+            and table_records(folder) == manifest["tables"]
         )
-    except (ArtifactError, KeyError, TypeError):
+    except (ArtifactError, KeyError, TypeError, OSError):
         return None
     return manifest if same else None
+
+
+def archive_names(source: Source) -> list[str]:
+    """The archives in the raw folder: pictures may come from any."""
+    return [path.name for path in archives_in(source.root)]
+
+
+def _paths(files: Sequence[RawFile]) -> list[str]:
+    return list(dict.fromkeys(str(file.path.absolute()) for file in files))
 
 
 def table_row(counts: Mapping[str, int]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from .engines import open_engine
 from .formats import FORMATS, open_dump
 from .manifest import (
     VERSION,
+    archive_names,
     funnel_rows,
     input_records,
     paper_row,
@@ -45,10 +46,10 @@ def preprocess(
     """
     request = {"version": VERSION, "format": format_name, "raw": str(raw.absolute())}
     request["settings"] = settings.located().record()
-    manifest = None if force else still_valid(folder, request)
+    source = _open(format_name, settings, raw)
+    manifest = None if force else still_valid(folder, request, source)
     if manifest is not None:
         return _summary(folder, manifest, cached=True)
-    source = _open(format_name, settings, raw)
     problems = Problems(strict=settings.strict)
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
@@ -69,7 +70,11 @@ def preprocess(
             "table_2": {"this": table_row(acted_on), "paper": paper_row(FORMATS[format_name].paper)},
             "problems": problems.record(),
             "request": request,
-            "inputs": {"files": inputs, "pictures": source.pictures.record()},
+            "inputs": {
+                "files": inputs,
+                "archives": archive_names(source),
+                "pictures": source.pictures.record(),
+            },
             "tables": tables,
         }
         write_json(temporary / MANIFEST_FILE, manifest)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..core.errors import DataError
 from ..core.settings import Settings
@@ -68,6 +69,14 @@ class ProtocolSettings(Settings):
         "on after it]",
     )
     strict: bool = Field(False, description="Stop at the first malformed row instead of counting it.")
+
+    @field_validator("test_from", "validation_from", mode="before")
+    @classmethod
+    def _time_of_a_config_file(cls, value: object) -> object:
+        """TOML has dates and numbers of its own."""
+        if isinstance(value, date):  # and datetime
+            return value.isoformat()
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _times_belong_to_the_time_split(self) -> ProtocolSettings:

@@ -54,7 +54,7 @@ def split_record(settings: ProtocolSettings, interactions: Path) -> dict[str, An
 
 
 def _moment(text: str | None, option: str) -> int:
-    times, wrong = parse_times(pa.array([text]))
+    times, wrong, _ = parse_times(pa.array([text]))
     if wrong[0]:
         raise UsageError(f"{option} {text}: write an ISO date such as 2020-09-15, or a whole number")
     return int(times[0])

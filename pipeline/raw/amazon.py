@@ -30,8 +30,14 @@ USER, ITEM, TIME = "reviewerID", "asin", "unixReviewTime"
 RATINGS = Dialect(names=(ITEM, USER, "overall", TIME))
 KEPT = (ITEM, "title", "brand", "category", "main_cat", "price", "image_urls")
 
-_TAG = re.compile(r"<[^<>]*>")
-_SCRIPT = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)", re.IGNORECASE | re.DOTALL)
+_NAMES = (
+    "a abbr b big body br center code dd div dl dt em embed font form frame h1 h2 h3 h4 h5 h6 head hr html "
+    "i iframe img input label li link map meta nobr noscript object ol option p param pre s script select "
+    "small span strike strong style sub sup table tbody td textarea tfoot th thead title tr tt u ul"
+)
+# Names of elements alone, so that "5 < 6" and "I <3 it" stay; a title that was cut off may end within a tag.
+_TAG = re.compile(rf"</?({_NAMES.replace(' ', '|')})\b[^<>]*(>|$)|<!--.*?(-->|$)", re.I | re.DOTALL)
+_SCRIPT = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)", re.I | re.DOTALL)
 _PICTURE_FIELDS = ("imageURLHighRes", "imageURL", "imUrl")
 
 
@@ -81,12 +87,20 @@ class Amazon:
 
     def _products(self, problems: Problems) -> Iterator[tuple[str | None, ...]]:
         for line, entry in read_objects(self.metadata, problems, _json_or_literal):
-            product = _product(entry)
+            try:
+                product = _product(entry)
+            except (TypeError, RecursionError):  # values of Python that are none of JSON; lists without end
+                problems.row(self.metadata, line, "holds a value that is no text")
+                continue
             fault = no_text(product)
             if fault:
                 problems.row(self.metadata, line, fault)
-            else:
-                yield product
+                continue
+            title = entry.get("title")
+            problems.tally(f"titles of {self.metadata} had HTML, which is taken out", _has_html(title))
+            odd = isinstance(title, list | dict)
+            problems.tally(f"titles of {self.metadata} are lists or objects, taken as text", odd)
+            yield product
 
 
 class Phone(Amazon):
@@ -120,7 +134,7 @@ def _product(entry: dict[str, Any]) -> tuple[str | None, ...]:
     address = next((entry[name] for name in _PICTURE_FIELDS if entry.get(name)), None)
     addresses = address if isinstance(address, list) else [address]
     return (
-        as_text(entry.get(ITEM)),
+        _identifier(entry.get(ITEM)),
         *(plain_text(value) for value in (entry.get("title"), entry.get("brand"), category)),
         plain_text(entry.get("main_cat")),
         plain_text(entry.get("price")),
@@ -128,9 +142,28 @@ def _product(entry: dict[str, Any]) -> tuple[str | None, ...]:
     )
 
 
+def _identifier(value: object) -> str | None:
+    if isinstance(value, list | dict):
+        raise TypeError("an asin is one word")
+    return as_text(value)
+
+
+def _has_html(value: object) -> bool:
+    text = as_text(value) or ""
+    if "<" not in text and "&" not in text:
+        return False
+    text = html.unescape(text)
+    return bool(_TAG.search(text) or _SCRIPT.search(text))
+
+
 def plain_text(value: object) -> str | None:
-    """A field of the metadata without HTML: scripts and tags out, entities resolved."""
+    """A field of the metadata without HTML: no scripts, tags and entities; None where nothing stays.
+
+    Twice, for some titles have tags as entities.
+    """
     text = as_text(value)
     if text is None or ("<" not in text and "&" not in text):
         return text
-    return html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text)))
+    for _ in range(2):
+        text = html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text)))
+    return text.strip() or None

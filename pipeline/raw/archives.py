@@ -107,13 +107,18 @@ def archives_in(folder: Path) -> list[Path]:
     """The archives in a folder, by name."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
+    found = (path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
+    return sorted(path for path in found if path.is_file())
 
 
 def find_member(archive: Path, name: str) -> str | None:
-    """The first file in an archive whose path ends with the path `name`, or None."""
+    """The file in an archive whose path ends with the path `name`, or None; of several the least deep.
+
+    What a Mac adds to its archives is no file of the dump.
+    """
     inside = _names(archive, archive.stat().st_mtime_ns)
-    return next((member for member in inside if f"/{member}".endswith(f"/{name}")), None)
+    found = [name_ for name_ in inside if f"/{name_}".endswith(f"/{name}") and "__MACOSX/" not in name_]
+    return min(found, key=lambda member: member.count("/"), default=None)
 
 
 @lru_cache(maxsize=32)

@@ -16,8 +16,16 @@ from .files import RawFile
 
 BLOCK_BYTES = 2 << 20
 LONGEST_LINE = 64 << 20
+LONGEST_ROW = 8 << 20  # a quote that stays open longer is a stray one, and costs its own row
 
 _BOM = b"\xef\xbb\xbf"
+_COMPRESSED = (
+    (b"\x1f\x8b", "gzip", "let it end in .gz"),
+    (b"PK\x03\x04", "zip", "unpack it, or let it end in .zip"),
+    (b"BZh", "bzip2", "unpack it"),
+    (b"\xfd7zXZ", "xz", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unpack it"),
+)
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -56,7 +64,7 @@ def _read(file: RawFile, stream: BinaryIO, line: int) -> bytes:
         return stream.read(BLOCK_BYTES)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{file}: damaged or cut off after line {line - 1} ({error}); download it again"
+            f"{file}: damaged or cut off somewhere after line {line - 1} ({error}); download it again"
         ) from None
     except OSError as error:
         raise DataError(f"{file}: could not be read ({error.strerror or error})") from None
@@ -74,17 +82,19 @@ def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[Block]:
             raise DataError(f"{file} is empty")
         if rest.startswith(_UTF_16):
             raise DataError(f"{file} is UTF-16 text; save it as UTF-8")
+        for start, kind, cure in _COMPRESSED:
+            if rest.startswith(start):
+                raise DataError(f"{file} is compressed by {kind} whatever its name says; {cure}")
         more = True
         while more:
-            end = _cut(rest, quoted=quoted)
+            end = _cut(rest, quoted=quoted and len(rest) <= LONGEST_ROW)
             if end:
                 block = Block(rest[:end], line)
                 yield block
                 line += block.line_count
                 rest = rest[end:]
             elif len(rest) > LONGEST_LINE:
-                quote = ", or has a quote that is never closed" if quoted else ""
-                raise DataError(f"{file}, line {line}: is longer than {LONGEST_LINE >> 20} MiB{quote}")
+                raise DataError(f"{file}, line {line}: is longer than {LONGEST_LINE >> 20} MiB")
             chunk = _read(file, stream, line + rest.count(b"\n"))
             more = bool(chunk)
             rest += chunk

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from ...core.errors import DataError
@@ -84,7 +85,7 @@ def read_header(file: RawFile, dialect: Dialect = CSV) -> list[str]:
     fields = next((fields for _, fields in _parse(first, dialect)), [])
     if isinstance(fields, str):
         raise DataError(f"{file}, line {first.first_line}: the header {fields}")
-    if any(not name.isprintable() for name in fields):
+    if any(not name.replace("\t", "").isprintable() for name in fields):
         raise DataError(f"{file}, line {first.first_line}: the header is not plain UTF-8 text")
     return [name.strip() for name in fields]
 
@@ -190,9 +191,9 @@ def read_delimited(
 ) -> Iterator[Rows]:
     """Yield the columns `wanted` of a file, some rows at a time.
 
-    Rows with another number of fields, with bytes that are not UTF-8 or with a NUL byte are counted in
-    `problems` and left out. Raises DataError for an empty file, a column that is missing or occurs twice, and
-    a damaged file.
+    Rows with another number of fields, with bytes that are not UTF-8 or with a NUL byte, and rows that repeat
+    the header, are counted in `problems` and left out. Raises DataError for an empty file, a column that is
+    missing or occurs twice, and a damaged file.
     """
     header = read_header(file, dialect)
     check_columns(file, header, wanted, dialect.delimiter)
@@ -201,9 +202,22 @@ def read_delimited(
     for index, block in enumerate(_blocks(file, dialect)):
         body = _without_header(block, dialect) if index == 0 and dialect.names is None else block
         if body.data:
-            yield _at_once(body, distinct, wanted, dialect) or _slowly(
-                file, body, distinct, wanted, dialect, problems
-            )
+            rows = _at_once(body, distinct, wanted, dialect)
+            rows = rows or _slowly(file, body, distinct, wanted, dialect, problems)
+            yield rows if dialect.names else _without_headers(rows, file, problems)
+
+
+def _without_headers(rows: Rows, file: RawFile, problems: Problems) -> Rows:
+    """Leave out rows that say the header again, as files put behind one another have them."""
+    repeats = np.ones(len(rows), bool)
+    for name, column in rows.columns.items():
+        repeats &= np.asarray(pc.equal(column, name))
+        if not repeats.any():
+            return rows
+    lines = rows.lines()
+    problems.rows(file, repeats, lambda: lines, lambda _: "repeats the header")
+    kept = {name: column.filter(pa.array(~repeats)) for name, column in rows.columns.items()}
+    return Rows(kept, lambda: [lines[row] for row in np.flatnonzero(~repeats).tolist()])
 
 
 def _without_header(block: Block, dialect: Dialect) -> Block:

@@ -74,14 +74,19 @@ class RawFolder:
 
     def find_optional(self, name: str) -> RawFile | None:
         """The file `name`: in the folder, with `.gz` behind it, or in an archive of the folder; else None."""
-        for candidate in (self.path / name, self.path / f"{name}.gz"):
-            if candidate.is_file():
-                return RawFile(candidate)
+        unpacked = self.find_unpacked(name)
+        if unpacked is not None:
+            return unpacked
         for archive in archives_in(self.path):
             member = find_member(archive, name) or find_member(archive, f"{name}.gz")
             if member is not None:
                 return RawFile(archive, member)
         return None
+
+    def find_unpacked(self, name: str) -> RawFile | None:
+        """The file `name` in the folder itself, perhaps with `.gz` behind it, or None."""
+        candidates = (self.path / name, self.path / f"{name}.gz")
+        return next((RawFile(path) for path in candidates if path.is_file()), None)
 
     def find_in_archive(self, archive: str, name: str) -> RawFile | None:
         """The file `name` in the archive `archive` of the folder, or None."""
@@ -92,6 +97,8 @@ class RawFolder:
     def wrong(self, what: str) -> DataError:
         """The error for a folder that lacks what its format needs."""
         expects = f"{self.format} expects {', '.join(self.expected)} from {self.source}"
+        if self.path.is_file():
+            return DataError(f"{self.path} is a file; name the folder that it lies in with --raw")
         if not self.path.is_dir():
             return DataError(
                 f"there is no folder {self.path}; {expects}; put them there, or name their folder with --raw"

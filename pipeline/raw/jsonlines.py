@@ -61,7 +61,11 @@ def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Proble
     lines: list[int] = []
     columns: dict[str, list[str | None]] = {name: [] for name in wanted}
     for line, value in _objects(file, block, problems, parse_json):
-        texts = {name: as_text(value.get(name)) for name in wanted}
+        try:
+            texts = {name: as_text(value.get(name)) for name in wanted}
+        except RecursionError:
+            problems.row(file, line, "has a list that is nested too deeply")
+            continue
         fault = no_text(texts.values())
         if fault:
             problems.row(file, line, fault)

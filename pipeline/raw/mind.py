@@ -27,6 +27,7 @@ BEHAVIORS = ("impression_id", "user_id", "time", "history", "impressions")
 NEWS_KEPT = ("news_id", "category", "subcategory", "title", "abstract", "url")
 NEWS = (*NEWS_KEPT, "title_entities", "abstract_entities")
 
+SIZES, PARTS = ("MINDlarge", "MINDsmall"), ("train", "dev", "test")
 HISTORY_TIME = 0  # the history has no times; every click of the log is later than this
 TIME_FORMAT = "%m/%d/%Y %I:%M:%S %p"
 
@@ -39,7 +40,7 @@ class Mind:
     def __init__(self, folder: RawFolder) -> None:
         self.root: Path = folder.path
         self.pictures = Pictures(folder.path)
-        self.parts = _parts(folder)
+        self.parts, self.unread = _parts(folder)
 
     def files(self) -> list[RawFile]:
         """The tables of all parts."""
@@ -48,6 +49,8 @@ class Mind:
     def actions(self, problems: Problems) -> Iterator[Actions]:
         """Histories and clicks."""
         seen = IdCoder()
+        for why in self.unread:
+            problems.note(why)
         for behaviors, _ in self.parts:
             for rows in read_delimited(behaviors, BEHAVIORS[1:], problems, _table(BEHAVIORS)):
                 yield _clicks(rows, behaviors, seen, problems)
@@ -57,8 +60,11 @@ class Mind:
         parts: list[Rows] = []
         for _, news in self.parts:
             parts += read_delimited(news, NEWS_KEPT, problems, _table(NEWS))
-        # The parts share most of their news: that an item comes again says nothing here.
-        table = text_frame(parts, NEWS_KEPT).unique("news_id", keep="first", maintain_order=True)
+        # The parts share most of their news: that an item comes again says nothing here, another title does.
+        told = text_frame(parts, NEWS_KEPT)
+        table = told.unique("news_id", keep="first", maintain_order=True)
+        titles = told.select("news_id", "title").n_unique()
+        problems.tally("news come again with another title; their first is kept", titles - len(table))
         items = catalogue_table(
             self.parts[0][1], table, problems, item="news_id", text=joined(("title",)), image=pl.lit(None)
         )
@@ -69,13 +75,23 @@ def _table(names: tuple[str, ...]) -> Dialect:
     return Dialect("\t", quoted=False, names=names)
 
 
-def _parts(folder: RawFolder) -> list[tuple[RawFile, RawFile]]:
-    """(behaviors, news) of each part; the large set where both sizes are there."""
-    for size in ("MINDlarge", "MINDsmall"):
-        parts = [part for name in ("train", "dev", "test") if (part := _part(folder, f"{size}_{name}"))]
-        if parts:
-            return parts
-    return [(folder.find("behaviors.tsv"), folder.find("news.tsv"))]
+def _parts(folder: RawFolder) -> tuple[list[tuple[RawFile, RawFile]], list[str]]:
+    """(behaviors, news) of each part, and in words which parts are there and not read.
+
+    The large set is read where both sizes are there, and one part alone where `folder` is that part.
+    """
+    names = [f"{size}_{part}" for size in SIZES for part in PARTS]
+    found = {name: part for name in names if (part := _part(folder, name))}
+    if not found:
+        here = folder.path.absolute()
+        beside = [name for name in names if (here.parent / name / "behaviors.tsv").is_file()]
+        cure = f"--raw {folder.path.parent} reads all parts"
+        unread = [f"{name} beside it is not read; {cure}" for name in beside if name != here.name]
+        return [(folder.find("behaviors.tsv"), folder.find("news.tsv"))], unread
+    size = next(iter(found)).partition("_")[0]
+    read = [name for name in found if name.startswith(size)]
+    unread = [f"{name} is not read: the parts of {size} are" for name in found if name not in read]
+    return [found[name] for name in read], unread
 
 
 def _part(folder: RawFolder, name: str) -> tuple[RawFile, RawFile] | None:

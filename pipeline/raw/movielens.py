@@ -1,34 +1,46 @@
 """MovieLens as GroupLens publishes it: ml-1m (`.dat`), ml-20m, ml-25m and ml-32m (`.csv`).
 
-Read are the ratings (every rating is an action) and the movies; an optional folder `posters/` beside them
-holds pictures named by movie id. https://grouplens.org/datasets/movielens/
+Read are the ratings (every rating is an action) and the movies; an optional folder `posters/`, beside them or
+in the raw folder, holds pictures named by movie id. https://grouplens.org/datasets/movielens/
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
+from ...core.errors import DataError
 from .delimited import CSV, Dialect, read_delimited
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
 from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame, with_named_pictures
+from .unpack import unpack_pictures
 
 RATINGS = ("userId", "movieId", "rating", "timestamp")
 MOVIES = ("movieId", "title", "genres")
+POSTERS = "posters"
 EDITIONS = ("", "ml-1m/", "ml-20m/", "ml-25m/", "ml-32m/")
 
 
 def _from_dat(lines: bytes) -> bytes:
-    """Lines with fields between `::`, in Latin-1 as published or in UTF-8, as lines with tabs in UTF-8."""
+    """Lines with fields between `::`, each in UTF-8 or (as published) Latin-1, as UTF-8 lines with tabs."""
     try:
-        text = lines.decode("utf-8")
+        lines.decode("utf-8")
     except UnicodeDecodeError:
-        text = lines.decode("latin-1")
-    return text.replace("::", "\t").encode("utf-8")
+        lines = b"\n".join(map(_as_utf_8, lines.split(b"\n")))
+    return lines.replace(b"::", b"\t")
+
+
+def _as_utf_8(line: bytes) -> bytes:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1").encode("utf-8")
+    return line
 
 
 class MovieLens:
@@ -37,10 +49,10 @@ class MovieLens:
     order = "time of the rating, then row of the ratings"
 
     def __init__(self, folder: RawFolder) -> None:
-        self.ratings = _find(folder, "ratings")
-        self.movies = _find(folder, "movies")
-        # Archives hold no posters: they lie beside the archive or beside the tables.
-        self.root: Path = self.ratings.path.parent
+        (self.ratings, self.movies), *others = _editions(folder)
+        self.unread = [f"{ratings.path} is not read: {self.ratings.path} is" for ratings, _ in others]
+        beside = self.ratings.path.parent
+        self.root: Path = beside if (beside / POSTERS).is_dir() else folder.path
         self.pictures = Pictures(self.root)
 
     def files(self) -> list[RawFile]:
@@ -49,6 +61,8 @@ class MovieLens:
 
     def actions(self, problems: Problems) -> Iterator[Actions]:
         """Ratings, whatever their stars."""
+        for why in self.unread:
+            problems.note(why)
         columns = ("userId", "movieId", "timestamp")
         for rows in read_delimited(self.ratings, columns, problems, _dialect(self.ratings, RATINGS)):
             yield actions_of(rows, self.ratings, problems, user="userId", item="movieId", time="timestamp")
@@ -59,20 +73,30 @@ class MovieLens:
         table = text_frame(rows, MOVIES)
         text = joined(("title", "genres"))
         items = catalogue_table(self.movies, table, problems, item="movieId", text=text, image=pl.lit(None))
-        if not self.pictures.named("posters"):
+        try:
+            unpack_pictures(self.root, POSTERS)
+        except DataError as error:  # posters are no must
+            problems.note(f"no poster is unpacked: {error}")
+        if not self.pictures.named(POSTERS):
             return Catalogue(items, ("text",))
-        return Catalogue(
-            with_named_pictures(items, self.pictures, "posters", problems, ""), ("text", "image")
-        )
+        items = with_named_pictures(items, self.pictures, POSTERS, problems, "")
+        return Catalogue(items, ("text", "image"))
 
 
-def _find(folder: RawFolder, table: str) -> RawFile:
-    for edition in EDITIONS:
-        for suffix in ("dat", "csv"):
-            file = folder.find_optional(f"{edition}{table}.{suffix}")
-            if file is not None:
-                return file
-    raise folder.wrong(f"{table}.dat or {table}.csv is not there")
+def _editions(folder: RawFolder) -> list[tuple[RawFile, RawFile]]:
+    """(ratings, movies) of each edition that is there whole; archives count where none lies unpacked.
+
+    Raises DataError where there is none.
+    """
+    for find in (folder.find_unpacked, folder.find_optional):
+        found: dict[RawFile, RawFile] = {}
+        for edition, suffix in itertools.product(EDITIONS, ("dat", "csv")):
+            ratings, movies = (find(f"{edition}{table}.{suffix}") for table in ("ratings", "movies"))
+            if ratings and movies:
+                found.setdefault(ratings, movies)
+        if found:
+            return list(found.items())
+    raise folder.wrong("ratings.dat with movies.dat, or ratings.csv with movies.csv, is not there")
 
 
 def _dialect(file: RawFile, names: tuple[str, ...]) -> Dialect:

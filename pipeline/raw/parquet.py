@@ -42,6 +42,13 @@ def _plain(column: pa.Array) -> pa.Array:
     return text
 
 
+def _cut_times(column: pa.Array) -> int:
+    """How many timestamps are no whole seconds."""
+    if not pa.types.is_timestamp(column.type) or column.type.unit == "s":
+        return 0
+    return int(pc.sum(pc.not_equal(pc.floor_temporal(column, unit="second"), column)).as_py() or 0)
+
+
 def _plain_column(file: RawFile, name: str, first: int, column: pa.Array) -> pa.Array:
     try:
         return _plain(column)
@@ -65,7 +72,8 @@ def read_parquet(file: RawFile, wanted: Sequence[str]) -> Iterator[Rows]:
     try:
         for batch in parquet.iter_batches(BATCH_ROWS, columns=list(wanted)):
             columns = {name: _plain_column(file, name, first, batch.column(name)) for name in wanted}
-            yield Rows(columns, partial(range, first, first + batch.num_rows))
+            cut = sum(_cut_times(batch.column(name)) for name in wanted)
+            yield Rows(columns, partial(range, first, first + batch.num_rows), cut)
             first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}, row {first} on: {str(error).splitlines()[0]}") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...core.errors import DataError, os_errors_as_tssr
+from ...core.errors import os_errors_as_tssr
 
 SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 
@@ -21,11 +22,15 @@ class Pictures:
         self._folders: dict[str, frozenset[str]] = {}
 
     def has(self, relative: str) -> bool:
-        """Whether the picture is there; raises DataError for a path that leaves the root."""
+        """Whether the picture is there; one outside the root never is."""
         path = PurePosixPath(relative)
-        if path.is_absolute() or ".." in path.parts or "\0" in relative:
-            raise DataError(f"picture {relative!r} leaves {self.root}; paths are relative to that folder")
-        return path.name in self._names(str(path.parent))
+        return self.inside(relative) and path.name in self._names(str(path.parent))
+
+    @staticmethod
+    def inside(relative: str) -> bool:
+        """Whether a path is relative and does not leave the root."""
+        path = PurePosixPath(relative)
+        return not (path.is_absolute() or ".." in path.parts or "\0" in relative)
 
     def named(self, folder: str) -> dict[str, str]:
         """The pictures in `folder` by their name without suffix; of several the first by name."""
@@ -44,7 +49,12 @@ class Pictures:
     def _list(self, folder: str) -> frozenset[str]:
         place = self.root / folder
         with os_errors_as_tssr(f"list {place}", place):
-            if not place.is_dir():
+            try:
+                if not place.is_dir():
+                    return frozenset()
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
                 return frozenset()
             with os.scandir(place) as entries:
                 return frozenset(entry.name for entry in entries if entry.is_file())

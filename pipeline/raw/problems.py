@@ -1,7 +1,8 @@
-"""Malformed rows: counted, the first three remembered with file and line, fatal only when strict."""
+"""Malformed rows: counted, the first three of each file shown with their line, fatal when strict."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ class Problems:
         self.malformed = 0
         self.examples: list[str] = []
         self.notes: list[str] = []
+        self._shown: Counter[str] = Counter()
+        self._tallies: Counter[str] = Counter()
 
     def row(self, file: object, line: int, reason: str) -> None:
         """Count one malformed row; raises DataError at once when strict."""
@@ -28,7 +31,8 @@ class Problems:
         if self.strict:
             raise DataError(f"{place} (mend the row, or leave out --strict to drop such rows)")
         self.malformed += 1
-        if len(self.examples) < SHOWN:
+        if self._shown[str(file)] < SHOWN:
+            self._shown[str(file)] += 1
             self.examples.append(place)
 
     def rows(
@@ -42,7 +46,7 @@ class Problems:
         count = int(bad.sum())
         if not count:
             return
-        shown = np.flatnonzero(bad)[: 1 if self.strict else max(SHOWN - len(self.examples), 0)]
+        shown = np.flatnonzero(bad)[: 1 if self.strict else SHOWN - self._shown[str(file)]]
         if len(shown):
             numbers = lines()
             for index in shown.tolist():
@@ -53,13 +57,19 @@ class Problems:
         """Remember one line for the summary and the manifest."""
         self.notes.append(message)
 
+    def tally(self, what: str, count: int = 1) -> None:
+        """Count what is no malformed row and yet worth a line at the end: `count` before the words `what`."""
+        if count:
+            self._tallies[what] += count
+
     def record(self) -> dict[str, Any]:
         """The problems as plain JSON values for the manifest."""
         return {"malformed_rows": self.malformed, "first_malformed": self.examples, "lines": self.lines()}
 
     def lines(self) -> list[str]:
         """What a person should read at the end."""
+        said = [*self.notes, *(f"{count:,} {what}" for what, count in self._tallies.items())]
         if not self.malformed:
-            return list(self.notes)
+            return said
         rows = "row" if self.malformed == 1 else "rows"
-        return [f"{self.malformed} malformed {rows} dropped: {'; '.join(self.examples)}", *self.notes]
+        return [f"{self.malformed} malformed {rows} dropped: {'; '.join(self.examples)}", *said]

@@ -14,6 +14,8 @@ class Rows:
 
     columns: Mapping[str, pa.Array]
     lines: Callable[[], Sequence[int]]
+    cut_times: int = 0
+    """How many times lost a fraction of a second when they were read."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))

@@ -22,6 +22,11 @@ from .problems import Problems
 from .rows import Rows, strings
 from .times import parse_times
 
+CUT_TIMES = (
+    "times of {} are cut to whole seconds, and actions within a second keep the order of rows "
+    "(map a column of whole numbers, such as milliseconds, to keep them apart)"
+)
+
 
 @dataclass(frozen=True)
 class Actions:
@@ -81,8 +86,9 @@ def actions_of(
         good &= ~empty
     timestamps = np.arange(first, first + len(rows), dtype=np.int64)
     if time is not None:
-        timestamps, wrong = parse_times(rows.columns[time])
         column = rows.columns[time]
+        timestamps, wrong, cut = parse_times(column)
+        problems.tally(CUT_TIMES.format(file), cut + rows.cut_times)
         problems.rows(
             file,
             good & wrong,
@@ -135,7 +141,8 @@ def catalogue_table(
     whole = pl.concat([lead, own], how="horizontal")
     named = whole.filter(pl.col(ITEM_ID).fill_null("") != "")
     if named.is_empty():
-        raise DataError(f"{file} has no items")
+        why = f"; {problems.lines()[0]}" if problems.malformed else ""
+        raise DataError(f"{file} has no items{why}")
     once = named.unique(ITEM_ID, keep="first", maintain_order=True)
     for count, what in (
         (whole.height - named.height, f"without {item}, left out"),
@@ -154,6 +161,11 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
 def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, where: str) -> pl.DataFrame:
     """Set image to null where the picture is not there; say in one line how many are missing."""
     paths = table[IMAGE].to_list()
+    outside = [path for path in paths if path and not pictures.inside(path)]
+    if outside:
+        problems.tally(
+            f"pictures are no paths within {where} (the first: {shortened(outside[0])})", len(outside)
+        )
     there = [path if path and pictures.has(path) else None for path in paths]
     missing = [path for path, found in zip(paths, there, strict=True) if found is None and path]
     if missing:

@@ -7,17 +7,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+_FRACTION = r"(:\d\d)\.\d+"
 _INTEGER = r"^[+-]?\d{1,19}(\.0+)?$"
 
 
-def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Read a column of text or int64 as times; returns the int64 times and which rows are no time.
+def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
+    """Read a column of text or int64 as times.
+
+    Returns the int64 times, which rows are no time, and how many lost a fraction of a second.
 
     A time is an integer (kept as it is, whatever its unit), an ISO date (`2020-09-22`, its midnight UTC) or
     an ISO date with time (`2020-09-22 13:05:00`, `…T13:05:00Z`, `…+02:00`; fractions of a second are cut).
     """
     if pa.types.is_int64(column.type):
-        return column.fill_null(0).to_numpy(zero_copy_only=False), np.asarray(column.is_null())
+        return column.fill_null(0).to_numpy(zero_copy_only=False), np.asarray(column.is_null()), 0
     encoded = column.dictionary_encode()
     words = encoded.dictionary
     times = _integers(words)
@@ -28,7 +31,9 @@ def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]
     values = times.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     # A null row has no word: it takes the extra place behind the last one.
     places = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    return np.append(values, 0)[places], np.append(wrong, True)[places]
+    wrong = np.append(wrong, True)
+    cut = np.append(np.asarray(pc.match_substring_regex(words, r":\d\d\.0*[1-9]"), bool), False) & ~wrong
+    return np.append(values, 0)[places], wrong[places], int(cut[places].sum())
 
 
 def _each(words: pa.Array, usable: pa.Array, convert: str) -> pa.Array:
@@ -49,16 +54,8 @@ def _each(words: pa.Array, usable: pa.Array, convert: str) -> pa.Array:
 _CONVERSIONS = {
     "integer": lambda words: words.cast(pa.int64()),
     "date": lambda words: words.cast(pa.date32()).cast(pa.timestamp("s")).cast(pa.int64()),
-    "moment": lambda words: (
-        pc.floor_temporal(words.cast(pa.timestamp("ns")), unit="second")
-        .cast(pa.timestamp("s"))
-        .cast(pa.int64())
-    ),
-    "moment with zone": lambda words: (
-        pc.floor_temporal(words.cast(pa.timestamp("ns", "UTC")), unit="second")
-        .cast(pa.timestamp("s", "UTC"))
-        .cast(pa.int64())
-    ),
+    "moment": lambda words: words.cast(pa.timestamp("s")).cast(pa.int64()),
+    "moment with zone": lambda words: words.cast(pa.timestamp("s", "UTC")).cast(pa.int64()),
 }
 
 
@@ -74,6 +71,7 @@ def _dates(words: pa.Array) -> pa.Array:
 
 def _moments(words: pa.Array) -> pa.Array:
     moment = r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
-    local = _each(words, pc.match_substring_regex(words, moment + "$"), "moment")
+    local = pc.match_substring_regex(words, moment + "$")
     zoned = pc.match_substring_regex(words, moment + r"(Z|[+-]\d\d(:?\d\d)?)$")
-    return pc.coalesce(local, _each(words, zoned, "moment with zone"))
+    whole = pc.replace_substring_regex(words, _FRACTION, r"\1")  # of an aeon, which nanoseconds cannot count
+    return pc.coalesce(_each(whole, local, "moment"), _each(whole, zoned, "moment with zone"))

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from ...core.artifacts import atomic_folder
 from ...core.errors import DataError
 from ...core.progress import note, progress
-from .archives import Archive, Entry, archives_in, open_archive
+from .archives import Entry, archives_in, open_archive
 from .pictures import SUFFIXES
 
 LARGEST_PICTURE = 64 << 20
+Chosen = dict[PurePosixPath, Entry]  # where each goes, below the folder
 SPARE = 1 << 30  # bytes of the disk that unpacking leaves free
 
 
@@ -27,16 +28,18 @@ def unpack_pictures(root: Path, name: str) -> None:
     """
     if (root / name).exists():
         return
+    found: dict[Path, Chosen] = {}
     for path in archives_in(root):
         with open_archive(path) as archive:
-            chosen = {
-                place: entry
-                for entry in archive.entries()
-                if (place := _place(path, entry.name, name)) and entry.size <= LARGEST_PICTURE
-            }
-            if chosen:
-                _copy(archive, path, chosen, root / name)
-                return
+            pictures = [(_place(path, entry.name, name), entry) for entry in archive.entries()]
+        chosen = {place: entry for place, entry in pictures if place and entry.size <= LARGEST_PICTURE}
+        large = sum(place is not None for place, _ in pictures) - len(chosen)
+        if large:
+            note(f"{path.name}: {large:,} pictures above {LARGEST_PICTURE >> 20} MiB, or twice, stay packed")
+        if chosen:
+            found[path] = chosen
+    if found:
+        _copy(found, root / name)
 
 
 def _place(archive: Path, path: str, name: str) -> PurePosixPath | None:
@@ -49,17 +52,21 @@ def _place(archive: Path, path: str, name: str) -> PurePosixPath | None:
     return PurePosixPath(*parts[parts.index(name) + 1 :])
 
 
-def _copy(archive: Archive, path: Path, chosen: dict[PurePosixPath, Entry], target: Path) -> None:
-    needed = sum(entry.size for entry in chosen.values())
+def _copy(found: dict[Path, Chosen], target: Path) -> None:
+    names = " and ".join(path.name for path in found)
+    entries = [entry for chosen in found.values() for entry in chosen.values()]
+    needed = sum(entry.size for entry in entries)
     free = shutil.disk_usage(target.parent).free
     if needed + SPARE > free:
         raise DataError(
-            f"{path.name}: its pictures take {needed >> 20:,} MiB and the disk has {free >> 20:,} MiB free; "
+            f"{names}: the pictures take {needed >> 20:,} MiB and the disk has {free >> 20:,} MiB free; "
             f"unpack them elsewhere and link them as {target}"
         )
-    note(f"unpacking {len(chosen):,} pictures from {path.name} into {target}")
-    with atomic_folder(target) as temporary, progress("unpack", len(chosen), "pictures") as advance:
-        for place, entry in chosen.items():
-            (temporary / place).parent.mkdir(parents=True, exist_ok=True)
-            (temporary / place).write_bytes(archive.read(entry))
-            advance()
+    note(f"unpacking {len(entries):,} pictures from {names} into {target}")
+    with atomic_folder(target) as temporary, progress("unpack", len(entries), "pictures") as advance:
+        for path, chosen in found.items():
+            with open_archive(path) as archive:
+                for place, entry in chosen.items():
+                    (temporary / place).parent.mkdir(parents=True, exist_ok=True)
+                    (temporary / place).write_bytes(archive.read(entry))
+                    advance()

@@ -78,5 +78,5 @@ class Yelp:
         ordered = photos.with_columns(path.alias(IMAGE), rank.alias("rank")).sort("rank", "photo_id")
         return ordered.group_by(pl.col("business_id").alias(ITEM_ID), maintain_order=True).agg(
             pl.col(IMAGE).drop_nulls().first(),
-            pl.format("{}/{}", "label", "photo_id").str.join(" ").alias("photos"),
+            pl.format("{}/{}", pl.col("label").fill_null(""), "photo_id").str.join(" ").alias("photos"),
         )

@@ -301,3 +301,22 @@ def test_a_download_of_nothing_at_all_fails(dump, server):
     ):
         download_images("toy", QUICK, dump, local)
     assert "A5\tHTTP 404" in (dump / "download-failures.tsv").read_text()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://images..amazon.com/x.jpg", f"http://{'a' * 64}.com/x", "https://./x"]
+)
+def test_a_host_that_no_name_server_could_know(url):
+    with pytest.raises(FetchError, match="no well-formed address"):
+        fetch(url, Limits(5, 1000, local))
+
+
+@pytest.mark.parametrize(
+    "address", ["64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1", "fec0::1", "224.0.0.1", "ff02::1"]
+)
+def test_private_addresses_in_the_clothes_of_others_are_not_public(address):
+    assert not is_public(address)
+
+
+def test_a_public_address_behind_a_translator_is_public():
+    assert is_public("64:ff9b::808:808")

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -397,7 +398,7 @@ def test_empty_items_and_pictures_outside(tmp_path):
     log, mapping = "user,id\na,x\n", "user=user,item=id,image=image"
     with pytest.raises(DataError, match=r"items\.csv has no items"):
         custom(tmp_path, log, mapping, items="id,image\n", min_actions=0)
-    with pytest.raises(DataError, match=r"picture '\.\./x\.jpg' leaves .*; paths are relative"):
+    with pytest.raises(DataError, match=r"left nothing.*1 pictures are no paths within .* '\.\./x\.jpg'"):
         custom(tmp_path, log, mapping, items="id,image\nx,../x.jpg\n", min_actions=0)
 
 
@@ -603,3 +604,43 @@ def test_columns_of_items_named_like_those_of_the_table_keep_their_words(tmp_pat
     (row,) = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
     assert (row["text"], row["source_text"], row["source_source_text"]) == ("one", "two", "one")
     assert (row["item"], row["source_item"]) == (1, "three")
+
+
+@pytest.mark.parametrize("path", ["/p/3.jpg", "../p/3.jpg", "x" * 5000 + "/3.jpg", "a\u2028/3.jpg"])
+def test_one_bad_picture_path_costs_its_own_picture(tmp_path, path):
+    (tmp_path / "1.jpg").touch()
+    items = f"id,image\nx,1.jpg\ny,{path}\n"
+    custom(tmp_path, "user,id\na,x\na,y\n", "user=user,item=id,image=image", items=items, min_actions=0)
+    assert [item for _, item, *_ in actions(tmp_path / "out")] == ["x"]
+
+
+FRACTIONS = ["2024-05-01T09:30:00.900Z", "2024-05-01T09:30:00.100Z", "2024-05-01T09:30:01.000Z"]
+
+
+def test_times_that_are_cut_to_seconds_are_counted(tmp_path):
+    rows = "".join(f"u,{item},{time}\n" for item, time in zip("abc", FRACTIONS, strict=True))
+    summary = custom(tmp_path, "user,item,time\n" + rows, "user=user,item=item,time=time", min_actions=0)
+    (note,) = summary.data["problems"]["lines"]
+    assert note.startswith("2 times of log.csv are cut to whole seconds, and actions within a second keep")
+    stamps = pa.array([900, 100, 1000], pa.timestamp("ms"))
+    pq.write_table(pa.table({"u": ["a"] * 3, "i": ["x", "y", "z"], "t": stamps}), tmp_path / "log.parquet")
+    files = {"interactions": tmp_path / "log.parquet", "format_name": "custom", "map": "user=u,item=i,time=t"}
+    (note,) = run(tmp_path / "out", **files, min_actions=0).data["problems"]["lines"]
+    assert note.startswith("2 times of log.parquet are cut")
+
+
+def test_a_file_that_came_later_is_seen(tmp_path):
+    write_hm(tmp_path / "raw")
+    folder = tmp_path / "hm"
+    assert not run(folder, tmp_path / "raw").cached
+    assert run(folder, tmp_path / "raw").cached
+    (tmp_path / "raw" / "more.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    assert not run(folder, tmp_path / "raw").cached, "pictures may come from any archive"
+    table = folder / "items.parquet"
+    table.write_bytes(bytes(table.stat().st_size))
+    assert not run(folder, tmp_path / "raw").cached, "a table is not what was written"
+
+
+def test_dates_of_a_config_file(tmp_path):
+    settings = PreprocessSettings(split="time", test_from=date(2020, 9, 22), validation_from=7)
+    assert (settings.test_from, settings.validation_from) == ("2020-09-22", "7")

@@ -54,6 +54,8 @@ def test_reviews_and_metadata_in_both_spellings(raw, read):
     assert found.problems == [
         f"{META}: 1 rows of items that occurred before, left out",
         "2 of 2 items have no picture in images/; fetch them with: tssr download-images toy",
+        f"1 titles of {META} had HTML, which is taken out",
+        f"1 titles of {META} are lists or objects, taken as text",
     ]
 
 
@@ -106,11 +108,39 @@ def test_metadata_that_hold_no_text_are_counted(raw, read, line, fault):
     ("value", "text"),
     [
         ("a < b", "a < b"),
-        ("<script>var aPageStart = 1;</script>Bear", " Bear"),
-        ("<style type='x'>never closed", " "),
+        ("<script>var aPageStart = 1;</script>Bear", "Bear"),
+        ("<style type='x'>never closed", None),
+        ('<span class="a-size-medium a-color-secondary"', None),
+        ("5 < 6 and 7 > 3, I <3 it", "5 < 6 and 7 > 3, I <3 it"),
+        ("&lt;b&gt;Twice&lt;/b&gt; as &amp;amp; good", "Twice  as & good"),
+        ("Vitamin <B12> x<br/>y", "Vitamin <B12> x y"),
         (None, None),
         (["x", None, "y"], "x, y"),
     ],
 )
 def test_plain_text(value, text):
     assert plain_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{'asin': b'B2'}",
+        "{'asin': 'B2', 'title': {'a': b'x'}}",
+        "{'asin': 'B2', 'price': 1j}",
+        "{'asin': 'B2', 'brand': ...}",
+        '{"asin": ["B2"]}',
+        '{"asin": "B2", "title": ' + "[" * 900 + "]" * 900 + "}",
+    ],
+)
+def test_metadata_that_are_no_text_cost_their_own_line(raw, read, line):
+    raw({**DUMP, META: packed('{"asin": "0001", "title": "x"}', line)})
+    assert f"{META}, line 2: holds a value that is no text" in read("toy").problems[0]
+
+
+def test_metadata_without_a_single_product_say_why(raw, read):
+    raw({**DUMP, META: packed("<html>", "[1]")})
+    with pytest.raises(
+        DataError, match=r"meta_.* has no items; 2 malformed rows dropped: meta_.*, line 1: is no"
+    ):
+        read("toy")

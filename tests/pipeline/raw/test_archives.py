@@ -109,7 +109,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(tmp_path, m
     monkeypatch.setattr(unpack, "SPARE", 1 << 60)
     zipped(tmp_path / "a.zip", {"images/x.jpg": b"1"})
     with pytest.raises(
-        DataError, match=r"its pictures take 0 MiB and the disk has .* MiB free; unpack them elsew"
+        DataError, match=r"the pictures take 0 MiB and the disk has .* MiB free; unpack them elsew"
     ):
         unpack_pictures(tmp_path, "images")
     assert not (tmp_path / "images").exists()
@@ -208,3 +208,23 @@ def test_no_damage_ends_in_a_traceback(tmp_path, name, write):
                 list(read_blocks(file) if file else ())
 
     try_it()
+
+
+def test_pictures_of_several_archives_come_together(tmp_path):
+    zipped(tmp_path / "a.zip", {"images/x.jpg": b"1", "__MACOSX/images.txt": b""})
+    zipped(tmp_path / "b.zip", {"deep/images/y.jpg": b"2"})
+    unpack_pictures(tmp_path, "images")
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["x.jpg", "y.jpg"]
+
+
+def test_the_least_deep_file_of_a_name_is_taken(tmp_path):
+    names = ("__MACOSX/t.csv", "a/old/t.csv", "a/t.csv")
+    zipped(tmp_path / "a.zip", {name: name.encode() for name in names})
+    assert RawFolder(tmp_path, "hm", (), "").find_optional("t.csv").member == "a/t.csv"
+
+
+def test_a_file_where_a_folder_is_wanted_is_told(tmp_path):
+    zipped(tmp_path / "a.zip", {"t.csv": b""})
+    assert "a.zip is a file; name the folder that it lies in" in str(
+        RawFolder(tmp_path / "a.zip", "hm", (), "").wrong("x")
+    )

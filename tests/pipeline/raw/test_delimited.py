@@ -89,18 +89,47 @@ def test_a_column_nobody_wants_may_occur_twice(tmp_path):
 def test_a_cut_gz_is_named_with_the_line(tmp_path):
     lines = "a,b\n" + "".join(f"{number},{number * number}\n" for number in range(5000))
     path = written(tmp_path, gzip.compress(lines.encode())[:-2000], "t.csv.gz")
-    with pytest.raises(DataError, match=r"t\.csv\.gz: damaged or cut off after line \d+ .*download it again"):
+    with pytest.raises(
+        DataError, match=r"t\.csv\.gz: damaged or cut off somewhere after line \d+ .*download it again"
+    ):
         read(path)
-    with pytest.raises(DataError, match=r"no\.csv\.gz: damaged or cut off after line 0 \(Not a gzipped file"):
+    with pytest.raises(
+        DataError, match=r"no\.csv\.gz: damaged or cut off somewhere after line 0 \(Not a gzipped file"
+    ):
         read(written(tmp_path, b"a,b\n", "no.csv.gz"))
 
 
 def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
     monkeypatch.setattr(blocks, "LONGEST_LINE", 1000)
-    path = written(tmp_path, 'a,b\n1,x\n2,"' + "y\n" * 2000)
-    with pytest.raises(DataError, match=r"line 3: is longer than 0 MiB, or has a quote that is never closed"):
-        read(path)
+    with pytest.raises(DataError, match=r"line 3: is longer than 0 MiB"):
+        read(written(tmp_path, "a,b\n1,x\n2," + "y" * 2000))
+
+
+def test_a_quote_that_is_never_closed_costs_its_row_in_files_of_any_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(blocks, "LONGEST_ROW", 500)
+    text = "a,b\n1,x\n" + '2,"y\n' + "".join(f"{n},z\n" for n in range(3, 900))
+    rows, problems = read(written(tmp_path, text))
+    assert [row[0] for row in rows] == [str(n) for n in range(1, 900) if n != 2]
+    assert problems.examples == ["t.csv, line 3: has a quote within a field, or one that is never closed"]
+
+
+def test_a_header_that_comes_again_is_counted(tmp_path):
+    rows, problems = read(written(tmp_path, "a,b\n1,x\na,b\na,c\n2,y\n"))
+    assert rows == [("1", "x", 2), ("a", "c", 4), ("2", "y", 5)]
+    assert problems.examples == ["t.csv, line 3: repeats the header"]
+
+
+@pytest.mark.parametrize(("start", "kind"), [(b"\x1f\x8b\x08", "gzip"), (b"PK\x03\x04", "zip")])
+def test_a_compressed_file_of_another_name_is_told(tmp_path, start, kind):
+    with pytest.raises(DataError, match=rf"t\.csv is compressed by {kind} whatever its name says"):
+        read(written(tmp_path, start + b"anything"))
+
+
+def test_tabs_where_commas_are_wanted_are_told(tmp_path):
+    with pytest.raises(DataError, match=r"t\.csv has no column 'a'; .*; it looks separated by tabs"):
+        read(written(tmp_path, "a\tb\n1\tx\n"))
 
 
 FIELDS = st.text(st.sampled_from('ab,"\n\r é\t;'), max_size=6)

@@ -90,3 +90,24 @@ def test_a_part_without_news_and_a_folder_of_another_set(raw, read):
     (folder / "MINDsmall_train" / "behaviors.tsv").rename(folder / "transactions_train.csv")
     with pytest.raises(DataError, match=r"behaviors\.tsv is not there; .* and looks like hm$"):
         read("mind")
+
+
+def test_parts_that_are_not_read_are_named(raw, read):
+    part = {"behaviors.tsv": TRAIN, "news.tsv": news(1, 2)}
+    names = ("MINDsmall_train", "MINDsmall_dev", "MINDlarge_dev")
+    folder = raw({f"{name}/{file}": text for name in names for file, text in part.items()})
+    assert read("mind").problems[:2] == [
+        "MINDsmall_train is not read: the parts of MINDlarge are",
+        "MINDsmall_dev is not read: the parts of MINDlarge are",
+    ]
+    alone = read("mind", folder / "MINDsmall_train").problems
+    assert alone[0] == f"MINDlarge_dev beside it is not read; --raw {folder} reads all parts"
+    assert len([why for why in alone if "is not read" in why]) == 2
+
+
+def test_news_that_come_again_with_another_title_are_counted(raw, read):
+    told = news(1, 2) + news(2).replace("title", "headline")
+    raw({"MINDsmall_train/behaviors.tsv": TRAIN, "MINDsmall_train/news.tsv": told})
+    found = read("mind")
+    assert found.items["N2"]["text"] == 'A "title" 2'
+    assert "1 news come again with another title; their first is kept" in found.problems

@@ -47,6 +47,41 @@ def test_a_malformed_line_and_a_missing_table(raw, read):
     assert read("movielens").problems[0].endswith("ratings.dat, line 4: has 2 fields, expected 4")
     (folder / "movies.dat").unlink()
     with pytest.raises(
-        DataError, match=r"movies\.dat or movies\.csv is not there; movielens expects ratings\.dat"
+        DataError, match=r"ratings\.csv with movies\.csv, is not there; movielens expects ratings\.dat"
     ):
         read("movielens")
+
+
+def test_posters_may_lie_in_the_raw_folder_or_in_an_archive(raw, read):
+    folder = raw({"ml-1m/ratings.dat": RATINGS_DAT, "ml-1m/movies.dat": MOVIES_DAT, "posters/10.jpg": b""})
+    assert read("movielens").items["10"]["image"] == "posters/10.jpg"
+    (folder / "posters" / "10.jpg").unlink()
+    (folder / "posters").rmdir()
+    with zipfile.ZipFile(folder / "posters.zip", "w") as archive:
+        archive.writestr("posters/2.jpg", b"x")
+    assert read("movielens").items["2"]["image"] == "posters/2.jpg"
+
+
+def test_one_edition_is_read_whole_and_the_others_are_named(raw, read):
+    files = {"ml-25m/ratings.csv": RATINGS_CSV, "ml-25m/movies.csv": MOVIES_CSV, "movies.dat": MOVIES_DAT}
+    raw(files)
+    assert read("movielens").items["10"]["text"] == "Toy, Story (1995). Animation"
+    raw({"ml-1m/ratings.dat": RATINGS_DAT, "ml-1m/movies.dat": MOVIES_DAT})
+    (note,) = read("movielens").problems
+    assert "ml-25m/ratings.csv is not read: " in note
+
+
+def test_what_lies_unpacked_needs_no_archive(raw, read):
+    raw({"ratings.csv": RATINGS_CSV, "movies.csv": MOVIES_CSV, "ml-1m.zip": b"broken", "ml-2m.zip/x": b""})
+    found = read("movielens")
+    assert found.actions == ACTIONS
+    assert found.problems[0].startswith("no poster is unpacked: ml-1m.zip: damaged or no archive")
+
+
+def test_each_line_has_its_own_encoding(raw, read):
+    movies = "2::Amélie (2001)::Drama\n".encode() + "10::Café (1995)::War\n".encode("latin-1")
+    raw({"ratings.dat": RATINGS_DAT, "movies.dat": movies})
+    assert [read("movielens").items[name]["title"] for name in ("2", "10")] == [
+        "Amélie (2001)",
+        "Café (1995)",
+    ]

@@ -24,7 +24,7 @@ EXACT = [
 
 @pytest.mark.parametrize(("text", "seconds"), EXACT)
 def test_what_is_a_time(text, seconds):
-    times, wrong = parse_times(pa.array([text]))
+    times, wrong, _ = parse_times(pa.array([text]))
     assert (times.tolist(), wrong.tolist()) == ([seconds], [False])
 
 
@@ -44,7 +44,7 @@ def test_what_is_a_time(text, seconds):
 )
 def test_what_is_none(text):
     column = pa.array(["7", text, "2020-09-22"])
-    times, wrong = parse_times(column)
+    times, wrong, _ = parse_times(column)
     assert wrong.tolist() == [False, True, False]
     assert times[[0, 2]].tolist() == [7, 1600732800]
 
@@ -52,13 +52,13 @@ def test_what_is_none(text):
 def test_nulls_are_no_times():
     assert parse_times(pa.array([None, "3", None]))[1].tolist() == [True, False, True]
     assert parse_times(pa.array([None], pa.string()))[1].tolist() == [True]
-    times, wrong = parse_times(pa.array([5, None]))
+    times, wrong, _ = parse_times(pa.array([5, None]))
     assert (times.tolist(), wrong.tolist()) == ([5, 0], [False, True])
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
 def test_integers_are_exact(values):
-    times, wrong = parse_times(pa.array([str(value) for value in values], pa.string()))
+    times, wrong, _ = parse_times(pa.array([str(value) for value in values], pa.string()))
     assert times.tolist() == values
     assert not wrong.any()
 
