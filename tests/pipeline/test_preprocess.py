@@ -644,3 +644,13 @@ def test_a_file_that_came_later_is_seen(tmp_path):
 def test_dates_of_a_config_file(tmp_path):
     settings = PreprocessSettings(split="time", test_from=date(2020, 9, 22), validation_from=7)
     assert (settings.test_from, settings.validation_from) == ("2020-09-22", "7")
+
+
+def test_a_list_nested_without_end_costs_its_own_line(tmp_path):
+    deep = "[" * 900 + "]" * 900
+    text = f'{{"u": "a", "i": "x"}}\n{{"u": {deep}, "i": "y"}}\n{{"u": "a", "i": "z"}}\n'
+    summary = custom(tmp_path, text, "user=u,item=i", name="log.jsonl", min_actions=0)
+    assert [item for _, item, *_ in actions(tmp_path / "out")] == ["x", "z"]
+    assert summary.data["problems"]["first_malformed"] == [
+        "log.jsonl, line 2: has a list that is nested too deeply"
+    ]

@@ -94,3 +94,9 @@ def test_a_line_that_is_cut_off_is_named(raw, read):
     assert found.problems[0] == (
         f"1 malformed row dropped: {REVIEW}, line 3: is no JSON object (JSONDecodeError)"
     )
+
+
+def test_a_photo_without_a_label_is_kept(raw, read):
+    photos = lines(photo("p1", "b1", "food"), photo("p2", "b1", None))
+    raw({**DUMP, "photos.json": photos, "photos/p1.jpg": b"", "photos/p2.jpg": b""})
+    assert read("yelp").items["b1"]["photos"] == "food/p1 /p2"
