@@ -13,10 +13,8 @@ from ..core.artifacts import fingerprint, read_json, sha256_file
 from ..core.errors import ArtifactError
 from ..core.schema import INTERACTIONS_FILE, ITEMS_FILE, MANIFEST_FILE, USERS_FILE
 from .formats import PaperRow
-from .raw.archives import archives_in
 from .raw.files import RawFile
 from .raw.pictures import Pictures
-from .raw.source import Source
 
 VERSION = 1  # counts up when the same input and settings give other tables
 
@@ -31,7 +29,7 @@ def input_records(files: Sequence[RawFile]) -> list[dict[str, Any]]:
             "modified_ns": Path(path).stat().st_mtime_ns,
             "sha256": sha256_file(Path(path)),
         }
-        for path in _paths(files)
+        for path in dict.fromkeys(str(file.path.absolute()) for file in files)
     ]
 
 
@@ -42,18 +40,18 @@ def _unchanged(record: Mapping[str, Any]) -> bool:
     return bool(path.stat().st_mtime_ns == record["modified_ns"]) or sha256_file(path) == record["sha256"]
 
 
-def still_valid(folder: Path, request: Mapping[str, Any], source: Source) -> dict[str, Any] | None:
+def still_valid(folder: Path, request: Mapping[str, Any], raw: Path | None) -> dict[str, Any] | None:
     """The manifest in `folder` if its tables answer `request` and stand as they were written, else None.
 
-    `source` is the dump as it lies there now: no file of it may have changed, come or gone since.
+    No input may have changed since, and nothing come or gone in the folder `raw` of a dump whose files are
+    looked for, not named.
     """
     try:
         manifest = read_json(folder / MANIFEST_FILE, cure="")
         inputs, pictures = manifest["inputs"], manifest["inputs"]["pictures"]
         same = (
             manifest["request"] == request
-            and [record["file"] for record in inputs["files"]] == _paths(source.files())
-            and inputs["archives"] == archive_names(source)
+            and inputs["names"] == names_in(raw)
             and all(_unchanged(record) for record in inputs["files"])
             and Pictures(Path(manifest["raw"])).look_again(pictures["folders"]) == pictures
             and table_records(folder) == manifest["tables"]
@@ -63,13 +61,9 @@ def still_valid(folder: Path, request: Mapping[str, Any], source: Source) -> dic
     return manifest if same else None
 
 
-def archive_names(source: Source) -> list[str]:
-    """The archives in the raw folder: pictures may come from any."""
-    return [path.name for path in archives_in(source.root)]
-
-
-def _paths(files: Sequence[RawFile]) -> list[str]:
-    return list(dict.fromkeys(str(file.path.absolute()) for file in files))
+def names_in(raw: Path | None) -> list[str] | None:
+    """What lies in a raw folder, by name: a part or an archive that comes later may change what is read."""
+    return sorted(path.name for path in raw.iterdir()) if raw is not None and raw.is_dir() else None
 
 
 def table_row(counts: Mapping[str, int]) -> dict[str, float]:

@@ -18,9 +18,9 @@ from .engines import open_engine
 from .formats import FORMATS, open_dump
 from .manifest import (
     VERSION,
-    archive_names,
     funnel_rows,
     input_records,
+    names_in,
     paper_row,
     still_valid,
     table_records,
@@ -46,10 +46,11 @@ def preprocess(
     """
     request = {"version": VERSION, "format": format_name, "raw": str(raw.absolute())}
     request["settings"] = settings.located().record()
-    source = _open(format_name, settings, raw)
-    manifest = None if force else still_valid(folder, request, source)
+    looked_into = None if format_name == "custom" else settings.raw or raw
+    manifest = None if force else still_valid(folder, request, looked_into)
     if manifest is not None:
         return _summary(folder, manifest, cached=True)
+    source = _open(format_name, settings, raw)
     problems = Problems(strict=settings.strict)
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
@@ -72,7 +73,7 @@ def preprocess(
             "request": request,
             "inputs": {
                 "files": inputs,
-                "archives": archive_names(source),
+                "names": names_in(looked_into),
                 "pictures": source.pictures.record(),
             },
             "tables": tables,
