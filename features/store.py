@@ -124,9 +124,9 @@ def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -
     if not stores:
         modality = names[0] if names else "text" if kind == "tokens" else "image"
         what, flag = ("features", "") if kind == "vectors" else (kind, f" --{kind}")
-        raise UsageError(
-            f"{folder} holds no {what}; make them first: tssr extract-features --modality {modality}{flag}"
-        )
+        other = " (or text)" if not names and kind == "vectors" else ""
+        command = f"tssr extract-features --modality {modality}{flag}{other}"
+        raise UsageError(f"{folder} holds no {what}; make them first: {command}")
     chosen = [_choose(stores, name, folder) for name in names or (None,)]
     return list({store.name: store for store in chosen}.values())
 

@@ -70,7 +70,7 @@ class Windows:
         if cuts.sum() == 0:
             raise DataError(
                 "no user has two training actions, so there is nothing to learn from; "
-                "preprocess with a larger --min-actions"
+                "preprocess with --min-actions 4 or more, or a log with longer histories"
             )
         back = np.arange(cuts.sum()) - np.repeat(np.cumsum(cuts) - cuts, cuts)
         self.length = length

@@ -1,7 +1,8 @@
 """BPR-MF: a vector for each user and item, trained to put a taken item above one not taken.
 
 Rendle et al., UAI 2009 (arXiv 1205.2618); reference: RecBole's BPR: Xavier start, no bias, one negative drawn
-evenly from the items the user did not take in training. On purpose different: the L2 weight is an option.
+evenly from items that the user did not take, here from those that occur in training alone. On purpose
+different: the L2 weight is an option.
 Every train action is a positive, whatever --train-windows says: there are no windows here. A user without
 a train action has no learned vector and gets the mean vector of the items in the history.
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..core.errors import TssrError
 from ..core.torchrun import current_ranks
+from .checkpoint import CHECKPOINT_FILE
 from .recommender import Losses
 
 
@@ -37,10 +38,9 @@ def check_weights(recent: list[Losses], step: int, model: nn.Module, folder: Pat
 def _not_finite(what: str, losses: Losses, model: nn.Module, folder: Path) -> TssrError:
     terms = ", ".join(f"{name} {float(term):g}" for name, term in losses.items())
     norms = ", ".join(f"{name} {norm:.3g}" for name, norm in _largest_norms(model))
-    return TssrError(
-        f"{what} ({terms}; largest weights now: {norms}); lower --learning-rate or raise the "
-        f"temperatures. The last good checkpoint is kept in {folder}"
-    )
+    kept = f". The last good checkpoint is kept in {folder}" if (folder / CHECKPOINT_FILE).exists() else ""
+    cure = "lower --learning-rate or raise the temperatures"
+    return TssrError(f"{what} ({terms}; largest weights now: {norms}); {cure}{kept}")
 
 
 def _largest_norms(model: nn.Module) -> list[tuple[str, float]]:

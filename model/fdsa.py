@@ -4,7 +4,7 @@ There is no official code; reference: RecBole's FDSA. The ID stream and the feat
 each and one position table; several features of an item are pooled by a learned attention before theirs.
 The two states side by side go through one linear layer.
 On purpose different, for all models alike so that they compare: the common block and its start, every real
-step trained, an untied head.
+step trained, an untied head, and neither LayerNorm nor dropout behind the joining layer.
 This is TSSR without cross-attention, gate and contrasts.
 
 Shapes: B batch, L steps, D width, M content streams.

@@ -36,6 +36,10 @@ def initialise(module: nn.Module, item_count: int) -> None:
             nn.init.uniform_(part.weight, -bound, bound)
             if part.padding_idx is not None:
                 nn.init.zeros_(part.weight[part.padding_idx])
+    for part in module.modules():
+        if isinstance(part, Attention):
+            for weight in part.key_value.weight.chunk(2):  # two layers there, one here for speed
+                nn.init.xavier_normal_(weight)
 
 
 class Attention(nn.Module):

@@ -6,8 +6,8 @@ Reference: kang205/SASRec, and the ID-only model in the released TSSR code, whic
 head. On purpose different from the original, for all models alike so that they compare: cross-entropy over
 all items at every real step instead of binary cross-entropy with one negative (the loss matters more than
 most architecture: Klenitskiy & Vasilev, RecSys 2023), an output projection after the heads, GELU. The
-original's loss, and the gBCE of gSASRec, are options; negatives are drawn evenly from what the user did not
-take in training.
+original's loss, and the gBCE of gSASRec, are options; negatives are drawn evenly from items of the train
+split that the user did not take.
 SASRec-Content keeps an item table on the output side, so it is ID-agnostic in what it reads only.
 
 Shapes: B batch, L steps, D width, N items.

@@ -305,6 +305,9 @@ class TSSRSettings(ContentSettings):
     separate_positions: bool = Field(
         False, description="A position table for each stream instead of one for all."
     )
+    shared_encoder: bool = Field(
+        False, description="One unimodal encoder for all streams instead of one each."
+    )
 
 
 # What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.

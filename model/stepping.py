@@ -80,7 +80,10 @@ class Stepping:
         return losses
 
     def _memory_errors(self, step: int) -> AbstractContextManager[None]:
-        cure = f"lower --batch-size (now {self.settings.batch_size}), or --width where that does not help"
+        cure = (
+            f"lower --batch-size (now {self.settings.batch_size}); where that does not help, --length, "
+            "--width or --softmax-sample"
+        )
         return memory_errors_as_tssr(f"at step {step + 1}", cure)
 
     def _numbers(self, step: int) -> Tensor:

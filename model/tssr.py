@@ -12,7 +12,8 @@ with bias; the same causal mask in cross-attention, whose keys are always the ot
 one position table for both streams; no temperature in the item contrast.
 On purpose different from the release: two blocks a stream and one cross block (the paper's text; the
 release has 1 and 4, see --preset official); padding enters no loss and no attention (there, the last
-padding step sees the answer); class 0 is no candidate.
+padding step sees the answer), so that there is no choice between means over real steps and over all: states
+of padding are 0, which turns no mean; class 0 is no candidate.
 Also different: content vectors are frozen (see `inputs`), where paper and release train the image or text
 encoder along.
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
@@ -84,7 +85,8 @@ class TSSR(SequenceRecommender):
         self.inputs = nn.ModuleList(inputs)
         entrances = streams if settings.separate_positions else 1
         self.entrances = nn.ModuleList(Entrance(materials.length, settings) for _ in range(entrances))
-        self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in inputs)
+        encoders = 1 if settings.shared_encoder else streams
+        self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in range(encoders))
         self.cross = nn.ModuleList(Encoder(settings, settings.cross_blocks) for _ in inputs)
         fusions: dict[str, Callable[[], nn.Module]] = {
             "gate": lambda: Gate(width, streams),
@@ -99,8 +101,9 @@ class TSSR(SequenceRecommender):
         """(B, L) -> per stream the items' vectors E and the unimodal states F, each (B, L, D)."""
         vectors = [vectors_of(inputs) for vectors_of in self.inputs]
         states = []
-        for stream, (vector, encoder) in enumerate(zip(vectors, self.unimodal, strict=True)):
+        for stream, vector in enumerate(vectors):
             entrance = self.entrances[stream % len(self.entrances)]
+            encoder = self.unimodal[stream % len(self.unimodal)]
             states.append(encoder(entrance(vector), steps))
         return vectors, states
 

@@ -28,6 +28,7 @@ from .compare_settings import CompareSettings
 from .comparison_report import Compared, ComparisonReport
 from .entrants import Candidate, Entrant
 from .evaluate import check_topk, evaluate
+from .run import window_of
 from .train_apart import Trained, TrainingPool
 
 FOCUS, REFERENCE = "tssr", "sasrec-id"
@@ -52,6 +53,7 @@ def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Se
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
     dataset = entrants[0].candidates[0].plan.dataset
     check_topk(resolve(EvaluateSettings, {"topk": settings.topk}).topk, dataset)
+    _refuse_unequal_windows(settings, entrants)
     path = _path(workspace, settings, entrants)
     trained = _train(workspace, settings, entrants)
     measured = [_measure(workspace, settings, *pair) for pair in zip(entrants, trained, strict=True)]
@@ -71,6 +73,21 @@ def _taking_part(option: str, given: str | None, default: str, names: Sequence[s
     if given is not None and given not in names:
         raise UsageError(f"{option_name(option)} {given} is not among --models: {', '.join(names)}")
     return given or (default if default in names else None)
+
+
+def _refuse_unequal_windows(settings: CompareSettings, entrants: Sequence[Entrant]) -> None:
+    """Raise UsageError where the mask depends on the window, and the models have several."""
+    if settings.mask != "exempt":
+        return
+    windows = {
+        entrant.name: {window_of(candidate.plan) for candidate in entrant.candidates} for entrant in entrants
+    }
+    if len(set().union(*windows.values())) > 1:
+        told = ", ".join(f"{name} {'/'.join(map(str, sorted(of)))}" for name, of in windows.items())
+        raise UsageError(
+            f"--mask exempt keeps the last actions that a model reads, which differ here ({told}); leave out "
+            "--length, or choose another --mask"
+        )
 
 
 def _path(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Path:

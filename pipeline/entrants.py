@@ -67,13 +67,15 @@ def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, ty
     for origin, names in given:
         _refuse_unknown(origin, names, everybody, models)
     refuse_untriable(settings.tried, typed)
+    if "features" in typed and not any(model_spec(model).reads_content for model in models.values()):
+        raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
     entrants = []
     for name, model in models.items():
         own = table.of_model(name)
         chosen = _sources(model, settings, own, typed)
         values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
         plan = plan_run(workspace, chosen, values, _only(typed, known[name]), config_path)
-        title = model_spec(model).title if name == model else name
+        title = plan.title if name == model else name
         candidates = _candidates(plan, _only(settings.tried, known[name]))
         entrants.append(Entrant(name, title, model, candidates))
     return entrants
@@ -105,6 +107,8 @@ def refuse_untriable(tried: Iterable[str], given: Container[str]) -> None:
     for name in tried:
         if name in given:
             raise UsageError(f"--try {option_name(name)}: the option is given too; leave one out")
+        if name == "count_all":
+            raise UsageError("--try --count-all: it counts validation actions, so validation cannot judge it")
         if name == "seed":
             raise UsageError("--try --seed: the best of several seeds is chance; --seeds N averages them")
         if name in {*_SOURCES, *TrainSettings.WHERE_AND_HOW}:

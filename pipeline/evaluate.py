@@ -21,7 +21,7 @@ from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets, met
 from ..evaluation.ranking import RankingOptions, rank_targets
 from ..evaluation.ranks import write_ranks
 from ..evaluation.settings import EvaluateSettings
-from .run import RunPlan, build_model, open_run, refuse_empty
+from .run import RunPlan, build_model, open_run, refuse_empty, window_of
 
 if TYPE_CHECKING:
     from ..evaluation.ranking import Ranks
@@ -45,18 +45,18 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
     split = plan.dataset.split()
     queries = _queries(plan, split, settings)
     cold = split.cold_items()
-    ranks, window = _rank(folder, plan, queries, cold if settings.cold_items else None, settings)
+    ranks, window, rankable = _rank(folder, plan, queries, cold if settings.cold_items else None, settings)
     is_cold = cold[ranks.targets - 1]
     everyone = np.ones_like(is_cold)
     record = {
         "key": key,
         "run": folder.name,
         "model": plan.model,
-        "title": plan.spec.title,
+        "title": plan.title,
         "dataset": plan.dataset.name,
         "depth": settings.depth,
         "measurements": _measure(ranks, plan, settings, window, {"all": everyone}),
-        "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum())},
+        "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum()), "rankable": rankable},
         "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
     if current_ranks().leads:
@@ -109,18 +109,20 @@ def _rank(
     queries: Queries,
     cold: NDArray[np.bool_] | None,
     settings: EvaluateSettings,
-) -> tuple[Ranks, int]:
-    from .scoring import joined, own_queries, scorer_of
+) -> tuple[Ranks, int, bool]:
+    """Ranks, the window that mask `exempt` keeps, and whether the model can rank cold items."""
+    from .scoring import joined, own_queries, ranks_cold_items, scorer_of
 
     device = choose_device(settings.device)
     model = trained_model(folder, plan, settings.device)
-    window = model.length or int(plan.dataset.manifest["window"])
+    window = window_of(plan)
     options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
     scorer = scorer_of(model, queries, cold)
     lo, hi = own_queries(len(queries))
     what, leads = f"ranking {plan.dataset.item_count:,} items", current_ranks().leads
     with progress(what, hi - lo, "users", shown=leads) as advance:
-        return joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance)), window
+        ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
+    return ranks, window, ranks_cold_items(model)
 
 
 def _measure(
@@ -170,11 +172,7 @@ def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *
 
 
 def _cold_note(cold: Mapping[str, int], *, from_content: bool) -> str:
-    how = (
-        "are scored from content alone"
-        if from_content
-        else "are scored by what training left in their rows (--cold-items scores them from content)"
-    )
-    return (
-        f"{cold['items']:,} items, the targets of {cold['targets']:,} users, have no train action and {how}"
-    )
+    hint = " (--cold-items scores them from content)" if cold.get("rankable") else ""
+    how = "from content alone" if from_content else f"by what training left in their rows{hint}"
+    whose = f"{cold['items']:,} items, the targets of {cold['targets']:,} users"
+    return f"{whose}, have no train action and are scored {how}"

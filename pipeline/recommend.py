@@ -53,7 +53,7 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
 def _lists(
     folder: Path, plan: RunPlan, asked: AskedUsers, settings: RecommendSettings
 ) -> tuple[Lists, list[str]]:
-    from .scoring import scorer_of
+    from .scoring import ranks_cold_items, scorer_of
 
     cold = plan.dataset.split().cold_items()
     model = trained_model(folder, plan, settings.device)
@@ -70,7 +70,8 @@ def _lists(
     )
     if len(left_out) == 0:
         return lists, []
-    return lists, [f"{len(left_out):,} items without a train action are left out (--cold-items ranks them)"]
+    hint = " (--cold-items ranks them)" if ranks_cold_items(model) else ""
+    return lists, [f"{len(left_out):,} items without a train action are left out{hint}"]
 
 
 def _table(dataset: Dataset, asked: AskedUsers, lists: Lists) -> pa.Table:
@@ -120,7 +121,7 @@ def _summary(
 ) -> Summary:
     data: dict[str, Any] = {"stage": "recommend", "run": folder.name, "dataset": plan.dataset.name}
     data |= {"mask": settings.mask, "cold_items": settings.cold_items, "notes": notes}
-    title = f"{plan.spec.title} on {plan.dataset.name}, history mask {settings.mask}"
+    title = f"{plan.title} on {plan.dataset.name}, history mask {settings.mask}"
     if settings.output is not None:
         data |= {"output": str(settings.output), "rows": len(table)}
         return Summary(

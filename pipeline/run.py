@@ -18,7 +18,7 @@ from ..core.settings import Model, Settings, option_name, resolve
 from ..core.workspace import RUN_FILE, Workspace
 from ..features.store import StoreInfo, choose_stores, open_store
 from ..model.registry import Materials, ModelSpec, model_spec
-from ..model.settings import PRESETS, TrainSettings
+from ..model.settings import PRESETS, TrainSettings, WindowSettings
 from .run_settings import RunSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..model.inputs import ContentFeatures
     from ..model.recommender import Recommender
 
-VERSION = 2  # counts up when the same plan gives other numbers: older runs are then other runs
+VERSION = 3  # counts up when the same plan gives other numbers: older runs are then other runs
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class RunPlan:
     def spec(self) -> ModelSpec:
         """The registry's entry."""
         return model_spec(self.model)
+
+    @property
+    def title(self) -> str:
+        """The model as tables name it; one that has counted test actions says so."""
+        leaks = getattr(self.model_settings, "count_all", False)
+        return f"{self.spec.title} (counts test actions)" if leaks else self.spec.title
 
     def record(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -68,9 +74,11 @@ class RunPlan:
 
 
 def options_of(model: str) -> set[str]:
-    """What may be set for a model; of the training settings, one that does not train has only the device."""
+    """What may be set for a model: of the training settings, one that does not train has only the device."""
     spec = model_spec(model)
     training = set(TrainSettings.model_fields) if spec.trained else {"device"}
+    if not issubclass(spec.settings, WindowSettings):
+        training -= {"train_windows"}
     return training | set(spec.settings.model_fields)
 
 
@@ -104,7 +112,9 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
     dataset = load_dataset(workspace.choose_dataset(chosen.dataset))
+    # In one order, so that streams mean the same however a person lists them.
     stores = _stores(workspace, dataset, chosen.features) if spec.reads_content else []
+    stores.sort(key=lambda store: store.name)
     if chosen.features and not spec.reads_content:
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
@@ -149,12 +159,17 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
     return RunPlan(record["model"], dataset, stores, train, model_settings)
 
 
+def window_of(plan: RunPlan) -> int:
+    """How many actions the plan's model looks back on; the data set's window for one that has none."""
+    return getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"])
+
+
 def refuse_empty(queries: Queries, dataset: Dataset) -> None:
     """Raise UsageError where a split asks nobody."""
     if len(queries) == 0:
         raise UsageError(
             f"no user of {dataset.name} has the three actions that a split takes; "
-            "preprocess with a larger --min-actions"
+            "preprocess with --min-actions 3 or more, or a log with longer histories"
         )
 
 
@@ -167,7 +182,7 @@ def build_model(plan: RunPlan, device: torch.device) -> Recommender:
     counted = whole if getattr(plan.model_settings, "count_all", False) else train
     materials = Materials(
         item_count=plan.dataset.item_count,
-        length=getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"]),
+        length=window_of(plan),
         contents=[_content(store) for store in plan.stores],
         train=train,
         train_counts=torch.from_numpy(counted.counts()),

@@ -45,6 +45,11 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
     return VectorScorer(encode, items, bias)
 
 
+def ranks_cold_items(model: object) -> bool:
+    """Whether the model can score an item that nobody has taken yet."""
+    return isinstance(model, SequenceRecommender) and model.head.ranks_cold_items
+
+
 def _content_head(model: object) -> ItemHead:
     if isinstance(model, SequenceRecommender) and model.head.ranks_cold_items:
         return model.head

@@ -130,7 +130,7 @@ def _memory(device: torch.device) -> dict[str, int]:
 
 
 def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: bool) -> Summary:
-    rows = [("model", plan.spec.title), ("data set", plan.dataset.name)]
+    rows = [("model", plan.title), ("data set", plan.dataset.name)]
     if plan.stores:
         rows.append(("features", ", ".join(store.name for store in plan.stores)))
     rows.append(("validation NDCG@10", f"{result['validation_ndcg@10']:.4f}"))
@@ -143,4 +143,4 @@ def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: boo
         ]
     rows.append(("run", str(folder)))
     data = {"stage": "train", "run": folder.name, "folder": str(folder), **plan.record(), "result": result}
-    return Summary(f"Trained {plan.spec.title} on {plan.dataset.name}", rows, data, cached=cached)
+    return Summary(f"Trained {plan.title} on {plan.dataset.name}", rows, data, cached=cached)

@@ -59,7 +59,7 @@ def one_hot_content(name, absent=()):
 def build(ring):
     """`build("tssr", contents=2, dropout=0.3)`: a small model, the same for the same seed."""
 
-    def built(name, contents=1, seed=1, train=ring, **changed):
+    def built(name, contents=1, seed=1, train=ring, length=LENGTH, **changed):
         spec = MODELS[name]
         fields = spec.settings.model_fields
         unknown = set(changed) - set(fields)
@@ -68,7 +68,7 @@ def build(ring):
         features = [one_hot_content("image"), one_hot_content("text", absent=[3])][:contents]
         counts = torch.from_numpy(train.counts())
         contents = features if spec.reads_content else []
-        materials = Materials(train.item_count, LENGTH, contents, train, counts)
+        materials = Materials(train.item_count, length, contents, train, counts)
         torch.manual_seed(seed)
         return spec.build(materials, chosen).eval()
 

@@ -107,6 +107,20 @@ def test_the_ring_is_learned(build, ring, windows, name, contents):
     assert (scores_of(model, inputs).argmax(1) + 1).tolist() == followers.tolist()
 
 
+@sequence_models
+def test_groups_are_learned(build, histories_of, name, contents):
+    """Two groups of users and items, in no order: what comes next is of the own group."""
+    draw = np.random.default_rng(1)
+    groups = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    histories = histories_of([draw.choice(group, 6).tolist() for group in groups for _ in range(80)])
+    model = build(name, contents, train=histories)
+    train(model, model.samples(histories, "all", CPU), 60)
+    best = scores_of(model, inputs_of(histories, model.length)).topk(4).indices + 1
+    own = torch.tensor([group for group in groups for _ in range(80)])
+    assert torch.isin(best[:80], own[:80]).float().mean() > 0.98
+    assert torch.isin(best[80:], own[80:]).float().mean() > 0.98
+
+
 @pytest.mark.parametrize("name", sorted(ORDER_BLIND - {"poprec"}))
 def test_blocks_are_learned(build, histories_of, name):
     """Two groups of users and items; everyone lacks one item of the own group, which must come first."""
@@ -137,6 +151,26 @@ def test_more_padding_on_the_left_changes_no_bit(build, ring, name, contents):
     for width in (2, 3, model.length, model.length + 4):
         wide = F.pad(short, (width - 2, 0))
         assert torch.equal(scores_of(model, wide), scores_of(model, short))
+
+
+@sequence_models
+def test_a_longer_window_of_padding_changes_no_answer(build, ring, windows, name, contents):
+    """The same weights at L and at 2 L, whose first L positions no window here reaches."""
+    model = train(build(name, contents), windows, 3)
+    longer = build(name, contents, length=2 * model.length)
+    state = longer.state_dict()
+    for key, value in model.state_dict().items():
+        state[key] = torch.cat([state[key][: len(state[key]) - len(value)], value]) if value.ndim else value
+    longer.load_state_dict(state)
+    batch = windows.batch(torch.arange(windows.count))
+    padded = F.pad(batch.inputs, (model.length, 0))
+    real = batch.real
+    with torch.no_grad():
+        states = longer.states(padded)[:, model.length :]
+        torch.testing.assert_close(states[real], model.states(batch.inputs)[real], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            scores_of(longer, batch.inputs), scores_of(model, batch.inputs), rtol=1e-5, atol=1e-6
+        )
 
 
 @sequence_models
@@ -281,3 +315,20 @@ def test_a_step_makes_a_gpu_wait_no_more_than_four_times(build, windows, name, c
         torch.stack(list(model.losses(windows.batch(torch.arange(8))).values())).sum().backward()
     # The real steps of the batch, of the encoders, and of each content's item contrast or of two views.
     assert len(waits.seen) <= 4, waits.seen
+
+
+# Where each term of a loss is held against a loop written from its equation; a new term needs a line here.
+ORACLES = {
+    "ce": "test_its_loss_is_the_cross_entropy_of_its_own_scores",
+    "bpr": "test_bpr.py",
+    "view": "test_baselines.py",
+    "user": "test_losses.py",
+    "item": "test_losses.py",
+}
+
+
+@pytest.mark.parametrize(("name", "contents"), [case for case in CASES if MODELS[case.values[0]].trained])
+def test_every_term_of_its_loss_has_an_oracle(build, ring, name, contents):
+    model = build(name, contents)
+    samples = model.samples(ring, "all", CPU)
+    assert set(model.losses(samples.batch(torch.arange(samples.count)))) <= set(ORACLES)

@@ -151,3 +151,14 @@ def test_initial_weights_are_those_of_the_released_code():
     assert linear.bias.unique().tolist() == pytest.approx([0.1])
     assert not embedding.weight[0].any()
     assert 0.099 < embedding.weight.abs().max().item() <= 0.1
+
+
+def test_queries_keys_and_values_start_alike():
+    """As three layers of the released code, though keys and values are one layer here."""
+    attention = Attention(128, 4, 0.0)
+    torch.manual_seed(1)
+    initialise(attention, 10)
+    key, value = attention.key_value.weight.chunk(2)
+    expected = (2 / (128 + 128)) ** 0.5
+    for weight in (attention.query.weight, key, value):
+        assert float(weight.detach().std()) == pytest.approx(expected, rel=0.03)

@@ -99,6 +99,15 @@ def test_weights_scale_their_term_and_zero_leaves_it_out(build, batch, term):
     torch.testing.assert_close(build("tssr", **{name: 0.5}).losses(batch)[term], 0.5 * base[term])
 
 
+def test_one_encoder_may_serve_all_streams(build, batch):
+    model = build("tssr", 2, shared_encoder=True)
+    assert (len(model.unimodal), len(model.cross)) == (1, 3)
+    vectors, states = model.unimodal_states(batch.inputs, RealSteps.of(batch.inputs))
+    steps = RealSteps.of(batch.inputs)
+    for vector, state in zip(vectors, states, strict=True):
+        torch.testing.assert_close(model.unimodal[0](model.entrances[0](vector), steps), state)
+
+
 def test_each_stream_alone_predicts_the_next_item_on_request(build, batch):
     assert "stream" not in build("tssr").losses(batch)
     model = build("tssr", lambda_stream=0.5)

@@ -169,6 +169,15 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
         (("--models", "gru4rec", "--try", "dropout=0,.1", "--dropout", "0"), "the option is given too"),
         (("--models", "gru4rec", "--try", "seed=1,2"), "--try --seed: the best of several seeds is chance"),
         (("--models", "gru4rec", "--try", "preset=paper"), "--try --preset: only options of training and of"),
+        (("--models", "poprec", "--try", "count-all=true,false"), "--try --count-all: it counts validation"),
+        (
+            ("--models", "poprec", "itemknn", "--features", "x"),
+            "--features: none of poprec, itemknn reads content",
+        ),
+        (
+            ("--models", "poprec", "sasrec-id", "--length", "5", "--mask", "exempt"),
+            "keeps the last actions that a model reads, which differ here (poprec 10, sasrec-id 5)",
+        ),
         (("--models", "gru4rec", "--try", "device=cpu"), "--try --device: only options of training and of"),
         (("--models", "poprec", "--focus", "tssr"), "--focus tssr is not among --models: poprec"),
         (("--models", "poprec", "--reference", "tssr"), "--reference tssr is not among --models: poprec"),

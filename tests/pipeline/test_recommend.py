@@ -153,7 +153,7 @@ def test_an_article_nobody_ever_bought_can_be_recommended(tssr, workspace, bert,
 def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace):
     of = ("evaluate", "--workspace", workspace, "--topk", "3", "--mask", "none", "hard")
     measured = tssr(*of, "--run", "looks", "--cold-items", "--json").json
-    assert measured["cold"] == {"items": LATE, "targets": 8}
+    assert measured["cold"] == {"items": LATE, "targets": 8, "rankable": True}
     asked = {m["protocol"]["targets"]: m["protocol"]["queries"] for m in measured["by_target"]}
     assert asked == {"warm": 12, "cold": 8}
     for mask in ("none", "hard"):
@@ -170,9 +170,7 @@ def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace):
     ]
     assert "2 items, the targets of 8 users, have no train action and are scored from content alone" in shown
     plain = tssr(*of, "--run", "ids")
-    assert (
-        "are scored by what training left in their rows (--cold-items scores them from content)" in plain.out
-    )
+    assert "have no train action and are scored by what training left in their rows" in plain.out
     assert "warm" not in plain.out
     for run in ("ids", "pop", "knn", "bpr"):
         refused = tssr(*of, "--run", run, "--cold-items")
@@ -285,3 +283,13 @@ def test_ids_may_hold_commas_and_a_user_named_twice_gets_one_list(tssr, tmp_path
     tssr("train", "--model", "poprec")
     lists = items_of(tssr("recommend", "--user", "a,b", "c", "c", "--topk", "2", "--json"))
     assert lists == {"a,b": ["i0", "i1"], "c": ["i0", "i1"]}
+
+
+def test_cold_items_are_hinted_at_where_the_model_can_rank_them(ask, tssr, workspace, history):
+    notes = {run: ask(run, "--history", history).json["notes"] for run in RUNS}
+    assert [run for run in RUNS if any("(--cold-items ranks them)" in note for note in notes[run])] == [
+        "looks"
+    ]
+    of = ("evaluate", "--workspace", workspace, "--topk", "3", "--run")
+    shown = {run: tssr(*of, run).out for run in RUNS}
+    assert [run for run in RUNS if "(--cold-items scores them" in shown[run]] == ["looks"]

@@ -157,6 +157,7 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
     [
         (("--model", "nosuch"), "--model nosuch: there are poprec"),
         (("--model", "poprec", "--learning-rate", "1"), "--learning-rate: poprec has no such option; it has"),
+        (("--model", "bpr-mf", "--train-windows", "all"), "--train-windows: bpr-mf has no such option"),
         (("--model", "sasrec-id", "--lambda-user", "0"), "--lambda-user: sasrec-id has no such option"),
         (("--model", "sasrec-id", "--features", "image"), "--features: sasrec-id reads no content"),
         (("--features", "text"), "make it with: tssr extract-features --modality text"),
@@ -331,3 +332,25 @@ def test_an_option_takes_back_what_the_config_file_switches_on(prepared, tmp_pat
     arguments = (*TRAIN, "--model", "sasrec-id", "--config", "c.toml", "--json")
     assert prepared(*arguments).json["settings"]["model"]["input_norm"] is True
     assert prepared(*arguments, "--no-input-norm").json["settings"]["model"]["input_norm"] is False
+
+
+def test_streams_have_one_order_however_they_are_listed(prepared, bert):
+    prepared("extract-features", "--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random")
+    prepared("extract-features", "--modality", "text", "--encoder", bert)
+    one = prepared(*TRAIN, "--features", "text", "image", "--json").json
+    other = prepared(*TRAIN, "--features", "image", "text", "--json").json
+    assert (one["run"], one["features"]) == (other["run"], other["features"])
+    assert other["cached"]
+    assert [name.split("-")[0] for name in one["features"]] == ["image", "text"]
+
+
+def test_a_model_that_has_counted_test_actions_says_so(prepared):
+    assert "PopRec (counts test actions)" in prepared("train", "--model", "poprec", "--count-all").out
+    assert "PopRec (counts test actions) on hm" in prepared("evaluate").out
+    assert "counts test" not in prepared("train", "--model", "poprec").out
+
+
+def test_a_loss_that_breaks_before_the_first_checkpoint_promises_none(prepared):
+    broken = prepared(*TRAIN, "--model", "sasrec-id", "--learning-rate", "1e30")
+    assert "not finite" in broken.err
+    assert "checkpoint" not in broken.err

@@ -1,0 +1,92 @@
+"""Every switch of every model does something: a setting that is read by nobody would be found here."""
+
+import pytest
+import torch
+
+from tssr.core.settings import as_options
+from tssr.model.recommender import DenseRecommender, NeuralRecommender
+from tssr.model.registry import MODELS
+
+CPU = torch.device("cpu")
+
+# Another value than the default, and what must be set besides for the switch to matter.
+OTHERS = {
+    "neighbours": [(1, {})],
+    "shrink": [(100.0, {})],
+    "width": [(8, {})],
+    "l2": [(0.1, {})],
+    "missing": [("zero", {})],
+    "content_scale": [("standard", {})],
+    "dropout": [(0.5, {})],
+    "head": [("tied", {})],
+    "softmax_sample": [(3, {})],
+    "softmax_sample_by": [("uniform", {"softmax_sample": 3})],
+    "layers": [(2, {})],
+    "heads": [(1, {})],
+    "blocks": [(1, {})],
+    "feedforward_width": [(8, {})],
+    "norm": [("pre", {}), ("post", {})],
+    "input_norm": [(True, {})],
+    "input_dropout": [(0.5, {})],
+    "loss": [("bce", {}), ("gbce", {"loss": "bce"}), ("bpr-max", {"loss": "bce"})],
+    "drawn_negatives": [(3, {"loss": "bce"})],
+    "gbce_calibration": [(0.1, {"loss": "gbce"})],
+    "bpr_max_l2": [(0.5, {"loss": "bpr-max"})],
+    "crop_share": [(0.2, {})],
+    "mask_share": [(0.9, {})],
+    "reorder_share": [(0.0, {})],
+    "lambda_view": [(1.0, {})],
+    "tau_view": [(0.1, {})],
+    "memory_width": [(8, {})],
+    "cross_blocks": [(2, {})],
+    "lambda_user": [(0.1, {})],
+    "lambda_item": [(0.1, {})],
+    "lambda_ce": [(2.0, {})],
+    "lambda_stream": [(1.0, {})],
+    "tau_user": [(1.0, {})],
+    "tau_item": [(0.1, {})],
+    "negatives": [("all-steps", {})],
+    "mask_duplicates": [(True, {})],
+    "fusion": [("sum", {}), ("concat", {})],
+    "separate_positions": [(True, {})],
+    "shared_encoder": [(True, {})],
+}
+OF_THE_PIPELINE = {"length", "count_all"}  # they decide what a model is built from
+
+CASES = [
+    pytest.param(name, field, value, context, id=f"{name} {as_options(context | {field: value})}")
+    for name, spec in MODELS.items()
+    for field in spec.settings.model_fields
+    if field not in OF_THE_PIPELINE
+    for value, context in OTHERS[field]
+]
+
+
+def learned(build, ring, name, settings):
+    """The losses of four steps and the answers after them."""
+    model = build(name, contents=2, **settings)
+    if not isinstance(model, NeuralRecommender):
+        assert isinstance(model, DenseRecommender)
+        return [torch.from_numpy(model.scores(ring, 0, len(ring)))]
+    samples = model.samples(ring, "all", CPU)
+    optimizer = torch.optim.Adam(model.train().parameters(), lr=0.05)
+    torch.manual_seed(3)
+    found = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        losses = model.losses(samples.batch(torch.arange(samples.count)))
+        total = torch.stack(list(losses.values())).sum()
+        total.backward()
+        optimizer.step()
+        found.append(total.detach())
+    return [torch.stack(found)]
+
+
+@pytest.mark.parametrize(("name", "field", "value", "context"), CASES)
+def test_another_value_trains_another_model(build, ring, name, field, value, context):
+    default = context.get(field, MODELS[name].settings.model_fields[field].default)
+    assert value != default
+    one = learned(build, ring, name, context)
+    assert all(map(torch.equal, one, learned(build, ring, name, context))), "the same again is the same"
+    other = learned(build, ring, name, context | {field: value})
+    assert not all(map(torch.equal, one, other))
