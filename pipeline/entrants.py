@@ -75,7 +75,7 @@ def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, ty
         chosen = _sources(model, settings, own, typed)
         values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
         plan = plan_run(workspace, chosen, values, _only(typed, known[name]), config_path)
-        title = plan.title if name == model else name
+        title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
         candidates = _candidates(plan, _only(settings.tried, known[name]))
         entrants.append(Entrant(name, title, model, candidates))
     return entrants

@@ -76,13 +76,13 @@ def fetch(url: str, limits: Limits) -> bytes:
             if location is None:
                 return body
             url = urljoin(url, location)
-        except ValueError:  # of urllib and of the coding of host names
-            raise FetchError("no well-formed address") from None
         except (OSError, http.client.HTTPException) as error:
             slow = time.monotonic() >= deadline
             raise FetchError(
                 "too slow" if slow else str(error) or type(error).__name__, passing=True
             ) from None
+        except ValueError:  # of urllib and of the coding of host names
+            raise FetchError("no well-formed address") from None
     raise FetchError(f"more than {REDIRECTS} redirects")
 
 

@@ -5,7 +5,8 @@ It also answers whether the data set would come out the same if it were made aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,17 @@ def _unchanged(record: Mapping[str, Any]) -> bool:
     return bool(path.stat().st_mtime_ns == record["modified_ns"]) or sha256_file(path) == record["sha256"]
 
 
-def still_valid(folder: Path, request: Mapping[str, Any], raw: Path | None) -> dict[str, Any] | None:
+def still_valid(folder: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
     """The manifest in `folder` if its tables answer `request` and stand as they were written, else None.
 
-    No input may have changed since, and nothing come or gone in the folder `raw` of a dump whose files are
-    looked for, not named.
+    No input may have changed since, and nothing come or gone beside it where files are looked for, not named.
     """
     try:
         manifest = read_json(folder / MANIFEST_FILE, cure="")
         inputs, pictures = manifest["inputs"], manifest["inputs"]["pictures"]
         same = (
             manifest["request"] == request
-            and inputs["names"] == names_in(raw)
+            and inputs["beside"] == names_in(inputs["beside"]["folders"])
             and all(_unchanged(record) for record in inputs["files"])
             and Pictures(Path(manifest["raw"])).look_again(pictures["folders"]) == pictures
             and table_records(folder) == manifest["tables"]
@@ -61,9 +61,15 @@ def still_valid(folder: Path, request: Mapping[str, Any], raw: Path | None) -> d
     return manifest if same else None
 
 
-def names_in(raw: Path | None) -> list[str] | None:
-    """What lies in a raw folder, by name: a part or an archive that comes later may change what is read."""
-    return sorted(path.name for path in raw.iterdir()) if raw is not None and raw.is_dir() else None
+def names_in(folders: Iterable[str]) -> dict[str, Any]:
+    """A hash of what lies in some folders, by name: a part or an archive that comes may be read too."""
+    digest, count = hashlib.sha256(), 0
+    listed = sorted(set(folders))
+    for folder in map(Path, listed):
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        count += len(names)
+        digest.update("\0".join([str(folder), *names, "\n"]).encode("utf-8", errors="surrogateescape"))
+    return {"folders": listed, "names": count, "sha256": digest.hexdigest()}
 
 
 def table_row(counts: Mapping[str, int]) -> dict[str, float]:

@@ -46,8 +46,7 @@ def preprocess(
     """
     request = {"version": VERSION, "format": format_name, "raw": str(raw.absolute())}
     request["settings"] = settings.located().record()
-    looked_into = None if format_name == "custom" else settings.raw or raw
-    manifest = None if force else still_valid(folder, request, looked_into)
+    manifest = None if force else still_valid(folder, request)
     if manifest is not None:
         return _summary(folder, manifest, cached=True)
     source = _open(format_name, settings, raw)
@@ -73,13 +72,20 @@ def preprocess(
             "request": request,
             "inputs": {
                 "files": inputs,
-                "names": names_in(looked_into),
+                "beside": names_in(_looked_into(format_name, settings.raw or raw, source)),
                 "pictures": source.pictures.record(),
             },
             "tables": tables,
         }
         write_json(temporary / MANIFEST_FILE, manifest)
     return _summary(folder, manifest, cached=False)
+
+
+def _looked_into(format_name: str, raw: Path, source: Source) -> list[str]:
+    """The folders in which files were looked for; of custom they are named."""
+    if format_name == "custom":
+        return []
+    return [str(path.absolute()) for path in (raw, *(file.path.parent for file in source.files()))]
 
 
 def _write(

@@ -92,8 +92,9 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
     spec = model_spec(chosen.model)
     if chosen.preset not in PRESETS:
         raise UsageError(f"--preset {chosen.preset}: there are {', '.join(PRESETS)}")
+    settable = options_of(chosen.model)
     for name in typed:
-        if name not in options_of(chosen.model):
+        if name not in settable:
             own = ", ".join(option_name(field) for field in spec.settings.model_fields)
             raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
     known = {*TrainSettings.model_fields, *spec.settings.model_fields}  # a file may be for several models
@@ -106,7 +107,7 @@ def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any]
 
     def settle(model: type[Model]) -> Model:
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: value for name, value in values.items() if name in model.model_fields}
+            return {name: values[name] for name in values if name in model.model_fields and name in settable}
 
         return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table), config_path)
 

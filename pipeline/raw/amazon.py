@@ -31,12 +31,16 @@ RATINGS = Dialect(names=(ITEM, USER, "overall", TIME))
 KEPT = (ITEM, "title", "brand", "category", "main_cat", "price", "image_urls")
 
 _NAMES = (
-    "a abbr b big body br center code dd div dl dt em embed font form frame h1 h2 h3 h4 h5 h6 head hr html "
-    "i iframe img input label li link map meta nobr noscript object ol option p param pre s script select "
+    "a abbr b big body br button center code dd div dl dt em embed font form frame h1 h2 h3 h4 h5 h6 head "
+    "hr html i iframe img input label li link map meta nobr noscript object ol option p param pre s script select "
     "small span strike strong style sub sup table tbody td textarea tfoot th thead title tr tt u ul"
 )
-# Names of elements alone, so that "5 < 6" and "I <3 it" stay; a title that was cut off may end within a tag.
-_TAG = re.compile(rf"</?({_NAMES.replace(' ', '|')})\b[^<>]*(>|$)|<!--.*?(-->|$)", re.I | re.DOTALL)
+# Names of elements alone, so that "5 < 6" and "I <3 it" stay. A title that was cut off may end within a tag,
+# which its attribute tells from "A<B".
+_NAME = _NAMES.replace(" ", "|")
+_TAG = re.compile(
+    rf"</?({_NAME})\b[^<>]*>|<({_NAME})\s[^<>]*=[^<>]*$|</({_NAME})$|<!--.*?(-->|$)", re.I | re.DOTALL
+)
 _SCRIPT = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)", re.I | re.DOTALL)
 _PICTURE_FIELDS = ("imageURLHighRes", "imageURL", "imUrl")
 
@@ -156,6 +160,10 @@ def _has_html(value: object) -> bool:
     return bool(_TAG.search(text) or _SCRIPT.search(text))
 
 
+def _without_tags(text: str) -> str:
+    return _TAG.sub(" ", _SCRIPT.sub(" ", text))
+
+
 def plain_text(value: object) -> str | None:
     """A field of the metadata without HTML: no scripts, tags and entities; None where nothing stays.
 
@@ -164,6 +172,12 @@ def plain_text(value: object) -> str | None:
     text = as_text(value)
     if text is None or ("<" not in text and "&" not in text):
         return text
-    for _ in range(2):
-        text = html.unescape(_TAG.sub(" ", _SCRIPT.sub(" ", text)))
+    text = html.unescape(_without_tags(text))
+    text = _without_tags(text)
+    for entity, sign in (
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ):  # no others: "R&copy" is a model's name
+        text = text.replace(entity, sign)
     return text.strip() or None

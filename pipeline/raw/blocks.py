@@ -6,6 +6,7 @@ Each block knows the line it starts at: a malformed row is named by file and lin
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ LONGEST_ROW = 8 << 20  # a quote that stays open longer is a stray one, and cost
 
 _BOM = b"\xef\xbb\xbf"
 _COMPRESSED = (
-    (b"\x1f\x8b", "gzip", "let it end in .gz"),
-    (b"PK\x03\x04", "zip", "unpack it, or let it end in .zip"),
-    (b"BZh", "bzip2", "unpack it"),
-    (b"\xfd7zXZ", "xz", "unpack it"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unpack it"),
+    (rb"\x1f\x8b", "gzip", "let it end in .gz"),
+    (rb"PK\x03\x04", "zip", "unpack it, or let it end in .zip"),
+    (rb"BZh[1-9]1AY&SY", "bzip2", "unpack it"),
+    (rb"\xfd7zXZ", "xz", "unpack it"),
+    (rb"\x28\xb5\x2f\xfd", "zstd", "unpack it"),
 )
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -83,7 +84,7 @@ def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[Block]:
         if rest.startswith(_UTF_16):
             raise DataError(f"{file} is UTF-16 text; save it as UTF-8")
         for start, kind, cure in _COMPRESSED:
-            if rest.startswith(start):
+            if re.match(start, rest):
                 raise DataError(f"{file} is compressed by {kind} whatever its name says; {cure}")
         more = True
         while more:

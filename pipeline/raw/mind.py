@@ -80,18 +80,18 @@ def _parts(folder: RawFolder) -> tuple[list[tuple[RawFile, RawFile]], list[str]]
 
     The large set is read where both sizes are there, and one part alone where `folder` is that part.
     """
+    for size, other in (SIZES, SIZES[::-1]):
+        found = [part for name in PARTS if (part := _part(folder, f"{size}_{name}"))]
+        if found:
+            beside = [f"{other}_{part}" for part in PARTS if list(folder.path.glob(f"{other}_{part}*"))]
+            return found, [f"{name} is not read: the parts of {size} are" for name in beside]
+    here = folder.path.absolute()
     names = [f"{size}_{part}" for size in SIZES for part in PARTS]
-    found = {name: part for name in names if (part := _part(folder, name))}
-    if not found:
-        here = folder.path.absolute()
-        beside = [name for name in names if (here.parent / name / "behaviors.tsv").is_file()]
-        cure = f"--raw {folder.path.parent} reads all parts"
-        unread = [f"{name} beside it is not read; {cure}" for name in beside if name != here.name]
-        return [(folder.find("behaviors.tsv"), folder.find("news.tsv"))], unread
-    size = next(iter(found)).partition("_")[0]
-    read = [name for name in found if name.startswith(size)]
-    unread = [f"{name} is not read: the parts of {size} are" for name in found if name not in read]
-    return [found[name] for name in read], unread
+    beside = [
+        name for name in names if name != here.name and (here.parent / name / "behaviors.tsv").is_file()
+    ]
+    unread = [f"{name} beside it is not read; --raw {here.parent} reads all parts" for name in beside]
+    return [(folder.find("behaviors.tsv"), folder.find("news.tsv"))], unread
 
 
 def _part(folder: RawFolder, name: str) -> tuple[RawFile, RawFile] | None:

@@ -7,12 +7,14 @@ in the raw folder, holds pictures named by movie id. https://grouplens.org/datas
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
 from ...core.errors import DataError
+from .archives import archives_in
 from .delimited import CSV, Dialect, read_delimited
 from .files import RawFile, RawFolder
 from .pictures import Pictures
@@ -88,8 +90,10 @@ def _editions(folder: RawFolder) -> list[tuple[RawFile, RawFile]]:
 
     Raises DataError where there is none.
     """
-    for find in (folder.find_unpacked, folder.find_optional):
-        found: dict[RawFile, RawFile] = {}
+    finders: list[Callable[[str], RawFile | None]] = [folder.find_unpacked]
+    finders += [partial(folder.find_in_archive, path.name) for path in archives_in(folder.path)]
+    found: dict[RawFile, RawFile] = {}
+    for find in finders:
         for edition, suffix in itertools.product(EDITIONS, ("dat", "csv")):
             ratings, movies = (find(f"{edition}{table}.{suffix}") for table in ("ratings", "movies"))
             if ratings and movies:

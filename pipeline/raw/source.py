@@ -167,7 +167,8 @@ def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, w
             f"pictures are no paths within {where} (the first: {shortened(outside[0])})", len(outside)
         )
     there = [path if path and pictures.has(path) else None for path in paths]
-    missing = [path for path, found in zip(paths, there, strict=True) if found is None and path]
+    pairs = zip(paths, there, strict=True)
+    missing = [path for path, found in pairs if found is None and path and pictures.inside(path)]
     if missing:
         shown = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
         problems.note(f"{len(missing):,} of {len(paths):,} pictures are missing in {where} ({shown})")

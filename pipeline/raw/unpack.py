@@ -29,17 +29,30 @@ def unpack_pictures(root: Path, name: str) -> None:
     if (root / name).exists():
         return
     found: dict[Path, Chosen] = {}
+    there: set[PurePosixPath] = set()
     for path in archives_in(root):
-        with open_archive(path) as archive:
-            pictures = [(_place(path, entry.name, name), entry) for entry in archive.entries()]
-        chosen = {place: entry for place, entry in pictures if place and entry.size <= LARGEST_PICTURE}
-        large = sum(place is not None for place, _ in pictures) - len(chosen)
-        if large:
-            note(f"{path.name}: {large:,} pictures above {LARGEST_PICTURE >> 20} MiB, or twice, stay packed")
-        if chosen:
-            found[path] = chosen
-    if found:
-        _copy(found, root / name)
+        try:
+            chosen = _chosen(path, name)
+        except DataError as error:
+            if not found:
+                raise
+            note(f"{error}; the pictures are taken from other archives")
+            continue
+        found[path] = {place: chosen[place] for place in chosen.keys() - there}
+        there |= chosen.keys()
+    if there:
+        _copy({path: chosen for path, chosen in found.items() if chosen}, root / name)
+
+
+def _chosen(path: Path, name: str) -> Chosen:
+    """The pictures of one archive."""
+    with open_archive(path) as archive:
+        pictures = [(_place(path, entry.name, name), entry) for entry in archive.entries()]
+    chosen = {place: entry for place, entry in pictures if place and entry.size <= LARGEST_PICTURE}
+    large = sum(place is not None and entry.size > LARGEST_PICTURE for place, entry in pictures)
+    if large:
+        note(f"{path.name}: {large:,} pictures above {LARGEST_PICTURE >> 20} MiB stay packed")
+    return chosen
 
 
 def _place(archive: Path, path: str, name: str) -> PurePosixPath | None:

@@ -324,11 +324,13 @@ ORACLES = {
     "view": "test_baselines.py",
     "user": "test_losses.py",
     "item": "test_losses.py",
+    "stream": "test_tssr.py",
 }
 
 
 @pytest.mark.parametrize(("name", "contents"), [case for case in CASES if MODELS[case.values[0]].trained])
 def test_every_term_of_its_loss_has_an_oracle(build, ring, name, contents):
-    model = build(name, contents)
+    optional = {field: 1.0 for field in MODELS[name].settings.model_fields if field.startswith("lambda_")}
+    model = build(name, contents, **optional)
     samples = model.samples(ring, "all", CPU)
     assert set(model.losses(samples.batch(torch.arange(samples.count)))) <= set(ORACLES)

@@ -79,6 +79,8 @@ def learned(build, ring, name, settings):
         total.backward()
         optimizer.step()
         found.append(total.detach())
+    # Weights that a switch adds shift the draws of all others: that they are used is told by their gradient.
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
     return [torch.stack(found)]
 
 

@@ -277,3 +277,14 @@ def test_the_last_words_of_a_process_that_failed_are_told(prepared, tmp_path):
     assert failed.code == 1
     assert "gru4rec --seed 1: --device cuda:9: torch sees" in failed.err
     assert "tried: tssr train --workspace workspace --dataset hm --model gru4rec" in failed.err
+
+
+@pytest.mark.parametrize("preset", ["official", "tuned"])
+@pytest.mark.parametrize("model", ["poprec", "itemknn"])
+def test_a_preset_is_no_matter_of_what_is_not_trained(prepared, commands, tmp_path, model, preset):
+    (tmp_path / "c.toml").write_text(f"[train.{model}]\nseed = 3\n")
+    arguments = ("--models", model, "--preset", preset, "--seeds", "1", "--config", "c.toml")
+    assert prepared("compare", *arguments, "--json").code == 0
+    assert prepared("train", "--model", model, "--preset", preset, "--config", "c.toml", "--json").json[
+        "cached"
+    ]

@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -320,3 +321,13 @@ def test_private_addresses_in_the_clothes_of_others_are_not_public(address):
 
 def test_a_public_address_behind_a_translator_is_public():
     assert is_public("64:ff9b::808:808")
+
+
+def test_a_certificate_that_is_refused_is_told_and_tried_again(monkeypatch):
+    def refused(*_):
+        raise ssl.SSLCertVerificationError("certificate verify failed")
+
+    monkeypatch.setattr(fetching, "_once", refused)
+    with pytest.raises(FetchError, match="certificate verify failed") as caught:
+        fetch("https://example.org/x", Limits())
+    assert caught.value.passing

@@ -634,6 +634,8 @@ def test_a_file_that_came_later_is_seen(tmp_path):
     folder = tmp_path / "hm"
     assert not run(folder, tmp_path / "raw").cached
     assert run(folder, tmp_path / "raw").cached
+    (tmp_path / "raw" / ".DS_Store").touch()
+    assert run(folder, tmp_path / "raw").cached
     (tmp_path / "raw" / "more.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     assert not run(folder, tmp_path / "raw").cached, "pictures may come from any archive"
     table = folder / "items.parquet"
@@ -654,3 +656,17 @@ def test_a_list_nested_without_end_costs_its_own_line(tmp_path):
     assert summary.data["problems"]["first_malformed"] == [
         "log.jsonl, line 2: has a list that is nested too deeply"
     ]
+
+
+def test_posters_that_come_beside_the_tables_are_seen(tmp_path):
+    folder = tmp_path / "raw" / "ml-20m"
+    folder.mkdir(parents=True)
+    (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,3,5,7\n")
+    (folder / "movies.csv").write_text("movieId,title,genres\n3,Film,Drama\n")
+    make = {"raw": tmp_path / "raw", "format_name": "movielens", "min_actions": 0}
+    run(tmp_path / "ml", **make)
+    assert run(tmp_path / "ml", **make).cached
+    (folder / "posters").mkdir()
+    (folder / "posters" / "3.jpg").touch()
+    assert not run(tmp_path / "ml", **make).cached
+    assert run(tmp_path / "ml", **make).cached

@@ -228,3 +228,14 @@ def test_a_file_where_a_folder_is_wanted_is_told(tmp_path):
     assert "a.zip is a file; name the folder that it lies in" in str(
         RawFolder(tmp_path / "a.zip", "hm", (), "").wrong("x")
     )
+
+
+def test_another_archive_that_is_broken_costs_no_picture(tmp_path, capsys):
+    zipped(tmp_path / "a.zip", {"images/x.jpg": b"1"})
+    zipped(tmp_path / "a-copy.zip", {"images/x.jpg": b"1"})
+    (tmp_path / "z.zip").write_bytes(b"half")
+    unpack_pictures(tmp_path, "images")
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["x.jpg"]
+    said = capsys.readouterr().err
+    assert "unpacking 1 pictures from a-copy.zip" in said
+    assert "z.zip: damaged or no archive" in said

@@ -168,3 +168,7 @@ def test_a_lone_carriage_return_beside_a_malformed_row(tmp_path):
     rows, problems = read(written(tmp_path, b"a,b\n1,x\n2,y\rz\n3\n4,w\n"))
     assert rows == [("1", "x", 2), ("4", "w", 5)]
     assert "line 3: has a carriage return within the row" in problems.lines()[0]
+
+
+def test_a_word_that_begins_like_an_archive_is_a_word(tmp_path):
+    assert read(written(tmp_path, "BZha,b\n1,x\n"), ("BZha", "b"))[0] == [("1", "x", 2)]

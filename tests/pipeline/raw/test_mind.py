@@ -111,3 +111,14 @@ def test_news_that_come_again_with_another_title_are_counted(raw, read):
     found = read("mind")
     assert found.items["N2"]["text"] == 'A "title" 2'
     assert "1 news come again with another title; their first is kept" in found.problems
+
+
+def test_half_a_small_set_does_not_hinder_the_large_one(raw, read):
+    raw(
+        {
+            "MINDlarge_train/behaviors.tsv": TRAIN,
+            "MINDlarge_train/news.tsv": news(1),
+            "MINDsmall_dev/news.tsv": news(1),
+        }
+    )
+    assert read("mind").problems[0] == "MINDsmall_dev is not read: the parts of MINDlarge are"

@@ -85,3 +85,14 @@ def test_each_line_has_its_own_encoding(raw, read):
         "Amélie (2001)",
         "Café (1995)",
     ]
+
+
+def test_two_archives_are_not_mixed(raw, read):
+    folder = raw({"readme": ""})
+    with zipfile.ZipFile(folder / "a-ratings.zip", "w") as archive:
+        archive.writestr("ratings.csv", RATINGS_CSV.replace("1,10,", "7,10,"))
+    with zipfile.ZipFile(folder / "ml-25m.zip", "w") as archive:
+        archive.writestr("ml-25m/ratings.csv", RATINGS_CSV)
+        archive.writestr("ml-25m/movies.csv", MOVIES_CSV)
+    found = read("movielens")
+    assert (found.actions, found.problems) == (ACTIONS, [])
