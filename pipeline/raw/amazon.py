@@ -31,9 +31,9 @@ RATINGS = Dialect(names=(ITEM, USER, "overall", TIME))
 KEPT = (ITEM, "title", "brand", "category", "main_cat", "price", "image_urls")
 
 _NAMES = (
-    "a abbr b big body br button center code dd div dl dt em embed font form frame h1 h2 h3 h4 h5 h6 head "
-    "hr html i iframe img input label li link map meta nobr noscript object ol option p param pre s script select "
-    "small span strike strong style sub sup table tbody td textarea tfoot th thead title tr tt u ul"
+    "a abbr b big body br button center code dd div dl dt em embed font form frame h1 h2 h3 h4 h5 h6 head hr "
+    "html i iframe img input label li link map meta nobr noscript object ol option p param pre s script "
+    "select small span strike strong style sub sup table tbody td textarea tfoot th thead title tr tt u ul"
 )
 # Names of elements alone, so that "5 < 6" and "I <3 it" stay. A title that was cut off may end within a tag,
 # which its attribute tells from "A<B".
