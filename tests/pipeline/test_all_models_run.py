@@ -21,7 +21,7 @@ def workspace(tmp_path_factory, shop):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_train_and_evaluate(tssr, workspace, name):
-    options = ["--batch-size", "16"] if MODELS[name].trained else []
+    options = ["--batch-size", "16", "--max-epochs", "2"] if MODELS[name].trained else []
     fields = MODELS[name].settings.model_fields
     options += [
         part
@@ -29,7 +29,7 @@ def test_train_and_evaluate(tssr, workspace, name):
         if key in fields
         for part in (f"--{key}", value)
     ]
-    options += ["--max-epochs", "2", "--run", name]
+    options += ["--run", name]
     trained = tssr("train", "--workspace", workspace, "--model", name, *options, "--json")
     assert trained.code == 0, trained.err
     scored = tssr("evaluate", "--workspace", workspace, "--run", name, "--topk", "5", "--json")
