@@ -43,10 +43,10 @@ def recommend(
     listed = np.setdiff1d(np.arange(1, histories.item_count + 1), left_out)  # (K,), the items of the index
     place_of = np.zeros(histories.item_count + 1, np.int64)  # 1…K, 0 for what is left out
     place_of[listed] = np.arange(1, len(listed) + 1)
-    if len(listed) == 0:
-        return Lists(np.full((len(histories), k), PADDING, np.int32), np.full((len(histories), k), np.nan))
-    index = open_index(scorer, histories.item_count, backend, device, listed if len(left_out) else None)
     lists = Lists(np.full((len(histories), k), PADDING, dtype=np.int32), np.full((len(histories), k), np.nan))
+    if len(listed) == 0:
+        return lists
+    index = open_index(scorer, histories.item_count, backend, device, listed if len(left_out) else None)
     for lo in range(0, len(histories), BLOCK):
         hi = min(lo + BLOCK, len(histories))
         block = index.block(lo, hi)

@@ -174,10 +174,7 @@ def plain_text(value: object) -> str | None:
         return text
     text = html.unescape(_without_tags(text))
     text = _without_tags(text)
-    for entity, sign in (
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&amp;", "&"),
-    ):  # no others: "R&copy" is a model's name
+    # No other entities: "R&copy" is a model's name.
+    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         text = text.replace(entity, sign)
     return text.strip() or None

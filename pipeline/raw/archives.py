@@ -117,8 +117,8 @@ def find_member(archive: Path, name: str) -> str | None:
     What a Mac adds to its archives is no file of the dump.
     """
     inside = _names(archive, archive.stat().st_mtime_ns)
-    found = [name_ for name_ in inside if f"/{name_}".endswith(f"/{name}") and "__MACOSX/" not in name_]
-    return min(found, key=lambda member: member.count("/"), default=None)
+    found = [path for path in inside if f"/{path}".endswith(f"/{name}") and "__MACOSX/" not in path]
+    return min(found, key=lambda path: path.count("/"), default=None)
 
 
 @lru_cache(maxsize=32)

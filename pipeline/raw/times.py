@@ -73,5 +73,5 @@ def _moments(words: pa.Array) -> pa.Array:
     moment = r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
     local = pc.match_substring_regex(words, moment + "$")
     zoned = pc.match_substring_regex(words, moment + r"(Z|[+-]\d\d(:?\d\d)?)$")
-    whole = pc.replace_substring_regex(words, _FRACTION, r"\1")  # of an aeon, which nanoseconds cannot count
+    whole = pc.replace_substring_regex(words, _FRACTION, r"\1")  # nanoseconds reach from 1677 to 2262 only
     return pc.coalesce(_each(whole, local, "moment"), _each(whole, zoned, "moment with zone"))

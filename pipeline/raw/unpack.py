@@ -34,11 +34,11 @@ def unpack_pictures(root: Path, name: str) -> None:
         try:
             chosen = _chosen(path, name)
         except DataError as error:
-            if not found:
+            if not there:  # the pictures may be in this one
                 raise
             note(f"{error}; the pictures are taken from other archives")
             continue
-        found[path] = {place: chosen[place] for place in chosen.keys() - there}
+        found[path] = {place: entry for place, entry in chosen.items() if place not in there}
         there |= chosen.keys()
     if there:
         _copy({path: chosen for path, chosen in found.items() if chosen}, root / name)

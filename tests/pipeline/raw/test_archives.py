@@ -239,3 +239,10 @@ def test_another_archive_that_is_broken_costs_no_picture(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "unpacking 1 pictures from a-copy.zip" in said
     assert "z.zip: damaged or no archive" in said
+
+
+def test_a_broken_archive_that_may_hold_the_pictures_is_an_error(tmp_path):
+    zipped(tmp_path / "a.zip", {"readme.txt": b"1"})
+    (tmp_path / "z.zip").write_bytes(b"half")
+    with pytest.raises(DataError, match=r"z\.zip: damaged or no archive"):
+        unpack_pictures(tmp_path, "images")
