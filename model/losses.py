@@ -20,7 +20,7 @@ from .gathering import even_share, gathered, mean_share
 
 
 def pooled(states: Tensor, real: Tensor) -> Tensor:
-    """Mean state over the real steps: (B, L, D), (B, L) -> (B, D)."""
+    """Mean state over the real steps, or those that are taken for real: (B, L, D), (B, L) -> (B, D)."""
     weight = real.unsqueeze(-1).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
 

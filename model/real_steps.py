@@ -49,6 +49,12 @@ class RealSteps:
         places = torch.cat([steps, steps.new_full((more,), real.numel())])
         return cls(sources, places, causal_mask(real))
 
+    @classmethod
+    def all_of(cls, inputs: Tensor) -> RealSteps:
+        """Padding taken for real: it sees itself alone, and no real step sees it. Of windows (B, L)."""
+        steps = torch.arange(inputs.numel(), device=inputs.device)
+        return cls(steps, steps, causal_mask(inputs != PADDING))
+
     @property
     def shape(self) -> tuple[int, int]:
         """B and L."""

@@ -289,6 +289,13 @@ class TSSRSettings(ContentSettings):
     tau_item: float = Field(
         1.0, gt=0, description="Temperature of the item-grained contrast (inner product)."
     )
+    user_mean: Literal["real", "all"] = Field(
+        "real",
+        description=(
+            "Steps whose mean is a user in the user-grained contrast: the real ones, or all of the window, "
+            "padding among them, as the released code does."
+        ),
+    )
     negatives: Literal["same-step", "all-steps"] = Field(
         "same-step",
         description=(
@@ -317,6 +324,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "official": {
         "blocks": 1,
         "cross_blocks": 4,
+        "user_mean": "all",
         "batch_size": 128,
         "max_epochs": 20,
         "patience": 20,

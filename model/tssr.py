@@ -11,9 +11,9 @@ Reference: the authors' release, Mingyue-Cheng/TSSR, which decides what the pape
 with bias; the same causal mask in cross-attention, whose keys are always the other stream's unimodal output;
 one position table for both streams; no temperature in the item contrast.
 On purpose different from the release: two blocks a stream and one cross block (the paper's text; the
-release has 1 and 4, see --preset official); padding enters no loss and no attention (there, the last
-padding step sees the answer), so that there is no choice between means over real steps and over all: states
-of padding are 0, which turns no mean; class 0 is no candidate.
+release has 1 and 4) and users that are means over real steps (there over padding as well, --user-mean all;
+--preset official has both); padding enters no loss but that one, and no attention (there it looks at the
+whole window, and its last step so sees the answer); class 0 is no candidate.
 Also different: content vectors are frozen (see `inputs`), where paper and release train the image or text
 encoder along.
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
@@ -126,7 +126,9 @@ class TSSR(SequenceRecommender):
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
         chosen, targets = self.settings, batch.at_positions(batch.targets)
         steps = RealSteps.of(batch.inputs)
-        vectors, states = self.unimodal_states(batch.inputs, steps)
+        padding_too = chosen.lambda_user > 0 and chosen.user_mean == "all"
+        encoded_steps = RealSteps.all_of(batch.inputs) if padding_too else steps
+        vectors, states = self.unimodal_states(batch.inputs, encoded_steps)
         merged = self.merged_states(states, steps)
         terms: Losses = {"ce": chosen.lambda_ce * self.head(batch.at_positions(merged), targets)}
         if chosen.lambda_stream:
@@ -134,7 +136,8 @@ class TSSR(SequenceRecommender):
             terms["stream"] = chosen.lambda_stream * torch.stack(alone).mean()
         contents = range(1, len(states))
         if chosen.lambda_user:
-            contrasts = [user_contrast(states[0], states[m], batch.real, chosen.tau_user) for m in contents]
+            pooled = torch.ones_like(batch.real) if padding_too else batch.real
+            contrasts = [user_contrast(states[0], states[m], pooled, chosen.tau_user) for m in contents]
             terms["user"] = chosen.lambda_user * torch.stack(contrasts).mean()
         if chosen.lambda_item:
             contrasts = [

@@ -98,7 +98,13 @@ def check_columns(file: RawFile, header: Sequence[str], wanted: Sequence[str], d
         if name not in header:
             other = next((word for sign, word in _SEPARATORS.items() if sign in "".join(header)), None)
             hint = f"; it looks separated by {other}" if delimiter and len(header) == 1 and other else ""
-            raise DataError(f"{file} has no column {name!r}; it has {', '.join(header) or 'none'}{hint}")
+            raise DataError(f"{file} has no column {name!r}; it has {_listed(header) or 'none'}{hint}")
+
+
+def _listed(header: Sequence[str]) -> str:
+    """The columns as a message shows them: a damaged file may have any number, of any length."""
+    shown = [name if len(name) <= 40 else name[:40] + "…" for name in header[:30]]
+    return ", ".join(shown) + (f" and {len(header) - 30} more" if len(header) > 30 else "")
 
 
 def _slowly(

@@ -23,6 +23,7 @@ CPU = torch.device("cpu")
 CASES = {name: (name, {}) for name, spec in MODELS.items() if spec.trained} | {
     "tssr, each stream": ("tssr", {"lambda_stream": 0.5}),
     "tssr, all steps": ("tssr", {"negatives": "all-steps"}),
+    "tssr, padding in the users": ("tssr", {"user_mean": "all"}),
     "tssr, no duplicates": ("tssr", {"negatives": "all-steps", "mask_duplicates": True}),
     "cl4srec, strong": ("cl4srec", {"lambda_view": 5.0}),
     "sasrec-id, bce": ("sasrec-id", {"loss": "bce", "drawn_negatives": 2}),

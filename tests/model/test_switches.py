@@ -45,6 +45,7 @@ OTHERS = {
     "lambda_stream": [(1.0, {})],
     "tau_user": [(1.0, {})],
     "tau_item": [(0.1, {})],
+    "user_mean": [("all", {})],
     "negatives": [("all-steps", {})],
     "mask_duplicates": [(True, {})],
     "fusion": [("sum", {}), ("concat", {})],

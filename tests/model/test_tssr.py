@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tssr.model.losses import item_contrast, user_contrast
 from tssr.model.real_steps import RealSteps
@@ -138,6 +139,30 @@ def test_ablations_run_and_train_every_parameter(build, batch, fusion, cross_blo
     torch.stack(list(model.losses(batch).values())).sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     assert len(model.entrances) == (3 if separate_positions else 1)
+
+
+def test_the_mean_over_all_steps_has_padding_in_it_and_changes_nothing_else(build, batch):
+    assert not batch.real.all()
+    model = build("tssr", user_mean="all", dropout=0.0)
+    vectors, states = [vectors_of(batch.inputs) for vectors_of in model.inputs], []
+    for vector, encoder in zip(vectors, model.unimodal, strict=True):
+        entered = model.entrances[0](vector)
+        encoded = encoder(entered, RealSteps.of(batch.inputs))
+        for user, step in (~batch.real).nonzero().tolist():  # padding that is alone with itself
+            alone = entered[user : user + 1, step : step + 1]
+            encoded[user, step] = encoder(alone, RealSteps.of(torch.ones(1, 1)))[0, 0]
+        states.append(encoded)
+    users = [F.normalize(stream.mean(dim=1), dim=-1) for stream in states]
+    scores = users[0] @ users[1].T / model.settings.tau_user
+    itself = torch.arange(len(scores))
+    terms = model.losses(batch)
+    expected = F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself)
+    torch.testing.assert_close(terms["user"], expected)
+
+    real = build("tssr", dropout=0.0).losses(batch)
+    assert not torch.isclose(terms["user"], real["user"])
+    for other in ("ce", "item"):
+        torch.testing.assert_close(terms[other], real[other])
 
 
 @pytest.mark.parametrize("choice", [{"negatives": "all-steps"}, {"mask_duplicates": True}])

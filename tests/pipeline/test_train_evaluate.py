@@ -115,6 +115,7 @@ def test_preset_official_sets_the_released_numbers(prepared):
     small = ("--width", "16", "--heads", "2", "--max-epochs", "1", "--batch-size", "16")
     settings = prepared("train", "--preset", "official", *small, "--json").json["settings"]
     assert (settings["model"]["blocks"], settings["model"]["cross_blocks"]) == (1, 4)
+    assert settings["model"]["user_mean"] == "all"
     assert settings["train"]["max_epochs"] == 1
     assert settings["train"]["patience"] == 20  # of at most 20 epochs, so that no run stops early
     assert settings["train"]["precision"] == "float32"

@@ -70,6 +70,8 @@ def test_strict_stops_at_the_first(tmp_path):
     [
         (b"", r"t\.csv is empty"),
         (b"a,c\n1,2\n", r"t\.csv has no column 'b'; it has a, c"),
+        (b"a," + b"c" * 5000 + b"\n1,2\n", rf"t\.csv has no column 'b'; it has a, {'c' * 40}…$"),
+        (b"c," * 99 + b"c\n", rf"t\.csv has no column 'a'; it has {'c, ' * 29}c and 70 more$"),
         (b"a;b\n1;2\n", r"no column 'a'; it has a;b; it looks separated by semicolons"),
         (b"a,b,a\n1,2,3\n", r"t\.csv, line 1: column 'a' occurs 2 times"),
         ("a,b\n".encode("utf-16"), r"t\.csv is UTF-16 text; save it as UTF-8"),
