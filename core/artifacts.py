@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -93,7 +94,9 @@ def _held(folder: Path) -> Iterator[None]:
 
 def _clear_after_the_dead(path: Path) -> None:
     """Delete what killed writers of the folder `path` left; a former folder moved aside comes back."""
-    for leftover in path.parent.glob(f".{path.name}.*{TEMPORARY_SUFFIX}"):
+    # Not those of a folder whose name begins alike: `hm` and `hm.v2`.
+    own = re.compile(rf"\.{re.escape(path.name)}\.\d+(\.old)?{re.escape(TEMPORARY_SUFFIX)}")
+    for leftover in filter(lambda entry: own.fullmatch(entry.name), list(path.parent.iterdir())):
         if leftover.match(f"*.old{TEMPORARY_SUFFIX}") and not path.exists():
             leftover.rename(path)
         elif _is_free(leftover):

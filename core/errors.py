@@ -36,12 +36,12 @@ def os_errors_as_tssr(doing: str, path: Path) -> Iterator[None]:
     except OSError as error:
         place = error.filename or path
         cures = {
-            errno.ENOSPC: f"the disk holding {path} is full; free space or choose another --workspace",
-            errno.EDQUOT: f"the disk quota of {path} is used up; free space or choose another --workspace",
-            errno.EACCES: f"no permission for {place}; change its owner or choose another --workspace",
-            errno.EPERM: f"no permission for {place}; change its owner or choose another --workspace",
-            errno.EROFS: f"{place} is on a read-only disk; choose another --workspace",
-            errno.ENOTDIR: f"{place} is not a folder; choose another --workspace",
+            errno.ENOSPC: f"the disk holding {path} is full; free space there, or write elsewhere",
+            errno.EDQUOT: f"the disk quota of {path} is used up; free space there, or write elsewhere",
+            errno.EACCES: f"no permission for {place}; check its owner and mode",
+            errno.EPERM: f"no permission for {place}; check its owner and mode",
+            errno.EROFS: f"{place} is on a read-only disk; write elsewhere",
+            errno.ENOTDIR: f"{place} leads through a file that is no folder; check the path",
         }
         cure = cures.get(error.errno or 0, f"{error.strerror or error} ({place})")
         raise TssrError(f"could not {doing}: {cure}") from error

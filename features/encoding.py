@@ -30,7 +30,9 @@ def loading(settings: FeatureSettings, device: torch.device) -> Loading:
     Beside a GPU, processes decode on every core of this process's share. Where the encoder needs the cores
     itself, it and as many threads as there are cores take turns.
     """
-    cores = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    # macOS does not tell which cores this process may use.
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     on_gpu = device.type == "cuda"
     workers = min(MOST_WORKERS, cores) if on_gpu else 0
     return Loading(

@@ -60,7 +60,7 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
             whole.append((path.parent.parent.name, path.parent, read_manifest(path.parent)))
         except ArtifactError:
             damaged.append(path)
-    rows = []
+    checked = []
     total = sum(part["bytes"] for _, _, manifest in whole for part in manifest["parts"])
     with progress("verify", total, "bytes") as advance:
         for name, folder, manifest in whole:
@@ -71,7 +71,7 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
                 if not path.is_file() or sha256_file(path) != promised:
                     damaged.append(path)
                 advance(path.stat().st_size if path.is_file() else 0)
-            rows.append((name, folder.name, f"{len(checksums):,}"))
+            checked.append((name, folder.name, len(checksums)))
     if damaged:
         listed = ", ".join(map(str, damaged[:3])) + (
             f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
@@ -79,8 +79,8 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
         raise ArtifactError(f"damaged or missing: {listed}; {CURE}, it makes only these again")
     return Summary(
         "All files are as they were written",
-        rows,
-        {"verified": [{"dataset": name, "store": store, "files": int(files)} for name, store, files in rows]},
+        [(name, store, f"{files:,}") for name, store, files in checked],
+        {"verified": [{"dataset": name, "store": store, "files": files} for name, store, files in checked]},
         columns=("data set", "store", "files"),
     )
 

@@ -138,7 +138,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tssr, shop, tmp
     monkeypatch.setattr("tssr.core.artifacts._sync", full)
     failed = tssr("train", "--model", "poprec", "--run", "pop")
     assert failed.code == 1
-    assert "is full; free space or choose another --workspace" in failed.err
+    assert "is full; free space there, or write elsewhere" in failed.err
     assert failed.err.count("\n") == 1
     left = [path.name for path in Path(tmp_path / "workspace" / "runs").rglob("*") if path.is_file()]
     assert left == [".lock"]

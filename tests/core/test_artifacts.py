@@ -21,10 +21,10 @@ from tssr.core.artifacts import (
 from tssr.core.errors import ArtifactError, TssrError
 
 CURES = [
-    (errno.ENOSPC, r"the disk holding .*file is full; free space or choose another --workspace"),
-    (errno.EDQUOT, r"the disk quota of .*file is used up; free space"),
-    (errno.EACCES, r"no permission for .*; change its owner"),
-    (errno.EROFS, r"is on a read-only disk; choose another --workspace"),
+    (errno.ENOSPC, r"the disk holding .*file is full; free space there, or write elsewhere"),
+    (errno.EDQUOT, r"the disk quota of .*file is used up; free space there"),
+    (errno.EACCES, r"no permission for .*; check its owner and mode"),
+    (errno.EROFS, r"is on a read-only disk; write elsewhere"),
     (errno.EIO, r"could not write .*file: Input/output error"),
 ]
 
@@ -199,6 +199,15 @@ def test_a_folder_that_was_moved_aside_by_a_killed_writer_comes_back(tmp_path):
         raise ZeroDivisionError
     assert (tmp_path / "result" / "part").read_text() == "old"
     assert names(tmp_path) == ["result"]
+
+
+def test_what_a_killed_writer_of_a_like_name_left_is_not_taken_for_ones_own(tmp_path):
+    write_folder(tmp_path / "hm.v2", "another's")
+    (tmp_path / "hm.v2").rename(tmp_path / ".hm.v2.77.old.partial")
+    write_folder(tmp_path / "hm", "mine")
+    assert names(tmp_path) == [".hm.v2.77.old.partial", "hm"]
+    write_folder(tmp_path / "hm.v2", "another's, again")
+    assert names(tmp_path) == ["hm", "hm.v2"]
 
 
 def test_sweeping_a_missing_folder_is_nothing(tmp_path):

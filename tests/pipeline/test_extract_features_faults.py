@@ -229,7 +229,7 @@ def test_a_second_process_says_who_holds_the_store_and_a_dead_holder_holds_nothi
     ("code", "words"),
     [
         (errno.ENOSPC, r"the disk holding .*part-00003-.* is full; free space"),
-        (errno.EROFS, r"on a read-only disk; choose another --workspace"),
+        (errno.EROFS, r"on a read-only disk; write elsewhere"),
     ],
 )
 def test_a_disk_that_fails_costs_only_the_current_part(workspace, monkeypatch, code, words):

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -57,6 +58,20 @@ def test_verify_names_every_damaged_file(stores, tssr):
     outcome = tssr("features", "verify", "--workspace", workspace.root)
     assert outcome.code == 1
     assert f"damaged or missing: {first}, {second}; run the same tssr extract-features" in outcome.err
+
+
+def test_verify_counts_a_thousand_files(stores, tssr):
+    workspace, _ = stores(["red"])
+    (info,) = list_stores(workspace.features("catalogue"))
+    manifest = json.loads((info.folder / "manifest.json").read_text())
+    (part,) = manifest["parts"]
+    manifest["parts"] = [part | {"file": f"part-{number}.arrow"} for number in range(1000)]
+    for copy in manifest["parts"]:
+        (info.folder / copy["file"]).hardlink_to(info.folder / part["file"])
+    (info.folder / "manifest.json").write_text(json.dumps(manifest))
+    verified = tssr("features", "verify", "--workspace", workspace.root, "--json").json["verified"]
+    assert verified[0]["files"] == 1001
+    assert "1,001" in tssr("features", "verify", "--workspace", workspace.root).out
 
 
 def test_a_damaged_manifest_is_named_and_the_rest_listed(stores, tssr):
