@@ -67,12 +67,12 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "tssr"
-        _fail(f"{error.format_message()} ({path} --help lists what there is)", error.exit_code)
+        _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
+        _fail("interrupted; finished work is kept, the same command resumes", 130)
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:  # the last resort, so that no one meets a bare traceback
         if "--debug" in given:
             raise
-        _fail(f"unforeseen {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+        _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)

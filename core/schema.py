@@ -1,4 +1,4 @@
-"""The canonical tables: their column names and types, in one place, and the check at the door."""
+"""Names that all stages share; the canonical tables' columns and types, and the check at the door."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ PADDING = 0  # the item number that stands for "no item"; real items are 1…N
 
 INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE = "interactions.parquet", "items.parquet", "users.parquet"
 MANIFEST_FILE = "manifest.json"
+
+SELECTION_METRIC = "validation_ndcg@10"  # what models are selected by, in logs and records
 
 INTERACTIONS = pa.schema(
     [

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .artifacts import read_json
 from .errors import UsageError
 from .schema import MANIFEST_FILE
+from .words import first_few
 
 RUN_FILE = "run.json"
 NAMES_SHOWN = 5  # in a message
@@ -92,18 +94,19 @@ class Workspace:
         if name is None and names:
             return self.run(names[-1])
         if not names:
-            hint = f" ({_some(begun)} did not finish; the same train command resumes it)" if begun else ""
+            unfinished = (
+                f" ({first_few(begun, NAMES_SHOWN)} did not finish; the same train command resumes it)"
+            )
+            hint = unfinished if begun else ""
             raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
-        raise UsageError(f"--run {name}: no such run; {self.root} has {_some(names[::-1])}")
+        raise UsageError(f"--run {name}: no such run; {self.root} has {first_few(names[::-1], NAMES_SHOWN)}")
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The record of the run in `folder`, finished or not. Raises ArtifactError where it cannot be read."""
+    return read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
 
 
 def _finished_at(folder: Path) -> str:
     """When the run in `folder` ended, "" where it has not."""
-    record = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
-    return str(record.get("finished_at") or "")
-
-
-def _some(names: list[str]) -> str:
-    """The first few names, for a line that people can read."""
-    shown = ", ".join(names[:NAMES_SHOWN])
-    return shown + f" and {len(names) - NAMES_SHOWN} more" * (len(names) > NAMES_SHOWN)
+    return str(read_run(folder).get("finished_at") or "")

@@ -114,14 +114,15 @@ class Protocol:
     targets: Targets = "all"  # which queries: by whether the target has a train action
     cold_items: Literal["as trained", "from content"] = "as trained"
 
-    def describe(self) -> str:
-        """The protocol in one line, to stand beside the numbers."""
+    def describe(self, *, mask: bool = True) -> str:
+        """The protocol in one line, to stand beside the numbers; `mask` is False where masks stand there."""
         window = f" (last {self.window} actions)" if self.window is not None else ""
         which = f" with {self.targets} targets" if self.targets != "all" else ""
         cold = f", cold items {self.cold_items}" if self.cold_items != "as trained" else ""
+        masked = f"history mask {self.mask}{window}, " if mask else ""
         return (
             f"{self.split} split, {self.queries:,} users{which}, all {self.candidates:,} items ranked{cold}, "
-            f"history mask {self.mask}{window}, ties by {self.ties}"
+            f"{masked}ties by {self.ties}"
         )
 
 

@@ -35,7 +35,7 @@ class EvaluateSettings(Settings):
         "users who took one apart.",
     )
     backend: Backend = Field(
-        "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
+        "auto", description="Search backend: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
 

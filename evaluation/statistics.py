@@ -1,9 +1,9 @@
 """Is one model better than another, or did it meet kinder users? Paired tests over the users of a split.
 
 Both models answer the same users, so what counts is each user's difference, averaged over the seeds. The
-test flips the signs of the differences at random (were the models equal, either sign would be as likely), the
-interval draws the users anew. The trained runs are taken as they are: how much another training would differ
-is what the deviation over seeds shows, and no part of the test. Users with equal differences are drawn
+p-value is a sign-flip permutation test's (were the models equal, either sign would be as likely), the
+interval a bootstrap's over users. The trained runs are taken as they are: how much another training would
+differ is what the deviation over seeds shows, and no part of the test. Users with equal differences are drawn
 together, as counts from a binomial or multinomial distribution: the same answer, at a cost that depends on
 how many values there are, not users.
 """
@@ -57,12 +57,12 @@ def paired_test(differences: Float64, seed: int = 1) -> PairedTest:
     draw = np.random.default_rng(seed)
     difference = float(differences.mean())
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(_means_of_redrawn_users(differences, draw), (tail, 100 - tail))
-    p_value = _share_as_extreme(differences, draw)
+    low, high = np.percentile(_bootstrap_means(differences, draw), (tail, 100 - tail))
+    p_value = _permutation_p_value(differences, draw)
     return PairedTest(difference, float(low), float(high), p_value, adjusted=p_value)
 
 
-def _means_of_redrawn_users(differences: Float64, draw: np.random.Generator) -> Float64:
+def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64:
     """The means of as many users drawn with replacement, (DRAWS,)."""
     values, counts = np.unique(differences, return_counts=True)
     users = len(differences)
@@ -71,7 +71,7 @@ def _means_of_redrawn_users(differences: Float64, draw: np.random.Generator) -> 
     return means
 
 
-def _share_as_extreme(differences: Float64, draw: np.random.Generator) -> float:
+def _permutation_p_value(differences: Float64, draw: np.random.Generator) -> float:
     """The p-value: the share of random signs, the given ones included, with a sum at least as far from 0."""
     sizes, counts = np.unique(np.abs(differences), return_counts=True)
     rounding = 1e-9 * float(sizes @ counts)

@@ -1,6 +1,7 @@
-"""Content ready for training an encoder end to end: pixels and token ids, kept like vectors.
+"""Content ready for training an encoder: pixels and token ids, kept like vectors.
 
-An end-to-end run then never decodes a JPEG or runs a tokenizer; its encoder reads what these stores hold.
+Code that trains an encoder along then never decodes a JPEG or runs a tokenizer; it reads what these stores
+hold.
 """
 
 from __future__ import annotations

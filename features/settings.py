@@ -87,10 +87,14 @@ class FeatureSettings(Settings):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     pixels: bool = Field(
-        False, description="Store the pictures' pixels as --encoder wants them, for end-to-end training."
+        False,
+        description="Store the pictures' pixels as --encoder wants them, for training code of your own; "
+        "tssr train reads vectors alone.",
     )
     tokens: bool = Field(
-        False, description="Store the texts' token ids as --encoder wants them, for end-to-end training."
+        False,
+        description="Store the texts' token ids as --encoder wants them, for training code of your own; "
+        "tssr train reads vectors alone.",
     )
     prune: bool = Field(False, description="Drop vectors of content that no item has any more.")
     strict: bool = Field(False, description="Stop at the first item without usable content.")

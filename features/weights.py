@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 from ..core.errors import UsageError
+from ..core.words import first_few
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
@@ -45,8 +46,7 @@ def load_weights(module: torch.nn.Module, state: dict[str, torch.Tensor], path: 
         if name in own and value.shape != own[name].shape
     ]
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UsageError(f"--weights {path}: not for this --encoder: {'; '.join(problems[:3])}{more}")
+        raise UsageError(f"--weights {path}: not for this --encoder: {first_few(problems, separator='; ')}")
     module.load_state_dict(state)
 
 

@@ -19,32 +19,31 @@ class TrainSettings(Settings):
     model_config = ConfigDict(title="Training, the same for all models")
 
     learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate.")
-    batch_size: int = Field(256, ge=1, description="Windows per step; also the users that contrast.")
+    batch_size: int = Field(
+        256, ge=1, description="Windows per optimizer step; their users are contrasted with each other."
+    )
     max_epochs: int = Field(1000, ge=1, description="Stop after this many epochs at the latest.")
     patience: int = Field(10, ge=1, description="Stop after this many validations without a better NDCG@10.")
     validate_every: int = Field(
         50, ge=1, description="Validate at the end of an epoch, once at least this many steps have passed."
     )
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="The learning rate stays, or falls to 0 along a cosine over --max-epochs."
+        "constant", description="Constant learning rate, or cosine decay to 0 over --max-epochs."
     )
-    warmup_steps: int = Field(
-        0, ge=0, description="The learning rate rises in a line over these first steps."
-    )
+    warmup_steps: int = Field(0, ge=0, description="Steps of linear learning-rate warm-up.")
     clip_norm: float = Field(
-        0.0, ge=0, description="Shorten the gradient of all weights together to this length; 0 never does."
+        0.0, ge=0, description="Clip the gradient's global norm to this value; 0 turns clipping off."
     )
     train_windows: Literal["last", "all"] = Field(
         "last",
-        description="Train on each user's last window, or cut the history so that every action counts.",
+        description="Train on each user's last window, or cut the history so that every action is a target.",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="The one seed of initial weights, order and dropout.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description=(
-            "What matrix products of a training step are computed in; weights, sums and losses stay float32, "
-            "validation is float32 (on a GPU a GRU's is cuDNN's TF32). auto: bfloat16 where GPU or processor "
-            "have it, else float32."
+            "Precision of the matrix products in training. auto: bfloat16 where the GPU or processor has it, "
+            "else float32. Weights, losses and validation stay float32 (a GRU's on a GPU: cuDNN's TF32)."
         ),
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
@@ -116,7 +115,7 @@ class WindowSettings(EmbeddingSettings):
     model_config = ConfigDict(title="Sequence models")
 
     length: int | None = Field(
-        None, ge=1, description="L, the actions a model looks back on (default: the data set's, 10 or 20)."
+        None, ge=1, description="L, the actions a model looks back on. [default: the data set's, 10 or 20]"
     )
     dropout: float = Field(
         0.1, ge=0, lt=1, description="Dropout on attention weights and sublayer outputs, or on GRU inputs."

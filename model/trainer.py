@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.progress import Advance, clock, progress
+from ..core.schema import SELECTION_METRIC
 from ..core.torchrun import current_ranks
 from .batches import Samples
 from .checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrainState, load_checkpoint, save_checkpoint, save_model
@@ -128,7 +129,7 @@ class Trainer:
         if value > state.best:
             state.best, state.best_step, state.validations_without_gain = value, state.step, 0
             if self.ranks.leads:
-                record = {"step": state.step, "validation_ndcg@10": value}
+                record = {"step": state.step, SELECTION_METRIC: value}
                 save_model(self.folder / MODEL_FILE, self.model, record)
         else:
             state.validations_without_gain += 1
@@ -137,7 +138,7 @@ class Trainer:
             "step": state.step,
             "epoch": state.step / self.stepping.per_epoch,
             **{f"loss_{name}": term for name, term in terms.items()},
-            "validation_ndcg@10": value,
+            SELECTION_METRIC: value,
             "learning_rate": self.stepping.learning_rate(state.step - 1),
             "seconds": round(state.seconds, 3),
         }

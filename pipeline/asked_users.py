@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ..core.dataset import Dataset, Histories, Queries, remake
 from ..core.errors import DataError, UsageError, os_errors_as_tssr
 from ..core.schema import ITEM_ID, ITEMS, ITEMS_FILE, USER_ID, USERS, USERS_FILE, read_table
+from ..core.words import first_few
 from .raw.custom import TABLE_KINDS, Custom, parse_map
 from .raw.files import RawFile
 from .raw.problems import Problems
@@ -24,7 +25,6 @@ STDIN = Path("-")
 DEFAULT_MAP = f"user={USER_ID},item={ITEM_ID}"
 NO_TARGET = 0
 UNSEEN = -1  # the number of a user whom the data set does not know
-SHOWN = 3  # ids that a message names
 
 
 @dataclass(frozen=True)
@@ -134,19 +134,14 @@ def _numbers(
         ids = list(dict.fromkeys(unknown))
         notes.append(
             f"{len(unknown):,} of {sum(map(len, items)):,} actions are on items that {dataset.name} does not "
-            f"have ({_some(ids)})"
+            f"have ({first_few(ids)})"
         )
     if len(without) == len(names):
         why = notes[0] if notes else "every line is empty"
         raise DataError(f"--history {path} leaves nobody to recommend to: {why}")
     if without:
-        notes.append(
-            f"{len(without):,} of {len(names):,} users have no known item and get no list ({_some(without)})"
-        )
+        share = f"{len(without):,} of {len(names):,} users"
+        notes.append(f"{share} have no known item and get no list ({first_few(without)})")
     if strict and notes:
         raise DataError(f"--history {path}: {notes[0]} (leave out --strict to go on without)")
     return numbers, notes
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)

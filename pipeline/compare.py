@@ -16,6 +16,7 @@ from ..core.artifacts import fingerprint, write_json, write_text
 from ..core.dataset import Dataset
 from ..core.errors import UsageError
 from ..core.progress import note
+from ..core.schema import SELECTION_METRIC
 from ..core.settings import as_options, option_name, resolve
 from ..core.summary import Summary
 from ..core.workspace import Workspace, check_name
@@ -27,7 +28,7 @@ from ..evaluation.statistics import PairedTest, against_each
 from .compare_settings import CompareSettings
 from .comparison_report import Compared, ComparisonReport
 from .entrants import Candidate, Entrant
-from .evaluate import check_topk, evaluate
+from .evaluate import check_topk, evaluate, ranks_name
 from .run import window_of
 from .train_apart import Trained, TrainingPool
 
@@ -135,7 +136,7 @@ def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]
 
 def _best(runs: Sequence[Trained]) -> int:
     """The run with the best validation NDCG@10, the first of equals."""
-    return max(range(len(runs)), key=lambda i: runs[i].result["validation_ndcg@10"])
+    return max(range(len(runs)), key=lambda i: runs[i].result[SELECTION_METRIC])
 
 
 def _measure(
@@ -148,7 +149,7 @@ def _measure(
     cached = all(summary.cached for summary in measured)
     if not cached:
         note(f"{entrant.name}: measured")
-    ranks = [read_ranks(run.folder / "ranks-test.parquet") for run in chosen.runs]
+    ranks = [read_ranks(run.folder / ranks_name("test")) for run in chosen.runs]
     reports = [summary.data for summary in measured]
     return Compared(entrant, chosen.tried, chosen.choice, chosen.runs, reports, ranks), cached
 

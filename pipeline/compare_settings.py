@@ -23,10 +23,12 @@ class CompareSettings(SourceSettings):
     seeds: int = Field(3, ge=1, description="Train every model with this many seeds, from --seed on.")
     tried: dict[str, tuple[Any, ...]] = Field({}, description="Values of options to choose among.")
     focus: str | None = Field(
-        None, description="Model that is compared with the best other (default: tssr, where it is listed)."
+        None,
+        description="Model tested against every other one; its gain over the best other is shown. "
+        "[default: tssr, where it is listed]",
     )
     reference: str | None = Field(
-        None, description="Model over which gains are shown (default: sasrec-id, where it is listed)."
+        None, description="Model over which gains are shown. [default: sasrec-id, where it is listed]"
     )
     topk: tuple[int, ...] = Field((10, 20), min_length=1, description="List lengths of Recall and NDCG.")
     mask: Mask = Field("none", description="History mask that the table shows; see tssr evaluate.")
@@ -35,5 +37,5 @@ class CompareSettings(SourceSettings):
     )
     jobs: int = Field(1, ge=1, description="Train so many runs at once, sharing the processor cores.")
     name: str | None = Field(
-        None, description="Name of the files in the folder comparisons (default: made from what is compared)."
+        None, description="Name of the files in the folder comparisons. [default: made from what is compared]"
     )

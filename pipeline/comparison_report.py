@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from ..core.schema import SELECTION_METRIC
 from ..core.settings import as_options
 from ..evaluation.comparison import Comparison
 from ..evaluation.metrics import Measurement, metric_title
@@ -18,9 +19,9 @@ from .entrants import Entrant
 from .train_apart import Trained
 
 HOW_TESTED = (
-    "Differences of the same users, averaged over seeds; p by random signs, then by Holm's correction for "
-    "all these tests together; the interval by drawing the users anew. Both are of these trained runs; what "
-    "another training would change is in the deviation."
+    "Paired by user, averaged over seeds. p: sign-flip permutation test, then Holm's correction over this "
+    "table; interval: bootstrap over users. How much another training would differ is in the deviation over "
+    "seeds, not in these tests."
 )
 _MIB = 1 << 20
 _NONE = "\N{EN DASH}"  # what a table shows for nothing
@@ -57,7 +58,7 @@ class Compared:
         tried = [
             {
                 "values": candidate.values,
-                "validation_ndcg@10": run.result["validation_ndcg@10"],
+                SELECTION_METRIC: run.result[SELECTION_METRIC],
                 "run": run.folder.name,
             }
             for candidate, run in zip(self.entrant.candidates, self.tried, strict=True)
@@ -197,7 +198,7 @@ class ComparisonReport:
         rows = []
         for one in self.compared:
             for place, (candidate, run) in enumerate(zip(one.entrant.candidates, one.tried, strict=True)):
-                value = f"{run.result['validation_ndcg@10']:.4f}"
+                value = f"{run.result[SELECTION_METRIC]:.4f}"
                 shown = BOLD.format(value) if place == one.choice else value
                 rows.append([one.entrant.name, as_options(candidate.values) or _NONE, shown])
         return ["model", "options", "validation NDCG@10"], rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import UsageError
@@ -49,8 +48,9 @@ class Entrant:
         return model_spec(self.model).trained
 
 
-def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any],
-          config_path: Path | None) -> list[Entrant]:  # fmt: skip
+def enter(
+    workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
+) -> list[Entrant]:
     """Plan every listed model.
 
     What is given for all, typed, tried or in the config file, is left out for a model that does not have it.
@@ -61,7 +61,7 @@ def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, ty
     given = (
         ("", typed),
         ("--try ", settings.tried),
-        (f"--config {config_path}, [train] ", set(table.common) - _OF_THE_TRAIN_COMMAND),
+        (f"--config {table.path}, [train] ", set(table.common) - _OF_THE_TRAIN_COMMAND),
     )
     everybody = _SOURCES.union(*known.values())
     for origin, names in given:
@@ -74,7 +74,7 @@ def enter(workspace: Workspace, settings: CompareSettings, table: TrainTable, ty
         own = table.of_model(name)
         chosen = _sources(model, settings, own, typed)
         values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
-        plan = plan_run(workspace, chosen, values, _only(typed, known[name]), config_path)
+        plan = plan_run(workspace, chosen, values, _only(typed, known[name]), table.path)
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
         candidates = _candidates(plan, _only(settings.tried, known[name]))
         entrants.append(Entrant(name, title, model, candidates))

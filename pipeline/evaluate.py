@@ -16,7 +16,7 @@ from ..core.errors import UsageError
 from ..core.progress import progress
 from ..core.summary import Summary
 from ..core.torchrun import current_ranks
-from ..core.workspace import RUN_FILE, Workspace
+from ..core.workspace import Workspace, read_run
 from ..evaluation.metrics import Measurement, Protocol, RankCounts, Targets, metric_title
 from ..evaluation.ranking import RankingOptions, rank_targets
 from ..evaluation.ranks import write_ranks
@@ -60,7 +60,7 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
     if current_ranks().leads:
-        write_ranks(folder / f"ranks-{settings.split}.parquet", ranks)
+        write_ranks(folder / ranks_name(settings.split), ranks)
         write_json(metrics_file, record)
     return _summary(folder, record, settings, cached=False)
 
@@ -68,6 +68,11 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
 def metrics_name(split: str) -> str:
     """The file in a run's folder that holds a split's metrics."""
     return "metrics.json" if split == "test" else f"metrics-{split}.json"
+
+
+def ranks_name(split: str) -> str:
+    """The file in a run's folder that holds every user's rank in a split."""
+    return f"ranks-{split}.parquet"
 
 
 def trained_model(folder: Path, plan: RunPlan, device_name: str) -> Recommender:
@@ -84,7 +89,7 @@ def trained_model(folder: Path, plan: RunPlan, device_name: str) -> Recommender:
 
 
 def _key(folder: Path, settings: EvaluateSettings) -> str:
-    trained = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
+    trained = read_run(folder)
     chosen = {name: value for name, value in settings.record().items() if name not in ("device", "backend")}
     return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **chosen})
 
@@ -159,11 +164,8 @@ def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *
         columns = ["targets", "users", *columns]
         asked = [(m["protocol"]["targets"], f"{m['protocol']['queries']:,}") for m in shown]
         rows = [(*group, *row) for group, row in zip(asked, rows, strict=True)]
-    protocol = record["measurements"][0]["protocol"]
-    notes = [
-        f"{protocol['split']} split, {protocol['queries']:,} users, all {protocol['candidates']:,} items "
-        f"ranked, ties by {protocol['ties']}; {folder / metrics_name(settings.split)}"
-    ]
+    protocol = Measurement.from_record(record["measurements"][0]).protocol
+    notes = [f"{protocol.describe(mask=False)}; {folder / metrics_name(settings.split)}"]
     if record["cold"]["items"]:
         notes.append(_cold_note(record["cold"], from_content=settings.cold_items))
     data = {"stage": "evaluate", "folder": str(folder), **record}

@@ -10,6 +10,7 @@ from ..core.errors import ArtifactError, UsageError
 from ..core.progress import progress
 from ..core.schema import ITEMS_FILE, MANIFEST_FILE
 from ..core.summary import Summary
+from ..core.words import first_few
 from ..core.workspace import Workspace
 from ..features.store import CURE, list_stores, read_manifest
 
@@ -73,9 +74,7 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
                 advance(path.stat().st_size if path.is_file() else 0)
             checked.append((name, folder.name, len(checksums)))
     if damaged:
-        listed = ", ".join(map(str, damaged[:3])) + (
-            f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
-        )
+        listed = first_few(list(map(str, damaged)))
         raise ArtifactError(f"damaged or missing: {listed}; {CURE}, it makes only these again")
     return Summary(
         "All files are as they were written",

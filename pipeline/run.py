@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..core.artifacts import fingerprint, read_json, write_json
+from ..core.artifacts import fingerprint, write_json
 from ..core.dataset import Dataset, Queries, load_dataset
 from ..core.errors import ArtifactError, UsageError, memory_errors_as_tssr
 from ..core.schema import ITEMS_FILE
 from ..core.settings import Model, Settings, option_name, resolve
-from ..core.workspace import RUN_FILE, Workspace
+from ..core.workspace import RUN_FILE, Workspace, read_run
 from ..features.store import StoreInfo, choose_stores, open_store
 from ..model.registry import Materials, ModelSpec, model_spec
 from ..model.settings import PRESETS, TrainSettings, WindowSettings
@@ -82,8 +82,13 @@ def options_of(model: str) -> set[str]:
     return training | set(spec.settings.model_fields)
 
 
-def plan_run(workspace: Workspace, chosen: RunSettings, table: Mapping[str, Any], typed: Mapping[str, Any],
-             config_path: Path | None) -> RunPlan:  # fmt: skip
+def plan_run(
+    workspace: Workspace,
+    chosen: RunSettings,
+    table: Mapping[str, Any],
+    typed: Mapping[str, Any],
+    config_path: Path | None = None,
+) -> RunPlan:
     """Resolve what the person asked for.
 
     `typed` are the options given, `table` those of the config file; what neither sets comes from the preset.
@@ -134,7 +139,7 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
     Raises ArtifactError that says which changed.
     """
     cure = f"delete {folder} and train again"
-    record = read_json(folder / RUN_FILE, cure=cure)
+    record = read_run(folder)
     try:
         name, settings, features = record["dataset"], record["settings"], record["features"]
         spec = model_spec(record["model"])

@@ -14,7 +14,7 @@ class SourceSettings(Settings):
 
     dataset: str | None = Field(None, description="Data set; may be left out where there is just one.")
     features: tuple[str, ...] = Field(
-        (), description="Feature stores to read, by modality or folder name (default: the only one)."
+        (), description="Feature stores to read, by modality or folder name. [default: the only one]"
     )
     preset: str = Field("paper", description=f"Defaults to start from: {', '.join(PRESETS)}.")
 
@@ -23,4 +23,4 @@ class RunSettings(SourceSettings):
     """What is trained, and on what."""
 
     model: str = Field("tssr", description=f"One of {', '.join(MODELS)}.")
-    run: str | None = Field(None, description="Name of the run folder (default: made from what is trained).")
+    run: str | None = Field(None, description="Name of the run folder. [default: made from what is trained]")

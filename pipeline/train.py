@@ -8,14 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.artifacts import read_json, sweep_partials
+from ..core.artifacts import sweep_partials
 from ..core.device import choose_device
 from ..core.errors import ArtifactError
 from ..core.lock import LOCK_FILE, exclusive
 from ..core.memory import peak_memory
+from ..core.schema import SELECTION_METRIC
 from ..core.summary import Summary
 from ..core.torchrun import current_ranks
-from ..core.workspace import RUN_FILE, Workspace
+from ..core.workspace import RUN_FILE, Workspace, read_run
 from ..model.tracking import require_tensorboard
 from .run import RunPlan, build_model, refuse_empty, write_run
 
@@ -81,7 +82,7 @@ def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     """
     if not (folder / RUN_FILE).exists():
         return None
-    record = read_json(folder / RUN_FILE, cure=f"delete {folder} and train again")
+    record = read_run(folder)
     if record.get("key") != plan.key():
         raise ArtifactError(
             f"run folder {folder} holds a run with other settings or data, or of another version; choose "
@@ -101,7 +102,7 @@ def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[
     if not plan.spec.trained:
         if ranks.leads:
             save_model(folder / MODEL_FILE, model, {"step": 0})
-        return {"parameters": 0, "validation_ndcg@10": validation_ndcg(model, split.validation, device)}
+        return {"parameters": 0, SELECTION_METRIC: validation_ndcg(model, split.validation, device)}
     samples = model.samples(split.train, plan.train.train_windows, device)
     trainer = Trainer(
         model, samples, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
@@ -114,7 +115,7 @@ def _fit(model: Any, plan: RunPlan, folder: Path, device: torch.device) -> dict[
     return {
         "parameters": parameter_count(model),
         "precision": chosen_precision(plan.train.precision, device),
-        "validation_ndcg@10": fit.best,
+        SELECTION_METRIC: fit.best,
         **asdict(fit),
     }
 
@@ -133,7 +134,7 @@ def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: boo
     rows = [("model", plan.title), ("data set", plan.dataset.name)]
     if plan.stores:
         rows.append(("features", ", ".join(store.name for store in plan.stores)))
-    rows.append(("validation NDCG@10", f"{result['validation_ndcg@10']:.4f}"))
+    rows.append(("validation NDCG@10", f"{result[SELECTION_METRIC]:.4f}"))
     if "steps" in result:
         rows += [
             ("best at step", f"{result['best_step']} of {result['steps']} ({result['epochs']:.1f} epochs)"),

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..core.errors import TssrError
 from ..core.progress import note
+from ..core.schema import SELECTION_METRIC
 from ..core.settings import option_words
 from ..core.workspace import Workspace
 from .run import RunPlan
@@ -118,7 +119,7 @@ class TrainingPool:
         with self._lock:
             self._done += 1
             how = "there already" if cached else f"{result.get('seconds', 0):.0f} s"
-            value = result["validation_ndcg@10"]
+            value = result[SELECTION_METRIC]
             note(f"[{self._done}/{self._total}] {label}: validation NDCG@10 {value:.4f} ({how})")
 
 

@@ -13,10 +13,14 @@ from ..model.registry import MODELS
 
 @dataclass(frozen=True)
 class TrainTable:
-    """`common` are the values for all models; `own` the tables of one model, or of a variant with a name."""
+    """`common` are the values for all models; `own` the tables of one model, or of a variant with a name.
+
+    `path` is the file, None where there is none.
+    """
 
     common: dict[str, Any]
     own: dict[str, dict[str, Any]]
+    path: Path | None
 
     @classmethod
     def of(cls, table: Mapping[str, Any], config_path: Path | None) -> TrainTable:
@@ -36,7 +40,7 @@ class TrainTable:
         common = {name: value for name, value in table.items() if name not in own}
         if "model" in common and common["model"] not in list(MODELS):
             raise UsageError(f"--config {config_path}, model: should be one of {', '.join(MODELS)}")
-        return cls(common, own)
+        return cls(common, own, config_path)
 
     def model_of(self, name: str) -> str:
         """The model behind a name: itself, or what the variant's table says.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.artifacts import fingerprint, write_text
 from ..core.errors import ArtifactError, TssrError, UsageError, os_errors_as_tssr
 from ..core.progress import note
+from ..core.schema import SELECTION_METRIC
 from ..core.settings import as_options, option_name, resolve
 from ..core.summary import Summary
 from ..core.workspace import Workspace
@@ -54,12 +55,13 @@ def tune(workspace: Workspace, settings: TuneSettings, plan: RunPlan, fixed: Seq
         return _written(path, study, plan, space, cached=left <= 0)
 
 
-def plan_search(workspace: Workspace, model: str, settings: TuneSettings, table: TrainTable,
-                typed: Mapping[str, Any], config_path: Path | None) -> RunPlan:  # fmt: skip
+def plan_search(
+    workspace: Workspace, model: str, settings: TuneSettings, table: TrainTable, typed: Mapping[str, Any]
+) -> RunPlan:
     """What the search starts from: the model as `tssr compare` would train it. Raises UsageError."""
     sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}
     alone = resolve(CompareSettings, {"models": (model,), **sources})
-    (entrant,) = enter(workspace, alone, table, typed, config_path)
+    (entrant,) = enter(workspace, alone, table, typed)
     return entrant.candidates[0].plan
 
 
@@ -149,7 +151,7 @@ def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[st
         note(str(error))
         return
     trial.set_user_attr(_RUN, trained.folder.name)
-    study.tell(trial, trained.result["validation_ndcg@10"])
+    study.tell(trial, trained.result[SELECTION_METRIC])
 
 
 def _written(
@@ -178,7 +180,7 @@ def _written(
         "best": trials[0].params,
         "config": f"{path}.toml",
         "trials": [
-            {"values": trial.params, "validation_ndcg@10": trial.value, "run": trial.user_attrs[_RUN]}
+            {"values": trial.params, SELECTION_METRIC: trial.value, "run": trial.user_attrs[_RUN]}
             for trial in trials
         ],
         "failed": failed,

@@ -141,6 +141,9 @@ def _as_rank(rank, world, port, work, results):
 @pytest.fixture(scope="session")
 def on_ranks(tmp_path_factory):
     """`on_ranks(3, work)`: call `work` in three processes, as torchrun does; what each returns, as JSON."""
+    import torch
+
+    torch.set_num_threads(1)  # a forked process waits forever for the OpenMP threads of its parent
     fork = multiprocessing.get_context("fork")
 
     def run(world, work):

@@ -41,7 +41,7 @@ def test_an_unforeseen_error_is_one_line_that_says_how_to_see_more(failing):
     failed = failing(ZeroDivisionError("by nought"))
     assert failed.code == 1
     assert failed.err == (
-        "error: unforeseen ZeroDivisionError: by nought (run again with --debug for the traceback)\n"
+        "error: unexpected ZeroDivisionError: by nought (run again with --debug for the traceback)\n"
     )
     with pytest.raises(ZeroDivisionError):
         failing(ZeroDivisionError("by nought"), "--debug")

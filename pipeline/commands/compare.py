@@ -27,10 +27,10 @@ from .search_options import search_settings, training_options, try_option
 def command(ctx: click.Context, /, **_options: object) -> None:
     """Train several models, measure each over several seeds, and lay them side by side.
 
-    Options of training and of models go to all models that have them; [train] in --config does the same, and
-    [train.NAME] there is for one model, or with a key model for a variant of one. Each run is one of tssr
-    train in a process of its own: what is finished is not trained again, and a killed comparison goes on when
-    the same command is given again.
+    Options of training and of models apply to every model that has them, as does [train] in --config.
+    [train.NAME] applies to one model, or with a key model defines a variant of one. Each run is a tssr train
+    in a process of its own: what is finished is not trained again, and the same command resumes a killed
+    comparison.
 
     \b
     Examples:
@@ -46,5 +46,5 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     settings = search_settings(ctx, CompareSettings, table)
     training = training_options(ctx, CompareSettings)
     workspace = workspace_of(ctx)
-    entrants = enter(workspace, settings, table, training, config_path)
+    entrants = enter(workspace, settings, table, training)
     show(compare_models(workspace, settings, entrants), as_json=ctx.params["as_json"])

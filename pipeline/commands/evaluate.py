@@ -19,7 +19,7 @@ from .options import (
 
 @settings_options(EvaluateSettings)
 @click.command("evaluate", cls=StageCommand)
-@click.option("--run", help="Run to evaluate (default: the newest finished one).")
+@click.option("--run", help="Run to evaluate. [default: the newest finished one]")
 @stage_options()
 @click.pass_context
 def command(ctx: click.Context, /, run: str | None, **_options: object) -> None:

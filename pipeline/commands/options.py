@@ -20,6 +20,7 @@ from ...core.workspace import Workspace
 from . import COMMANDS
 
 WIDTH_WHEN_PIPED = 200
+STAGE_OPTIONS = ("workspace", "config", "force", "as_json", "debug")  # of `stage_options`, by parameter
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -119,7 +120,7 @@ def _shown_default(field: FieldInfo) -> str:
         return ""
     if isinstance(default, tuple):
         default = " ".join(str(entry) for entry in default)
-    return f"  [default: {default}]"
+    return f" [default: {default}]"
 
 
 def _option(name: str, field: FieldInfo) -> SettingsOption:
@@ -130,7 +131,8 @@ def _option(name: str, field: FieldInfo) -> SettingsOption:
         return SettingsOption([both, name], is_flag=True, default=None, help=help_text)
     kind = _click_type(field.annotation)
     if isinstance(kind, ManyOf):
-        metavar = kind.value_type.name.upper() + " …"
+        one = kind.value_type
+        metavar = f"[{'|'.join(one.choices)}] …" if isinstance(one, click.Choice) else f"{one.name.upper()} …"
         return SettingsOption(
             [option_name(name), name],
             type=kind,
@@ -214,8 +216,7 @@ def stage_options(
             type=click.Path(path_type=Path, file_okay=False),
             envvar="TSSR_WORKSPACE",
             default=Path(workspace),
-            show_default=True,
-            help="Folder for data sets, features and runs (or TSSR_WORKSPACE).",
+            help=f"Folder for data sets, features and runs (or TSSR_WORKSPACE). [default: {workspace}]",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."),
         click.option("--debug", is_flag=True, help="Show a traceback on errors."),

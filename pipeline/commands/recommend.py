@@ -18,7 +18,7 @@ from .options import (
 
 @settings_options(RecommendSettings)
 @click.command("recommend", cls=StageCommand)
-@click.option("--run", help="Run to recommend with (default: the newest finished one).")
+@click.option("--run", help="Run to recommend with. [default: the newest finished one]")
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, run: str | None, as_json: bool, **_options: object) -> None:

@@ -11,9 +11,7 @@ from ...core.errors import UsageError
 from ...core.settings import Model
 from ..run_settings import SourceSettings
 from ..train_table import TrainTable
-from .options import Function, config_section, settings_from, typed
-
-_OF_THE_STAGE = {"model", "workspace", "config", "as_json", "debug"}
+from .options import STAGE_OPTIONS, Function, config_section, settings_from, typed
 
 
 def try_option(help_text: str) -> Callable[[Function], Function]:
@@ -54,5 +52,5 @@ def search_settings(ctx: click.Context, model: type[Model], table: TrainTable) -
 
 def training_options(ctx: click.Context, model: type[Model]) -> dict[str, Any]:
     """The options typed that are for training, those of the data set and its features among them."""
-    other = {*_OF_THE_STAGE, *model.model_fields} - set(SourceSettings.model_fields)
+    other = {"model", *STAGE_OPTIONS, *model.model_fields} - set(SourceSettings.model_fields)
     return {name: value for name, value in typed(ctx).items() if name not in other}

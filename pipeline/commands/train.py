@@ -10,6 +10,7 @@ from ...model.settings import TrainSettings
 from ..run_settings import RunSettings
 from ..train_table import TrainTable
 from .options import (
+    STAGE_OPTIONS,
     StageCommand,
     config_section,
     settings_from,
@@ -19,8 +20,6 @@ from .options import (
     typed,
     workspace_of,
 )
-
-STAGE_PARAMETERS = ("workspace", "config", "force", "as_json", "debug")
 
 
 @settings_options(RunSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
@@ -49,7 +48,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     model = typed(ctx).get("model") or tables.common.get("model") or RunSettings.model_fields["model"].default
     table = tables.common | tables.of_model(model)
     chosen = settings_from(ctx, RunSettings, {key: table[key] for key in own & set(table)})
-    options = {name: value for name, value in typed(ctx).items() if name not in {*own, *STAGE_PARAMETERS}}
+    options = {name: value for name, value in typed(ctx).items() if name not in {*own, *STAGE_OPTIONS}}
     rest = {name: value for name, value in table.items() if name not in own}
     workspace = workspace_of(ctx)
     plan = plan_run(workspace, chosen, rest, options, config_path)

@@ -38,5 +38,5 @@ def command(ctx: click.Context, /, model: str, **_options: object) -> None:
     settings = search_settings(ctx, TuneSettings, table)
     options = training_options(ctx, TuneSettings)
     workspace = workspace_of(ctx)
-    plan = plan_search(workspace, model, settings, table, options, config_path)
+    plan = plan_search(workspace, model, settings, table, options)
     show(tune(workspace, settings, plan, list(options)), as_json=ctx.params["as_json"])

@@ -98,7 +98,7 @@ def _plan(workspace: Workspace, model: str, store: str, settings: DemoSettings) 
     features = (store,) if spec.reads_content else ()
     chosen = resolve(RunSettings, {"model": model, "dataset": DATASET, "features": features})
     options = MODELS[model] | ({"seed": settings.seed} if spec.trained else {})
-    return plan_run(workspace, chosen, {}, options, None)
+    return plan_run(workspace, chosen, {}, options)
 
 
 def _gallery(workspace: Workspace, run: Path, settings: DemoSettings) -> Path:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ...core.errors import DataError
+from ...core.words import first_few
 from .blocks import LONGEST_LINE, Block, read_blocks
 from .files import RawFile
 from .problems import Problems
@@ -103,8 +104,8 @@ def check_columns(file: RawFile, header: Sequence[str], wanted: Sequence[str], d
 
 def _listed(header: Sequence[str]) -> str:
     """The columns as a message shows them: a damaged file may have any number, of any length."""
-    shown = [name if len(name) <= 40 else name[:40] + "…" for name in header[:30]]
-    return ", ".join(shown) + (f" and {len(header) - 30} more" if len(header) > 30 else "")
+    shown = [name if len(name) <= 40 else name[:40] + "…" for name in header]
+    return first_few(shown, 30)
 
 
 def _slowly(

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from ...core.errors import DataError, os_errors_as_tssr
+from ...core.words import first_few
 from .archives import archives_in, find_member, open_archive
 
 LISTED = 8
@@ -104,8 +105,7 @@ class RawFolder:
                 f"there is no folder {self.path}; {expects}; put them there, or name their folder with --raw"
             )
         names = sorted(entry.name + "/" * entry.is_dir() for entry in self.path.iterdir())
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        there = ", ".join(names[:LISTED]) + more if names else "nothing"
+        there = first_few(names, LISTED) or "nothing"
         like = [
             name
             for name, signs in self.signatures.items()

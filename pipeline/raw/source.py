@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ...core.schema import IMAGE, ITEM, ITEM_ID, TEXT
+from ...core.words import first_few
 from .files import RawFile
 from .pictures import Pictures
 from .problems import Problems
@@ -170,8 +171,8 @@ def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, w
     pairs = zip(paths, there, strict=True)
     missing = [path for path, found in pairs if found is None and path and pictures.inside(path)]
     if missing:
-        shown = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
-        problems.note(f"{len(missing):,} of {len(paths):,} pictures are missing in {where} ({shown})")
+        count = f"{len(missing):,} of {len(paths):,}"
+        problems.note(f"{count} pictures are missing in {where} ({first_few(missing)})")
     return table.with_columns(pl.Series(IMAGE, there, pl.String))
 
 

@@ -231,7 +231,7 @@ OPTIONS = [
 def test_the_command_of_a_plan_makes_the_same_plan(workspace, monkeypatch, model, options):
     chosen = resolve(RunSettings, {"model": model})
     values = {name: value for name, value in options.items() if name in options_of(model)}
-    plan = plan_run(Workspace(workspace), chosen, {}, values, None)
+    plan = plan_run(Workspace(workspace), chosen, {}, values)
     made = []
     monkeypatch.setattr("tssr.pipeline.train.train", lambda _w, plan, name, force: made.append(plan) or 1 / 0)
     with pytest.raises(SystemExit):

@@ -9,7 +9,7 @@ import pytest
 from tssr.core.settings import resolve
 from tssr.features import parts
 from tssr.features.settings import FeatureSettings
-from tssr.features.store import list_stores
+from tssr.features.store import list_stores, manifest_fingerprint
 from tssr.pipeline.extract_features import extract_features
 
 
@@ -68,6 +68,7 @@ def test_verify_counts_a_thousand_files(stores, tssr):
     manifest["parts"] = [part | {"file": f"part-{number}.arrow"} for number in range(1000)]
     for copy in manifest["parts"]:
         (info.folder / copy["file"]).hardlink_to(info.folder / part["file"])
+    manifest["fingerprint"] = manifest_fingerprint(manifest)
     (info.folder / "manifest.json").write_text(json.dumps(manifest))
     verified = tssr("features", "verify", "--workspace", workspace.root, "--json").json["verified"]
     assert verified[0]["files"] == 1001

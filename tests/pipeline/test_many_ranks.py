@@ -33,7 +33,7 @@ def small_blocks(monkeypatch):
 
 
 def trained(workspace, name, force=False, **settings):
-    plan = plan_run(workspace, RunSettings(model=name), {}, settings, None)
+    plan = plan_run(workspace, RunSettings(model=name), {}, settings)
     return train(workspace, plan, name, force=force).data["result"]
 
 

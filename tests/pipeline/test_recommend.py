@@ -203,7 +203,7 @@ def test_what_the_data_set_does_not_know_is_counted_and_named(ask, tmp_path):
     outcome = ask("ids", "--history", path)
     assert list(items_of(outcome)) == ["line 1"]
     assert outcome.json["notes"][:2] == [
-        "5 of 6 actions are on items that late does not have (new1, new2, new3, …)",
+        "5 of 6 actions are on items that late does not have (new1, new2, new3 and 1 more)",
         "2 of 3 users have no known item and get no list (line 2, line 3)",
     ]
     strict = ask("ids", "--history", path, "--strict")
