@@ -24,6 +24,7 @@ from .settings import Mask
 
 DRAWS = 9_999
 CONFIDENCE = 0.95
+DECIMALS = 12  # sums in another order differ in later ones, and each value that differs costs draws
 _NUMBERS_AT_ONCE = 1 << 22  # drawn counts held in one step
 
 
@@ -64,7 +65,7 @@ def paired_test(differences: Float64, seed: int = 1) -> PairedTest:
 
 def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64:
     """The means of as many users drawn with replacement, (DRAWS,)."""
-    values, counts = np.unique(differences, return_counts=True)
+    values, counts = np.unique(differences.round(DECIMALS), return_counts=True)
     users = len(differences)
     sums = [draw.multinomial(users, counts / users, size=size) @ values for size in _step_sizes(len(values))]
     means: Float64 = np.concatenate(sums) / users
@@ -73,7 +74,7 @@ def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64
 
 def _permutation_p_value(differences: Float64, draw: np.random.Generator) -> float:
     """The p-value: the share of random signs, the given ones included, with a sum at least as far from 0."""
-    sizes, counts = np.unique(np.abs(differences), return_counts=True)
+    sizes, counts = np.unique(np.abs(differences.round(DECIMALS)), return_counts=True)
     rounding = 1e-9 * float(sizes @ counts)
     reached = abs(float(differences.sum())) - rounding
     extreme = 1

@@ -21,6 +21,7 @@ from .augment import crop, mask, reorder
 from .batches import Batch
 from .gathering import even_share, gathered
 from .inputs import ItemVectors
+from .precision import in_float32
 from .recommender import Losses
 from .sasrec import SASRec
 
@@ -63,8 +64,10 @@ class CL4SRec(SASRec):
 def view_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """NT-Xent: each of 2B states finds its twin among the 2B - 1 others; (B, D) each. Mean over states."""
     first, second = gathered(first), gathered(second)
-    states = torch.cat([first, second])
-    scores = states @ states.T / temperature
+    states = torch.cat([first, second]).float()
+    # Normalised states have a length of sqrt(D): twins score about D, where bfloat16 steps by a half or one.
+    with in_float32(states.device):
+        scores = states @ states.T / temperature
     itself = torch.eye(len(states), dtype=torch.bool, device=states.device)
     twin = torch.arange(len(states), device=states.device).roll(len(first))
     return even_share(F.cross_entropy(scores.masked_fill(itself, -torch.inf), twin))

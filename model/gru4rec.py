@@ -5,7 +5,7 @@ purpose different, for all models alike so that they compare: windows of a user 
 all steps instead of session-parallel batches, cross-entropy over all items at every real step, an untied
 head, Adam. The GRU keeps torch's initial weights. BPR-max, the original's sampled loss, is an option; it
 draws evenly for each step what its user did not take, not by popularity for a batch, and puts no ELU on
-scores.
+scores. A linear layer follows the GRU, as in RecBole; neither reference has one.
 
 Shapes: B batch, L steps, D width, N items.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ..core.schema import PADDING
 from .heads import item_head
 from .inputs import ItemVectors
 from .layers import Recurrent, initialise
@@ -45,7 +46,7 @@ class GRU4Rec(SequenceRecommender):
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
         entered = self.dropout(self.item_input(inputs))
-        states: Tensor = self.output(self.recurrent(entered, inputs > 0))
+        states: Tensor = self.output(self.recurrent(entered, inputs != PADDING))
         return states
 
 

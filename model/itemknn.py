@@ -4,8 +4,9 @@ Similarity is the cosine of two items' columns in the binary matrix of users and
 actions only, with shrinkage in the denominator: common users / (|i| |j| + shrink + 1e-6). An item is not its
 own neighbour. An item's score is the sum of its similarities to those of its K nearest neighbours that the
 history holds.
-Reference: RecBole's ItemKNN. On purpose different: repeats count once; neighbours that tie at the cut are
-taken in the order of their numbers; the history is everything before the target, not the train part alone.
+Reference: RecBole's ItemKNN. On purpose different: a shrinkage of 10 by default (there 0); repeats count
+once; neighbours that tie at the cut are taken in the order of their numbers; the history is everything
+before the target, not the train part alone.
 
 Shapes: B histories, N items, E pairs of neighbours.
 """

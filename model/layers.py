@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .precision import in_float32
 from .real_steps import RealSteps
 from .settings import SequenceSettings
 
@@ -139,11 +141,13 @@ class Mix(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A GRU over the real steps of left-padded windows, started at zero."""
+    """A GRU over the real steps of left-padded windows, started at zero; dropout between its layers."""
 
     def __init__(self, width: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.gru = nn.GRU(width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        # One module a layer: cuDNN draws its own dropout from a state that no checkpoint could keep.
+        self.layers = nn.ModuleList(nn.GRU(width, width, batch_first=True) for _ in range(layers))
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor, real: Tensor) -> Tensor:
         """(B, L, D), (B, L) -> (B, L, D), zeros on padding."""
@@ -151,8 +155,20 @@ class Recurrent(nn.Module):
         steps = torch.arange(real.shape[1], device=real.device)
         padding = (~real).sum(dim=1, keepdim=True)
         front, back = ((steps + shift) % len(steps) for shift in (padding, -padding))
-        states, _ = self.gru(_at_steps(vectors, front))
+        states = _at_steps(vectors, front)
+        for number, layer in enumerate(self.layers):
+            states = self._layer(layer, states if number == 0 else self.dropout(states))
         return _at_steps(states, back) * real.unsqueeze(-1)
+
+    @staticmethod
+    def _layer(layer: nn.Module, vectors: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
+        if vectors.is_cuda:  # autocast would have cuDNN compute in float16, whatever it was asked for
+            with in_float32(vectors.device):
+                states, _ = layer(vectors.float())
+        else:
+            states, _ = layer(vectors)
+        return cast(Tensor, states)
 
 
 def _at_steps(states: Tensor, steps: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..core.schema import PADDING
 from .heads import item_head
 from .inputs import ItemVectors, content_vectors
 from .layers import Mix, Recurrent, initialise
@@ -87,7 +88,7 @@ class MFN4Rec(SequenceRecommender):
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
-        real = inputs > 0
+        real = inputs != PADDING
         views = [
             recurrent(self.dropout(enter(inputs)), real)
             for enter, recurrent in zip(self.inputs, self.recurrent, strict=True)

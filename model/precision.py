@@ -1,6 +1,7 @@
 """What a training step is computed in: bfloat16 matrix products where they pay, float32 for the rest.
 
-Weights, their gradients and the optimizer stay float32, so no loss scaling is needed.
+On a GPU a GRU is part of the rest. Weights, their gradients and the optimizer stay float32, so no loss
+scaling is needed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ def training_autocast(precision: str, device: torch.device) -> torch.autocast:
     """The context of a step's forward pass."""
     enabled = chosen_precision(precision, device) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def in_float32(device: torch.device) -> torch.autocast:
+    """The context of what needs float32 within a step."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def product_dtype(tensor: Tensor) -> torch.dtype:

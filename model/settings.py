@@ -141,6 +141,13 @@ class WindowSettings(EmbeddingSettings):
     )
 
     @model_validator(mode="after")
+    def a_sample_is_drawn(self) -> Self:
+        """Refuse a way to draw where nothing is drawn."""
+        if self.softmax_sample_by != "popularity" and not self.softmax_sample:
+            raise ValueError("--softmax-sample-by says how --softmax-sample draws; give that too")
+        return self
+
+    @model_validator(mode="after")
     def content_is_read(self) -> Self:
         """Refuse a head of content for a model that has none."""
         if "content" in self.head and not isinstance(self, ReadingSettings):
@@ -291,8 +298,8 @@ class TSSRSettings(ContentSettings):
     user_mean: Literal["real", "all"] = Field(
         "real",
         description=(
-            "Steps whose mean is a user in the user-grained contrast: the real ones, or all of the window, "
-            "padding among them, as the released code does."
+            "Steps whose mean is a user in the user-grained contrast: the real ones, or, as in the released "
+            "code, all of the window, padding among them (which has no vector of its own here)."
         ),
     )
     negatives: Literal["same-step", "all-steps"] = Field(
@@ -331,7 +338,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "precision": "float32",
     },
     "tuned": {
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-4,
         "input_dropout": 0.3,
         "lambda_user": 0.03,
         "lambda_item": 0.03,

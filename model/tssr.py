@@ -13,7 +13,7 @@ one position table for both streams; no temperature in the item contrast.
 On purpose different from the release: two blocks a stream and one cross block (the paper's text; the
 release has 1 and 4) and users that are means over real steps (there over padding as well, --user-mean all;
 --preset official has both); padding enters no loss but that one, and no attention (there it looks at the
-whole window, and its last step so sees the answer); class 0 is no candidate.
+whole window, and its last step so sees the answer), and has no vector to learn; class 0 is no candidate.
 Also different: content vectors are frozen (see `inputs`), where paper and release train the image or text
 encoder along.
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID

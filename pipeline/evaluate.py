@@ -60,6 +60,7 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
     if current_ranks().leads:
+        metrics_file.unlink(missing_ok=True)  # a kill here must not leave old metrics beside new ranks
         write_ranks(folder / ranks_name(settings.split), ranks)
         write_json(metrics_file, record)
     return _summary(folder, record, settings, cached=False)

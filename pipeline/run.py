@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..model.inputs import ContentFeatures
     from ..model.recommender import Recommender
 
-VERSION = 3  # counts up when the same plan gives other numbers: older runs are then other runs
+VERSION = 4  # counts up when the same plan gives other numbers: older runs are then other runs
 
 
 @dataclass(frozen=True)

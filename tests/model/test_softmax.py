@@ -165,6 +165,10 @@ def test_a_sample_makes_nothing_as_large_as_the_catalogue_but_the_gradient():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            {"softmax_sample_by": "uniform"},
+            "--softmax-sample-by says how --softmax-sample draws; give that too",
+        ),
         ({"drawn_negatives": 9}, "--drawn-negatives is for --loss bce or gbce or bpr-max, not ce"),
         ({"loss": "bce", "gbce_calibration": 0.5}, "--gbce-calibration is for --loss gbce, not bce"),
         ({"loss": "gbce", "bpr_max_l2": 0.5}, "--bpr-max-l2 is for --loss bpr-max, not gbce"),

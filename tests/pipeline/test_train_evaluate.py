@@ -128,7 +128,7 @@ def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
         for name in ("tssr", "sasrec-id")
     )
     assert [tssr["model"][f"lambda_{term}"] for term in ("user", "item", "stream")] == [0.03, 0.03, 2]
-    assert tssr["train"]["learning_rate"] == ids["train"]["learning_rate"] == 1e-3
+    assert tssr["train"]["learning_rate"] == ids["train"]["learning_rate"] == 3e-4
     assert tssr["model"]["input_dropout"] == ids["model"]["input_dropout"] == 0.3
 
 
