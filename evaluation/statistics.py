@@ -32,7 +32,8 @@ _NUMBERS_AT_ONCE = 1 << 22  # drawn counts held in one step
 class PairedTest:
     """A mean difference with its confidence interval, and how likely chance alone is to make one as large.
 
-    `adjusted` is the p-value after Holm's correction for all the tests that were made together.
+    `adjusted` is the p-value after Holm's correction for all the tests that were made together. `seed_error`
+    is the standard error of the difference over the seeds, None where there is one seed.
     """
 
     difference: float
@@ -40,12 +41,14 @@ class PairedTest:
     high: float
     p_value: float
     adjusted: float
+    seed_error: float | None = None
 
     def describe(self) -> str:
         """The test in one line."""
+        seeds = "" if self.seed_error is None else f"; standard error over seeds {self.seed_error:.4f}"
         return (
             f"{self.difference:+.4f} ({CONFIDENCE:.0%} interval {self.low:+.4f} to {self.high:+.4f}), "
-            f"p = {self.adjusted:.2g} after Holm's correction"
+            f"p = {self.adjusted:.2g} after Holm's correction{seeds}"
         )
 
     def record(self) -> dict[str, Any]:
@@ -125,9 +128,22 @@ def against_each(
     tests = {}
     for name, ranks in others.items():
         _same_questions(focus[0], ranks[0])
-        tests[name] = paired_test(user_ndcg(focus, mask, k) - user_ndcg(ranks, mask, k))
+        test = paired_test(user_ndcg(focus, mask, k) - user_ndcg(ranks, mask, k))
+        tests[name] = replace(test, seed_error=_seed_error(focus, ranks, mask, k))
     adjusted = holm([test.p_value for test in tests.values()])
     return {name: replace(test, adjusted=p) for (name, test), p in zip(tests.items(), adjusted, strict=True)}
+
+
+def _seed_error(focus: Sequence[Ranks], other: Sequence[Ranks], mask: Mask, k: int) -> float | None:
+    """The standard error of the difference over seeds; a model that is not trained is the same at each."""
+    seeds = max(len(focus), len(other))
+    if seeds == 1:
+        return None
+    means = [
+        np.broadcast_to([ndcg_at(one.by_mask[mask], k).mean() for one in ranks], seeds)
+        for ranks in (focus, other)
+    ]
+    return float(np.std(means[0] - means[1], ddof=1) / seeds**0.5)
 
 
 def _same_questions(one: Ranks, other: Ranks) -> None:

@@ -20,8 +20,8 @@ from .train_apart import Trained
 
 HOW_TESTED = (
     "Paired by user, averaged over seeds. p: sign-flip permutation test, then Holm's correction over this "
-    "table; interval: bootstrap over users. How much another training would differ is in the deviation over "
-    "seeds, not in these tests."
+    "table; interval: bootstrap over users. Both take the trained runs as they are; how much other trainings "
+    "would differ is in the last column, the standard error of the difference over seeds."
 )
 _MIB = 1 << 20
 _NONE = "\N{EN DASH}"  # what a table shows for nothing
@@ -181,7 +181,14 @@ class ComparisonReport:
         return ["model", "metric", *users], rows
 
     def _tests(self) -> tuple[list[str], list[list[str]]]:
-        columns = ["model", "difference", f"{CONFIDENCE:.0%} interval", "p", "p after Holm"]
+        columns = [
+            "model",
+            "difference",
+            f"{CONFIDENCE:.0%} interval",
+            "p",
+            "p after Holm",
+            "error over seeds",
+        ]
         rows = [
             [
                 name,
@@ -189,6 +196,7 @@ class ComparisonReport:
                 f"{t.low:+.4f} to {t.high:+.4f}",
                 f"{t.p_value:.2g}",
                 f"{t.adjusted:.2g}",
+                _NONE if t.seed_error is None else f"{t.seed_error:.4f}",
             ]
             for name, t in self.tests.items()
         ]

@@ -113,6 +113,15 @@ def test_users_are_averaged_over_seeds_and_every_other_model_is_tested():
     assert [t.adjusted for t in tests.values()] == holm([t.p_value for t in tests.values()])
 
 
+def test_the_error_over_seeds_is_that_of_the_seeds_differences():
+    focus, other = [ranks(1, 3), ranks(3, 3), ranks(1, 1)], [ranks(3, 3), ranks(3, 3), ranks(1, 3)]
+    tests = against_each(focus, {"trained": other, "untrained": [ranks(3, 3)]}, "none", 10)
+    for name, differences in {"trained": [0.25, 0, 0.25], "untrained": [0.25, 0, 0.5]}.items():
+        assert tests[name].seed_error == pytest.approx(np.std(differences, ddof=1) / 3**0.5)
+    alone = against_each([ranks(1, 3)], {"A": [ranks(3, 3)]}, "none", 10)
+    assert alone["A"].seed_error is None
+
+
 def test_ranks_of_other_users_or_targets_are_refused():
     words = "different users or targets; make them again with: tssr evaluate --force"
     with pytest.raises(ArtifactError, match=words):
