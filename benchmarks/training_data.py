@@ -31,11 +31,6 @@ class Log:
         """Actions of each user without the last two, which are validation and test, (U,)."""
         return np.where(self.lengths >= 3, self.lengths - 2, self.lengths)
 
-    def first_users(self, count: int) -> Log:
-        """The first users alone, with the item numbers that they had."""
-        lengths = self.lengths[:count]
-        return Log(self.items[: lengths.sum()], lengths, self.item_count)
-
     def save(self, path: Path) -> Path:
         """Write the log where another process reads it."""
         np.savez(path, items=self.items, lengths=self.lengths, item_count=self.item_count)

@@ -44,7 +44,6 @@ def train(log: Log, speed: Speed, options: argparse.Namespace) -> None:
     torch.manual_seed(1)
     model = MODELS["sasrec-id"].build(materials_of(histories, 10), SASRecSettings())
     windows = model.samples(histories, chosen.train_windows, CPU)
-    stepping = Stepping(model, windows, chosen)
     cut = windows.batch
 
     def counted(numbers: Tensor) -> Batch:

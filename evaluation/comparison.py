@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import UsageError
 from .metrics import Measurement, Protocol, metric_title
-from .tables import markdown_table
+from .tables import BOLD, markdown_table
 
 _METRICS = ("recall", "ndcg")
 
@@ -97,7 +97,7 @@ class Comparison:
 
     def markdown(self) -> str:
         """The table and its protocol as Markdown, the best of each column in bold."""
-        return f"{markdown_table(self.columns, self.rows('**{}**'.format))}\n{self.note()}\n"
+        return f"{markdown_table(self.columns, self.rows(BOLD.format))}\n{self.note()}\n"
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -157,6 +157,12 @@ def _summary(format_name: str, root: Path, there: int, fetched: int, failures: d
             *((f"failed: {reason}", f"{count:,}") for reason, count in reasons),
         ],
         notes=notes,
-        data={"there_before": there, "fetched": fetched, "failed": len(failures), "reasons": dict(reasons)},
+        data={
+            "stage": "download-images",
+            "there_before": there,
+            "fetched": fetched,
+            "failed": len(failures),
+            "reasons": dict(reasons),
+        },
         cached=not fetched and not failures,
     )

@@ -77,7 +77,7 @@ def _summary(dataset: str, reports: list[Report]) -> Summary:
     return Summary(
         f"Features of {dataset}",
         rows,
-        {"dataset": dataset, "stores": stores},
+        {"stage": "extract-features", "dataset": dataset, "stores": stores},
         columns=("store", "dimension", "items", "missing", "encoded", "size"),
         notes=[line for report in reports for line in _note(report)],
         cached=all(report.cached for report in reports),

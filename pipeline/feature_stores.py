@@ -46,7 +46,7 @@ def list_features(workspace: Workspace, dataset: str | None) -> Summary:
         for name, info in stores
     ]
     columns = ("data set", "store", "encoder", "dimension", "items", "missing", "size")
-    return Summary("Feature stores", rows, {"stores": data}, columns=columns)
+    return Summary("Feature stores", rows, {"stage": "features", "stores": data}, columns=columns)
 
 
 def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
@@ -79,7 +79,10 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
     return Summary(
         "All files are as they were written",
         [(name, store, f"{files:,}") for name, store, files in checked],
-        {"verified": [{"dataset": name, "store": store, "files": files} for name, store, files in checked]},
+        {
+            "stage": "features verify",
+            "verified": [{"dataset": name, "store": store, "files": files} for name, store, files in checked],
+        },
         columns=("data set", "store", "files"),
     )
 

@@ -185,6 +185,7 @@ def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summ
         rows=funnel_rows(manifest["funnel"]),
         notes=notes,
         data={
+            "stage": "preprocess",
             "dataset": name,
             "folder": str(folder),
             "counts": counts,

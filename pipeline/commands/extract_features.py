@@ -31,7 +31,7 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
       tssr extract-features --modality image
       tssr extract-features --modality image --encoder squeezenet1_1 --weights squeezenet1_1.pth
       tssr extract-features --modality image text --encoder resnet18 ./my-bert
-      torchrun --nproc-per-node 4 -m tssr extract-features --modality image
+      torchrun --nproc-per-node 4 -m -- tssr extract-features --modality image
     """
     from ..extract_features import extract_features
 

@@ -65,7 +65,7 @@ class Misbehaving(BaseHTTPRequestHandler):
 
     def slow(self):
         self.send_response(200)
-        for _ in range(50):
+        for _ in range(800):
             self.wfile.write(b"X")
             self.wfile.flush()
             time.sleep(0.05)
@@ -141,7 +141,7 @@ def test_a_server_that_drips_is_cut_at_the_time_limit(server):
     began = time.monotonic()
     with pytest.raises(FetchError, match="too slow") as caught:
         fetch(f"{server[0]}/slow", limits(seconds=0.3))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15, "of the 40 seconds that it drips"
     assert caught.value.passing
 
 
@@ -244,6 +244,7 @@ QUICK = DownloadSettings(workers=4, rate=1000.0, backoff=0.01, retries=2)
 def test_a_download_end_to_end_and_again(dump, server):
     summary = download_images("toy", QUICK, dump, local)
     assert summary.data == {
+        "stage": "download-images",
         "there_before": 1,
         "fetched": 3,
         "failed": 4,
