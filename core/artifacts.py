@@ -150,6 +150,8 @@ def read_json(path: Path, *, cure: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {cure}") from None
+    except PermissionError:
+        raise ArtifactError(f"{path} may not be read; ask its owner for the permission") from None
     except OSError as error:
         raise ArtifactError(f"could not read {path}: {error.strerror}; {cure}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

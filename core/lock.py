@@ -21,16 +21,16 @@ def exclusive(folder: Path) -> Iterator[None]:
     path = folder / LOCK_FILE
     with os_errors_as_tssr(f"lock {folder}", path):
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a+b", buffering=0)  # a full disk is told by the write, not again by the end
     with file:
         with os_errors_as_tssr(f"lock {folder}", path):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                note(f"{folder.name} is being written by {file.read().strip()}; waiting for it to finish")
+                holder = file.read().decode().strip()
+                note(f"{folder.name} is being written by {holder}; waiting for it to finish")
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield

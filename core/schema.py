@@ -59,5 +59,7 @@ def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] |
             return file.read(columns=wanted)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {cure}") from None
+    except PermissionError:
+        raise ArtifactError(f"{path} may not be read; ask its owner for the permission") from None
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {cure}") from None

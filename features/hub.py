@@ -56,8 +56,8 @@ def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
             return auto_model.from_config(config), set()
     if choice.weights is not None:
         raise UsageError(
-            f"--weights {choice.weights}: the weights of {choice.encoder} lie beside its config.json; "
-            f"pass that folder as --encoder, or --weights random"
+            f"--weights {choice.weights}: {choice.encoder} has its weights beside its config.json; leave "
+            "--weights out (where another modality needs it, give each a command of its own), or say random"
         )
     model, info = from_pretrained(
         auto_model, choice.encoder, config=config, output_loading_info=True, dtype=torch.float32

@@ -63,6 +63,13 @@ class StoreInfo:
         if self.manifest.get("catalogue") != catalogue:
             raise ArtifactError(f"{self.folder} was made for another version of the items; {CURE}")
 
+    def refuse_damage(self) -> None:
+        """Raise ArtifactError for the first part that is not what was written; reads all of them."""
+        for part in self.manifest["parts"]:
+            path = self.folder / part["file"]
+            if not path.is_file() or sha256_file(path) != part["sha256"]:
+                raise ArtifactError(f"{path} is damaged or missing; {CURE}, it makes only this part again")
+
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:
     """The hash by which others know a store's vectors: over all of its manifest but what was asked for."""

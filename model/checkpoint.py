@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,13 @@ def _write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> No
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777
-        save_file(contiguous, temporary, metadata={"record": json.dumps(record, sort_keys=True)})
+        try:
+            save_file(contiguous, temporary, metadata={"record": json.dumps(record, sort_keys=True)})
+        except SafetensorError as error:  # which is no OSError, whatever the system said
+            code = re.search(r"os error (\d+)", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
         temporary.chmod(mode)  # safetensors lets nobody else read its files
 
 

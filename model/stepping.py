@@ -82,7 +82,7 @@ class Stepping:
     def _memory_errors(self, step: int) -> AbstractContextManager[None]:
         cure = (
             f"lower --batch-size (now {self.settings.batch_size}); where that does not help, --length, "
-            "--width or --softmax-sample"
+            "--width, --softmax-sample or --drawn-negatives"
         )
         return memory_errors_as_tssr(f"at step {step + 1}", cure)
 

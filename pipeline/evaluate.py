@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.artifacts import fingerprint, read_json, write_json
+from ..core.artifacts import fingerprint, read_json, sha256_file, write_json
 from ..core.dataset import Dataset, Queries, Split
 from ..core.device import choose_device
-from ..core.errors import UsageError
+from ..core.errors import ArtifactError, UsageError
 from ..core.progress import progress
 from ..core.summary import Summary
 from ..core.torchrun import current_ranks
@@ -84,6 +84,13 @@ def trained_model(folder: Path, plan: RunPlan, device_name: str) -> Recommender:
 
     model = build_model(plan, choose_device(device_name))
     if isinstance(model, torch.nn.Module):
+        written = read_run(folder)["result"].get("weights_sha256")
+        there = (folder / MODEL_FILE).is_file()
+        if there and written is not None and sha256_file(folder / MODEL_FILE) != written:
+            raise ArtifactError(
+                f"{folder / MODEL_FILE} is damaged: it is not what training wrote; delete its folder "
+                "and train again"
+            )
         load_model(folder / MODEL_FILE, model)
         model.eval()
     return model

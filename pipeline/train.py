@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.artifacts import sweep_partials
+from ..core.artifacts import sha256_file, sweep_partials
 from ..core.device import choose_device
 from ..core.errors import ArtifactError
 from ..core.lock import LOCK_FILE, exclusive
@@ -28,8 +28,10 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
 
     Under torchrun the processes share each batch, and the first alone writes.
-    Raises ArtifactError where a run folder of that name holds another plan.
+    Raises ArtifactError where a run folder of that name holds another plan, and for damaged features.
     """
+    from ..model.checkpoint import MODEL_FILE
+
     folder = plan.folder(workspace, name)
     result = None if force else _finished(folder, plan)
     if result is not None:
@@ -38,6 +40,8 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     refuse_empty(plan.dataset.split().validation, plan.dataset)
     if plan.train.tensorboard:
         require_tensorboard()
+    for store in plan.stores:
+        store.refuse_damage()
     model = build_model(plan, device)
     ranks = current_ranks()
     with exclusive(folder) if ranks.leads else nullcontext():  # the first process holds it for all
@@ -52,6 +56,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
         ranks.wait()
         result = {**_fit(model, plan, folder, device), **_memory(device)}
         if ranks.leads:
+            result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)
     return _summary(folder, plan, result, cached=False)
 

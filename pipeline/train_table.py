@@ -56,6 +56,12 @@ class TrainTable:
         model: str = name if name in MODELS else self.own[name]["model"]
         return model
 
+    def common_to(self, model: str) -> dict[str, Any]:
+        """The values for all models without those that only other models have."""
+        own = MODELS[model].settings.model_fields if model in MODELS else {}
+        others = {name for spec in MODELS.values() for name in spec.settings.model_fields} - set(own)
+        return {name: value for name, value in self.common.items() if name not in others}
+
     def of_model(self, name: str) -> dict[str, Any]:
         """The values of a model's or variant's own table."""
         return {key: value for key, value in self.own.get(name, {}).items() if key != "model"}

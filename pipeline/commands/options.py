@@ -252,7 +252,8 @@ def show(summary: Summary, *, as_json: bool) -> None:
 
     # Piped output has no width of its own; a table must not be folded to 80 columns there.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
-    table = Table(title=summary.title, title_justify="left", show_header=bool(summary.columns), box=None)
+    console.print(summary.title, style="italic", soft_wrap=True)  # a table's own title wraps at its width
+    table = Table(show_header=bool(summary.columns), box=None)
     width = max((len(row) for row in summary.rows), default=0)
     for index, column in enumerate(summary.columns or [""] * width):
         table.add_column(

@@ -46,7 +46,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     tables = TrainTable.of(config_section(config_path, "train"), config_path)
     own = set(RunSettings.model_fields)
     model = typed(ctx).get("model") or tables.common.get("model") or RunSettings.model_fields["model"].default
-    table = tables.common | tables.of_model(model)
+    table = tables.common_to(model) | tables.of_model(model)
     chosen = settings_from(ctx, RunSettings, {key: table[key] for key in own & set(table)})
     options = {name: value for name, value in typed(ctx).items() if name not in {*own, *STAGE_OPTIONS}}
     rest = {name: value for name, value in table.items() if name not in own}

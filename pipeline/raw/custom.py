@@ -58,7 +58,8 @@ def parse_map(text: str) -> dict[str, str]:
 
 def _existing(path: Path, option: str) -> RawFile:
     if not path.is_file():
-        raise UsageError(f"{option} {path}: there is no such file")
+        what = "that is a folder" if path.is_dir() else "there is no such file"
+        raise UsageError(f"{option} {path}: {what}")
     file = RawFile(path)
     if file.kind == "parquet" and path.name.lower().endswith(".gz"):
         raise UsageError(f"{option} {path}: Parquet is compressed inside; unpack the .gz")
@@ -69,7 +70,18 @@ def _table_file(path: Path, option: str) -> RawFile:
     file = _existing(path, option)
     if file.kind not in TABLE_KINDS:
         raise UsageError(
-            f"{option} {path}: the name must end in .{', .'.join(TABLE_KINDS)} (text formats also .gz)"
+            f"{option} {path}: the name must end in .{', .'.join(TABLE_KINDS)} (text formats also .gz); "
+            "a file with one user a line is read with --format sequences"
+        )
+    return file
+
+
+def _line_file(path: Path, option: str) -> RawFile:
+    file = _existing(path, option)
+    if file.kind in TABLE_KINDS:
+        raise UsageError(
+            f"{option} {path}: --format sequences is for files with one user a line, and this is a table by "
+            "its name; leave --format out"
         )
     return file
 
@@ -112,7 +124,7 @@ class Custom:
     ) -> None:
         self.mapping = mapping
         self.sequences = form == "sequences"
-        self.interactions = (_existing if self.sequences else _table_file)(interactions, "--interactions")
+        self.interactions = (_line_file if self.sequences else _table_file)(interactions, "--interactions")
         self.items = _table_file(items, "--items") if items is not None else None
         self.root = root or (items or interactions).parent
         self.pictures = Pictures(self.root)
@@ -130,6 +142,10 @@ class Custom:
         needed |= {"item"} if self.items else set()
         for key in sorted(needed - set(self.mapping)):
             raise UsageError(f"--map lacks {key}=COLUMN; for example --map user=user_id,item=item_id")
+        taken = [self.mapping[key] for key in ("user", "item", "time") if key in self.mapping]
+        for column in taken:
+            if taken.count(column) > 1:
+                raise UsageError(f"--map: {column!r} cannot be two of user, item and time")
         for key in ("text", "image"):
             if key in self.mapping and self.items is None:
                 raise UsageError(f"--map {key}={self.mapping[key]} names a column of items; add --items FILE")

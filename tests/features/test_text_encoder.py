@@ -130,7 +130,9 @@ def test_random_weights_are_seeded_and_said_loudly(bert, capsys):
 
 
 def test_weights_files_belong_into_the_folder(bert):
-    with pytest.raises(UsageError, match=r"--weights w.pth: the weights of .* lie beside its config.json"):
+    with pytest.raises(
+        UsageError, match=r"--weights w.pth: .* has its weights beside its config.json; leave --weights out"
+    ):
         load_encoder(choice(bert, weights="w.pth"))
 
 

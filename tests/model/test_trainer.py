@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tssr.core import progress as progress_module
 from tssr.core.dataset import Histories
 from tssr.core.errors import TssrError
+from tssr.model import checkpoint
 from tssr.model import trainer as trainer_module
 from tssr.model.batches import Windows
 from tssr.model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
@@ -315,3 +317,13 @@ if __name__ == "__main__":
     measured = (running := make_trainer(Path(sys.argv[1]))).validate
     running.validate = slow_validation
     running.fit()
+
+
+def test_weights_on_a_full_disk_are_one_line(tmp_path, monkeypatch, build):
+    def full(tensors, path, metadata):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(TssrError, match=r"could not write .*model\.safetensors: the disk holding .* is full"):
+        checkpoint.save_model(tmp_path / "model.safetensors", build("sasrec-id"), {})
+    assert list(tmp_path.iterdir()) == []

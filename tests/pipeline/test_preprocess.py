@@ -348,12 +348,20 @@ def test_custom_without_items_has_no_content_and_drops_nothing(tmp_path):
             r"--map thing=item: unknown key 'thing'; keys are user, item, time, text, image",
         ),
         ("user=user,user=item", r"--map user=item: 'user' is given twice"),
+        ("user=user,item=user", r"--map: 'user' cannot be two of user, item and time"),
         ("user=user,item=item,text=title", r"--map text=title names a column of items; add --items FILE"),
     ],
 )
 def test_maps_that_cannot_be_meant(tmp_path, mapping, message):
     with pytest.raises(UsageError, match=message):
         custom(tmp_path, "user,item\na,x\n", mapping)
+
+
+def test_a_table_is_no_file_of_sequences_and_the_other_way_round(tmp_path):
+    with pytest.raises(UsageError, match=r"log\.csv: --format sequences is for files with one user a line"):
+        custom(tmp_path, "user,item\na,x\n", None, format="sequences")
+    with pytest.raises(UsageError, match=r"a file with one user a line is read with --format sequences"):
+        custom(tmp_path, "1 2 3\n", "user=user,item=item", name="log.txt")
 
 
 def test_options_that_do_not_fit(tmp_path):
@@ -536,11 +544,11 @@ def test_a_parquet_string_that_is_not_utf_8(tmp_path):
 def test_a_column_of_items_whose_name_is_no_text(tmp_path, suffix, name, fault):
     path = tmp_path / f"items.{suffix}"
     if suffix == "jsonl":
-        path.write_text(json.dumps({"i": "x", name: 1}) + "\n")
+        path.write_text(json.dumps({"u": "a", "i": "x", name: 1}) + "\n")
     else:
-        pq.write_table(pa.table({"i": ["x"], name: [1]}), path)
+        pq.write_table(pa.table({"u": ["a"], "i": ["x"], name: [1]}), path)
     with pytest.raises(DataError, match=rf"items\.{suffix}: the column name .* {fault}; rename the column"):
-        run(tmp_path / "out", interactions=path, items=path, format_name="custom", map="user=i,item=i")
+        run(tmp_path / "out", interactions=path, items=path, format_name="custom", map="user=u,item=i")
 
 
 @pytest.mark.parametrize("block", [8 << 20, 48])

@@ -215,7 +215,7 @@ def test_a_checkpoint_of_another_model_is_refused(prepared, tmp_path):
     (runs / "wide" / "model.safetensors").replace(runs / "narrow" / "model.safetensors")
     failed = prepared("evaluate", "--run", "narrow")
     assert failed.code == 1
-    assert "does not fit" in failed.err
+    assert "is not what training wrote" in failed.err
 
 
 def test_damaged_files_of_a_run(prepared, tmp_path):
@@ -297,6 +297,44 @@ def test_a_run_of_another_version_is_another_run(prepared, monkeypatch):
     second = prepared(*train).json["folder"]
     assert first != second
     assert prepared(*train).json["folder"] == second
+
+
+def harmed(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_damaged_features_are_not_trained_on(prepared, tmp_path):
+    (part,) = (tmp_path / "workspace/features/hm").glob("*/part-*")
+    harmed(part)
+    refused = prepared(*TRAIN)
+    assert refused.code == 1
+    assert (
+        f"{part.name} is damaged or missing; run the same tssr extract-features command again" in refused.err
+    )
+    assert not (tmp_path / "workspace/runs").exists()
+    assert prepared("extract-features", *ENCODER).code == 0
+    assert prepared(*TRAIN).code == 0
+
+
+def test_damaged_weights_are_not_measured(prepared, tmp_path):
+    prepared(*TRAIN, "--run", "mine")
+    harmed(tmp_path / "workspace/runs/mine/model.safetensors")
+    refused = prepared("evaluate")
+    assert refused.code == 1
+    assert (
+        "model.safetensors is damaged: it is not what training wrote; delete its folder and train again"
+        in refused.err
+    )
+
+
+def test_a_config_for_several_models_serves_one(prepared, tmp_path):
+    config = tmp_path / "all.toml"
+    config.write_text("[train]\nlambda-user = 0.3\nwidth = 16\nheads = 2\nmax-epochs = 1\n")
+    settings = prepared("train", "--model", "sasrec-id", "--config", config, "--json").json["settings"]
+    assert settings["model"]["width"] == 16
+    assert prepared("train", "--config", config, "--json").json["settings"]["model"]["lambda_user"] == 0.3
 
 
 @pytest.mark.parametrize("changed", ["t,blue", "u,old"], ids=["another id", "another text"])
