@@ -40,7 +40,8 @@ def command(
     from ..preprocess import preprocess
 
     config = {**FORMATS[format_name].defaults, **config_section(ctx.params["config"], "preprocess")}
+    named = config.pop("dataset", format_name)
     settings = settings_from(ctx, PreprocessSettings, config)
     workspace = workspace_of(ctx)
-    folder = workspace.dataset(dataset or format_name)
+    folder = workspace.dataset(dataset or str(named))
     show(preprocess(format_name, settings, workspace.raw(format_name), folder, force=force), as_json=as_json)

@@ -74,7 +74,10 @@ def really_too_much(batch):
 
 def test_memory_that_runs_out_names_the_setting(stepping_of):
     stepping = stepping_of()
-    wanted = r"memory at step 8; lower --batch-size \(now 16\); where that does not help, --length, --width, --softm"
+    wanted = (
+        r"memory at step 8; lower --batch-size \(now 16\); where that does not help, --length, --width, "
+        "--softmax-sample or --drawn-negatives"
+    )
     for losses, which in (
         (broken_by(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")), "GPU "),
         (really_too_much, ""),

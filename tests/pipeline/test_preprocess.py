@@ -678,3 +678,13 @@ def test_posters_that_come_beside_the_tables_are_seen(tmp_path):
     (folder / "posters" / "3.jpg").touch()
     assert not run(tmp_path / "ml", **make).cached
     assert run(tmp_path / "ml", **make).cached
+
+
+def test_a_config_file_names_the_data_set_too(tssr, tmp_path):
+    (tmp_path / "log.csv").write_text("user,item\na,x\n")
+    config = tmp_path / "shop.toml"
+    config.write_text('[preprocess]\ndataset = "shop"\nmin-actions = 0\nmap = "user=user,item=item"\n')
+    command = ("preprocess", "custom", "--interactions", tmp_path / "log.csv", "--config", config)
+    assert tssr(*command).code == 0
+    assert tssr(*command, "--dataset", "other").code == 0
+    assert sorted(path.name for path in (tmp_path / "workspace/datasets").iterdir()) == ["other", "shop"]
