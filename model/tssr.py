@@ -136,8 +136,8 @@ class TSSR(SequenceRecommender):
             terms["stream"] = chosen.lambda_stream * torch.stack(alone).mean()
         contents = range(1, len(states))
         if chosen.lambda_user:
-            pooled = torch.ones_like(batch.real) if padding_too else batch.real
-            contrasts = [user_contrast(states[0], states[m], pooled, chosen.tau_user) for m in contents]
+            counted = torch.ones_like(batch.real) if padding_too else batch.real
+            contrasts = [user_contrast(states[0], states[m], counted, chosen.tau_user) for m in contents]
             terms["user"] = chosen.lambda_user * torch.stack(contrasts).mean()
         if chosen.lambda_item:
             contrasts = [
