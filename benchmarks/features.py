@@ -37,8 +37,9 @@ from PIL import Image
 from tssr.core.device import choose_device
 from tssr.core.settings import resolve
 from tssr.features.content import scan
-from tssr.features.encoder import Encoder, load_encoder
+from tssr.features.encoder import Encoder
 from tssr.features.encoding import encode_chunks, prepared_batches
+from tssr.features.loading import load_encoder
 from tssr.features.parts import PART_ROWS, Catalogue, commit, find_parts, write_part
 from tssr.features.settings import RANDOM, FeatureSettings
 from tssr.features.store import KEY_TYPE, list_stores, open_store

@@ -73,7 +73,7 @@ def measured(command: list[str]) -> tuple[float, float, float, str]:
 def own_core(dataset: Path, table: Path, least: int) -> tuple[float, int]:
     """Processor time of our k-core on a data set, and the actions left; writes its actions to `table`."""
     from tssr.core.dataset import load_dataset
-    from tssr.pipeline.kcore import core_mask
+    from tssr.pipeline.preprocess.kcore import core_mask
 
     histories = load_dataset(dataset).histories
     users = np.repeat(np.arange(len(histories), dtype=np.int32), histories.lengths)

@@ -20,9 +20,9 @@ from training_data import Log, generate
 
 from tssr.core.dataset import Dataset, Histories, Split
 from tssr.core.progress import note
-from tssr.model.inputs import ContentFeatures
+from tssr.model.materials import ContentFeatures, Materials
 from tssr.model.recommender import SequenceRecommender
-from tssr.model.registry import MODELS, Materials
+from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 from tssr.model.softmax import full_softmax
 from tssr.model.stepping import Stepping

@@ -23,7 +23,7 @@ from tssr.model.registry import MODELS
 from tssr.model.settings import SASRecSettings, TrainSettings
 from tssr.model.stepping import Stepping
 from tssr.model.trainer import Trainer
-from tssr.pipeline.scoring import validation_ndcg
+from tssr.pipeline.runs.scorer import validation_ndcg
 
 
 def settings_of(options: argparse.Namespace) -> TrainSettings:

@@ -91,6 +91,35 @@ class Split:
 
 
 @dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set without reading its tables: enough to plan a run of any model on it."""
+
+    name: str
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def user_count(self) -> int:
+        """U, the number of users; users are 0…U-1."""
+        return int(self.manifest["counts"]["users"])
+
+    @property
+    def item_count(self) -> int:
+        """N, the number of items; items are 1…N."""
+        return int(self.manifest["counts"]["items"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Which actions and which split these are: the hash that the manifest carries."""
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the split is a global one by time; else it is leave-one-out."""
+        return bool(self.manifest.get("split", {}).get("kind") == "time")
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The canonical tables of one data set, as far as models and evaluation need them.
 
@@ -98,26 +127,9 @@ class Dataset:
     part begin; it is None where the split is leave-one-out.
     """
 
-    name: str
-    folder: Path
+    info: DatasetInfo
     histories: Histories
-    manifest: dict[str, Any]
     cuts: tuple[Int64, Int64] | None = None
-
-    @property
-    def user_count(self) -> int:
-        """U, the number of users; users are 0…U-1."""
-        return len(self.histories)
-
-    @property
-    def item_count(self) -> int:
-        """N, the number of items; items are 1…N."""
-        return self.histories.item_count
-
-    @property
-    def fingerprint(self) -> str:
-        """Which tables these are: the hash the manifest carries."""
-        return str(self.manifest["fingerprint"])
 
     def split(self) -> Split:
         """The split that the data set was preprocessed for."""
@@ -161,24 +173,31 @@ def remake(name: str) -> str:
     return f"make data set {name} again with: tssr preprocess … --force"
 
 
-def load_dataset(folder: Path) -> Dataset:
-    """Read a data set that `tssr preprocess` wrote.
+def describe_dataset(folder: Path) -> DatasetInfo:
+    """Read the manifest of a data set that `tssr preprocess` wrote.
+
+    Raises ArtifactError where it is missing, damaged or lacks what every run needs.
+    """
+    cure = remake(folder.name)
+    info = DatasetInfo(folder.name, folder, read_json(folder / MANIFEST_FILE, cure=cure))
+    try:
+        _ = info.user_count, info.item_count, info.fingerprint
+    except (KeyError, TypeError, ValueError):
+        raise ArtifactError(f"{folder / MANIFEST_FILE} lacks counts or fingerprint; {cure}") from None
+    return info
+
+
+def load_dataset(info: DatasetInfo) -> Dataset:
+    """Read the actions of a data set that `tssr preprocess` wrote.
 
     Raises ArtifactError where a table is missing, damaged, out of order or does not fit the manifest.
     """
-    name = folder.name
-    cure = remake(name)
-    manifest = read_json(folder / MANIFEST_FILE, cure=cure)
-    split = manifest.get("split", {})
-    by_time = split.get("kind") == "time"
+    folder, by_time = info.folder, info.by_time
+    cure = remake(info.name)
+    user_count, item_count = info.user_count, info.item_count
     columns = [USER, ITEM, TIMESTAMP] if by_time else [USER, ITEM]
     table = read_table(folder / INTERACTIONS_FILE, INTERACTIONS, cure=cure, columns=columns)
     users, items = table[USER].to_numpy(), table[ITEM].to_numpy()
-    try:
-        user_count, item_count = int(manifest["counts"]["users"]), int(manifest["counts"]["items"])
-        str(manifest["fingerprint"])
-    except (KeyError, TypeError, ValueError):
-        raise ArtifactError(f"{folder / MANIFEST_FILE} lacks counts or fingerprint; {cure}") from None
     if len(users) == 0:
         raise DataError(f"{folder / INTERACTIONS_FILE} is empty; {cure}")
     if np.any(np.diff(users) < 0) or users[0] != 0 or users[-1] != user_count - 1:
@@ -193,11 +212,11 @@ def load_dataset(folder: Path) -> Dataset:
         user = int(histories.lengths.argmin())
         raise ArtifactError(f"{folder / INTERACTIONS_FILE}: user {user} has no action; {cure}")
     if not by_time:
-        return Dataset(name, folder, histories, manifest)
-    times = table[TIMESTAMP].to_numpy()
+        return Dataset(info, histories)
+    times, split = table[TIMESTAMP].to_numpy(), info.manifest["split"]
 
     def first_from(moment: int) -> Int64:
         return histories.starts + np.bincount(users[times < moment], minlength=user_count)
 
     cuts = (first_from(split["validation_from"]), first_from(split["test_from"]))
-    return Dataset(name, folder, histories, manifest, cuts)
+    return Dataset(info, histories, cuts)

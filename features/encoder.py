@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-
-from .settings import EncoderChoice
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -35,27 +32,3 @@ class Encoder:
     kind: str = "vectors"
     dtype: str | None = None
     shape: tuple[int, ...] | None = None
-
-
-def names_folder(encoder: str) -> bool:
-    """Whether a picture encoder's name means transformers; torchvision's names have no folder."""
-    return "/" in encoder or Path(encoder).is_dir()
-
-
-def load_encoder(choice: EncoderChoice) -> Encoder:
-    """Build the encoder a person asked for; raises UsageError that says what to pass instead."""
-    if choice.material:
-        from .material import load_material
-
-        return load_material(choice)
-    if choice.modality == "text":
-        from .text_encoder import load_text_encoder
-
-        return load_text_encoder(choice)
-    if names_folder(choice.encoder):
-        from .vision_encoder import load_vision_encoder
-
-        return load_vision_encoder(choice)
-    from .torchvision_encoder import load_torchvision_encoder
-
-    return load_torchvision_encoder(choice)

@@ -11,8 +11,8 @@ import math
 import torch
 from torch import nn
 
-from .encoder import Encoder, names_folder
-from .settings import EncoderChoice
+from .encoder import Encoder
+from .settings import EncoderChoice, names_folder
 
 
 class Flat(nn.Module):

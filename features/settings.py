@@ -131,3 +131,8 @@ class FeatureSettings(Settings):
             )
             for index, modality in enumerate(self.modality)
         ]
+
+
+def names_folder(encoder: str) -> bool:
+    """Whether a picture encoder's name means transformers; torchvision's names have no folder."""
+    return "/" in encoder or Path(encoder).is_dir()

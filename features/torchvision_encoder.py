@@ -14,32 +14,12 @@ from torchvision import models
 from ..core.errors import UsageError
 from ..core.progress import note
 from .encoder import Encoder
+from .picture_encoder import PictureEncoder
 from .pictures import Geometry, PicturePreparation, read_pixels
 from .settings import RANDOM, EncoderChoice
 from .weights import hash_weights, load_weights, read_state_dict
 
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
-
-
-class PictureEncoder(nn.Module):
-    """A backbone fed with uint8 pixels: (B, 3, H, W) -> (B, D)."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, backbone: nn.Module, preparation: PicturePreparation) -> None:
-        super().__init__()
-        self.backbone = backbone
-        for name in ("mean", "std"):
-            value = 255 * torch.tensor(getattr(preparation, name)).view(3, 1, 1)
-            self.register_buffer(name, value, persistent=False)
-        self.to(memory_format=torch.channels_last)  # what fast convolutions want
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale as the weights expect, then encode."""
-        pixels = pixels.to(memory_format=torch.channels_last)
-        vectors: torch.Tensor = self.backbone((pixels - self.mean) / self.std)
-        return vectors.flatten(1)
 
 
 def classification_models() -> list[str]:

@@ -15,9 +15,9 @@ from torch import nn
 from ..core.errors import UsageError
 from .encoder import Encoder
 from .hub import from_pretrained, load_model, settle_pooler, short_name
+from .picture_encoder import PictureEncoder
 from .pictures import DRAFT_FACTOR, PICTURE_VERSION, PicturePreparation, Pixels, read_rgb
 from .settings import EncoderChoice, Pooling
-from .torchvision_encoder import PictureEncoder
 from .weights import hash_weights
 
 BOOKKEEPING = ("processor_class", "auto_map", "image_processor_type", "data_format", "device")

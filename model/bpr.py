@@ -25,7 +25,7 @@ from .negatives import Negatives
 from .recommender import Losses, NeuralRecommender
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import BPRSettings
 
 

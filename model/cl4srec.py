@@ -26,7 +26,7 @@ from .recommender import Losses
 from .sasrec import SASRec
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import CL4SRecSettings
 
 

@@ -24,7 +24,7 @@ from .objective import NextItemLoss
 from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import GRU4RecSettings, MVRNNSettings
 
     AnyGRU4RecSettings = GRU4RecSettings | MVRNNSettings

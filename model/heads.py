@@ -24,7 +24,7 @@ from .shapes import filled
 from .softmax import ItemSample, full_softmax, sampled_softmax
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
 
 
 class ItemHead(nn.Module):

@@ -6,7 +6,6 @@ Shapes: B batch, L steps, D width, N items, C content dimension.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,47 +16,7 @@ from .layers import Mix
 from .settings import ReadingSettings
 
 if TYPE_CHECKING:
-    from .registry import Materials
-
-SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
-
-
-@dataclass(frozen=True)
-class ContentFeatures:
-    """One content type of all items: `vectors` (N + 1, C), row 0 the padding; which rows are `present`."""
-
-    name: str
-    vectors: Tensor
-    present: Tensor
-
-    @property
-    def absent(self) -> Tensor:
-        """Which items have no content, (N + 1,); the padding is no item."""
-        absent = ~self.present
-        absent[PADDING] = False
-        return absent
-
-    def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
-        """The vectors as a model reads them: scaled, and with something for items without content.
-
-        Mean and deviation are those of the train items that have content, each counted once.
-        """
-        known = self.vectors[self.present & (train_counts > 0)].float()
-        absent = self.absent
-        if len(known) == 0 or (settings.content_scale == "raw" and not absent.any()):
-            return self.vectors
-        mean = known.mean(0)
-        vectors = self.vectors.clone()
-        if settings.missing == "mean":
-            vectors[absent] = mean.to(vectors.dtype)
-        if settings.content_scale == "raw":
-            return vectors
-        real = self.present | absent if settings.missing == "mean" else self.present
-        deviation = known.std(0, correction=0)
-        varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
-        scaled = (vectors[real].float() - mean) / deviation.where(varies, 1)
-        vectors[real] = (scaled * varies).to(vectors.dtype)
-        return vectors
+    from .materials import ContentFeatures, Materials
 
 
 class ItemVectors(nn.Module):

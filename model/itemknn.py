@@ -24,7 +24,7 @@ from torch import nn
 from ..core.dataset import Histories, Int64
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import ItemKNNSettings
 
 MEETINGS_AT_ONCE = 1 << 23  # of two items in a user's history, counted in one step

@@ -26,7 +26,7 @@ from .layers import Mix, Recurrent, initialise
 from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import MFN4RecSettings
 
 

@@ -16,7 +16,7 @@ from .inputs import id_and_content
 from .sasrec import SASRec, sasrec_hybrid
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import MVRNNSettings, SASRecContentSettings
 
 

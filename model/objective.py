@@ -17,7 +17,7 @@ from .losses import binary_cross_entropy, bpr_max, gbce_power
 from .negatives import Negatives
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import LossSettings
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..core.dataset import Queries
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import PopRecSettings
 
 

@@ -23,22 +23,8 @@ from .settings import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..core.dataset import Histories
-    from .inputs import ContentFeatures
+    from .materials import Materials
     from .recommender import Recommender
-
-
-@dataclass(frozen=True)
-class Materials:
-    """What a model may be built from: sizes, content, and what happened in training."""
-
-    item_count: int
-    length: int
-    contents: list[ContentFeatures]
-    train: Histories
-    train_counts: Tensor  # how often each item was taken, (N + 1,); entry 0 is the padding's 0
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from .real_steps import RealSteps
 from .recommender import SequenceRecommender
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import SASRecContentSettings, SASRecSettings
 
     AnySASRecSettings = SASRecSettings | SASRecContentSettings

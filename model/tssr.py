@@ -43,7 +43,7 @@ from .real_steps import RealSteps
 from .recommender import Losses, SequenceRecommender
 
 if TYPE_CHECKING:
-    from .registry import Materials
+    from .materials import Materials
     from .settings import TSSRSettings
 
 

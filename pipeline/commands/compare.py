@@ -6,8 +6,8 @@ import click
 
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
-from ..compare_settings import CompareSettings
-from ..train_table import TrainTable
+from ..compare.settings import CompareSettings
+from ..runs.train_table import TrainTable
 from .options import (
     StageCommand,
     config_section,
@@ -38,8 +38,8 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr compare --models sasrec-id tssr --try learning-rate=3e-4,1e-3 --try dropout=.1,.3
       tssr compare --config best.toml --jobs 2 --json
     """
-    from ..compare import compare_models
-    from ..entrants import enter
+    from ..compare.contenders import enter
+    from ..compare.stage import compare_models
 
     config_path = ctx.params["config"]
     table = TrainTable.of(config_section(config_path, "train"), config_path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..download_settings import DownloadSettings
-from ..formats import FORMATS
+from ..download.settings import DownloadSettings
+from ..preprocess.formats import FORMATS
 from .options import (
     StageCommand,
     config_section,
@@ -33,7 +33,7 @@ def command(ctx: click.Context, /, format_name: str, as_json: bool, **_: object)
       tssr download-images phone
       tssr download-images toy --raw ~/amazon --workers 4 --rate 5
     """
-    from ..download_images import download_images
+    from ..download.stage import download_images
 
     settings = settings_from(ctx, DownloadSettings, config_section(ctx.params["config"], "download-images"))
     show(download_images(format_name, settings, workspace_of(ctx).raw(format_name)), as_json=as_json)

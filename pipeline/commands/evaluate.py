@@ -34,7 +34,7 @@ def command(ctx: click.Context, /, run: str | None, **_options: object) -> None:
       tssr evaluate --run hm-tssr-3f2a91bc --mask exempt --json
       torchrun --nproc-per-node 4 -m -- tssr evaluate
     """
-    from ..evaluate import evaluate
+    from ..runs.evaluate import evaluate
 
     settings = settings_from(ctx, EvaluateSettings, config_section(ctx.params["config"], "evaluate"))
     with joined_ranks() as ranks:

@@ -33,7 +33,7 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
       tssr extract-features --modality image text --encoder resnet18 ./my-bert
       torchrun --nproc-per-node 4 -m -- tssr extract-features --modality image
     """
-    from ..extract_features import extract_features
+    from ..extract.stage import extract_features
 
     settings = settings_from(ctx, FeatureSettings, config_section(ctx.params["config"], "extract-features"))
     summary = extract_features(workspace_of(ctx), settings, force=force)

@@ -20,7 +20,7 @@ def command(ctx: click.Context, /, action: str, dataset: str | None, as_json: bo
       tssr features
       tssr features verify --dataset hm
     """
-    from ..feature_stores import list_features, verify_features
+    from ..extract.stores import list_features, verify_features
 
     stage = verify_features if action == "verify" else list_features
     show(stage(workspace_of(ctx), dataset), as_json=as_json)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..formats import FORMATS
-from ..preprocess_settings import PreprocessSettings
+from ..preprocess.formats import FORMATS
+from ..preprocess.settings import PreprocessSettings
 from .options import (
     StageCommand,
     config_section,
@@ -37,7 +37,7 @@ def command(
           --map user=user_id,item=item_id,time=time,text=title+genres,image=image
       tssr preprocess custom --interactions Beauty.txt --format sequences --dataset beauty
     """
-    from ..preprocess import preprocess
+    from ..preprocess.stage import preprocess
 
     config = {**FORMATS[format_name].defaults, **config_section(ctx.params["config"], "preprocess")}
     named = config.pop("dataset", format_name)

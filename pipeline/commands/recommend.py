@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..recommend_settings import RecommendSettings
+from ..runs.recommend_settings import RecommendSettings
 from .options import (
     StageCommand,
     config_section,
@@ -33,7 +33,7 @@ def command(ctx: click.Context, /, run: str | None, as_json: bool, **_options: o
       tssr recommend --history new-customers.csv --mask hard --output lists.parquet
       echo "item1 item7 item3" | tssr recommend --history - --json
     """
-    from ..recommend import recommend_items
+    from ..runs.recommend import recommend_items
 
     settings = settings_from(ctx, RecommendSettings, config_section(ctx.params["config"], "recommend"))
     show(recommend_items(workspace_of(ctx), run, settings), as_json=as_json)

@@ -9,8 +9,8 @@ import click
 
 from ...core.errors import UsageError
 from ...core.settings import Model
-from ..run_settings import SourceSettings
-from ..train_table import TrainTable
+from ..runs.settings import SourceSettings
+from ..runs.train_table import TrainTable
 from .options import STAGE_OPTIONS, Function, config_section, settings_from, typed
 
 

@@ -7,8 +7,8 @@ import click
 from ...core.torchrun import joined_ranks
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
-from ..run_settings import RunSettings
-from ..train_table import TrainTable
+from ..runs.settings import RunSettings
+from ..runs.train_table import TrainTable
 from .options import (
     STAGE_OPTIONS,
     StageCommand,
@@ -39,8 +39,8 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr train --features image --lambda-item 0.5 --run half-item-contrast
       torchrun --nproc-per-node 4 -m -- tssr train --batch-size 1024
     """
-    from ..run import plan_run
-    from ..train import train
+    from ..runs.plan import plan_run
+    from ..runs.train import train
 
     config_path = ctx.params["config"]
     tables = TrainTable.of(config_section(config_path, "train"), config_path)

@@ -6,8 +6,8 @@ import click
 
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
-from ..train_table import TrainTable
-from ..tune_settings import TuneSettings
+from ..compare.tune_settings import TuneSettings
+from ..runs.train_table import TrainTable
 from .options import StageCommand, config_section, settings_options, show, stage_options, workspace_of
 from .search_options import search_settings, training_options, try_option
 
@@ -31,7 +31,7 @@ def command(ctx: click.Context, /, model: str, **_options: object) -> None:
       tssr tune tssr --trials 30
       tssr tune sasrec-hybrid --features text --try learning-rate=3e-4,1e-3 --try dropout=.1,.2,.3
     """
-    from ..tune import plan_search, tune
+    from ..compare.tune import plan_search, tune
 
     config_path = ctx.params["config"]
     table = TrainTable.of(config_section(config_path, "train"), config_path)

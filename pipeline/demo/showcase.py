@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.dataset import Histories, Int32
+from ...core.dataset import Histories, Int32, load_dataset
 from ...core.device import choose_device
 from ...core.schema import IMAGE, ITEM_ID, ITEMS, ITEMS_FILE, TEXT, read_table
 from ...core.workspace import Workspace
 from ...evaluation.gallery import RECOMMENDED, SEEN, Person, Tile, draw_gallery
 from ...evaluation.recommending import recommend
-from ..evaluate import trained_model
-from ..run import open_run
-from ..scoring import scorer_of
+from ..runs.evaluate import trained_model
+from ..runs.record import open_run
+from ..runs.scorer import scorer_of
 
 PEOPLE = 5
 
@@ -24,10 +24,11 @@ PEOPLE = 5
 def draw_showcase(path: Path, workspace: Workspace, run: Path, seed: int) -> None:
     """Draw the gallery of a run; the customers are drawn by lot among those with a full history."""
     plan = open_run(workspace, run)
-    queries = plan.dataset.split().test
+    dataset = load_dataset(plan.dataset)
+    queries = dataset.split().test
     able = np.flatnonzero(queries.histories.lengths >= SEEN)
     chosen = sorted(random.Random(f"{seed} showcase").sample(able.tolist(), k=min(PEOPLE, len(able))))
-    model = trained_model(run, plan, "auto")
+    model = trained_model(run, plan, dataset, "auto")
     lists = recommend(
         queries.histories, scorer_of(model, queries), RECOMMENDED, device=str(choose_device("auto"))
     )

@@ -18,14 +18,14 @@ from ...evaluation.metrics import Measurement
 from ...evaluation.settings import EvaluateSettings
 from ...features.settings import RANDOM, FeatureSettings
 from ...model.registry import model_spec
-from ..evaluate import evaluate
-from ..extract_features import extract_features
-from ..formats import FORMATS
-from ..preprocess import preprocess
-from ..preprocess_settings import PreprocessSettings
-from ..run import RunPlan, plan_run
-from ..run_settings import RunSettings
-from ..train import train
+from ..extract.stage import extract_features
+from ..preprocess.formats import FORMATS
+from ..preprocess.settings import PreprocessSettings
+from ..preprocess.stage import preprocess
+from ..runs.evaluate import evaluate
+from ..runs.plan import RunPlan, plan_run
+from ..runs.settings import RunSettings
+from ..runs.train import train
 from .dump import MARKER_FILE, make_dump
 from .settings import DemoSettings
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tssr.core.dataset import Dataset, Histories, load_dataset
+from tssr.core.dataset import Dataset, Histories, describe_dataset, load_dataset
 from tssr.core.errors import ArtifactError, DataError
 from tssr.core.schema import INTERACTIONS, INTERACTIONS_FILE, MANIFEST_FILE
 
@@ -31,7 +31,7 @@ def as_lists(histories):
 
 @given(item_lists)
 def test_leave_one_out_is_the_brute_force(lists):
-    split = Dataset("d", None, as_histories(lists), {}).leave_one_out()
+    split = Dataset(None, as_histories(lists)).leave_one_out()
     asked = [user for user, items in enumerate(lists) if len(items) >= 3]
     assert as_lists(split.train) == [items[:-2] if len(items) >= 3 else items for items in lists]
     for queries, back in ((split.validation, 2), (split.test, 1)):
@@ -43,14 +43,14 @@ def test_leave_one_out_is_the_brute_force(lists):
 
 @given(item_lists)
 def test_counts_and_flat_see_the_bounds_alone(lists):
-    train = Dataset("d", None, as_histories(lists), {}).leave_one_out().train
+    train = Dataset(None, as_histories(lists)).leave_one_out().train
     kept = [item for items in as_lists(train) for item in items]
     assert train.flat().tolist() == kept
     assert train.counts().tolist() == [kept.count(item) for item in range(ITEM_COUNT + 1)]
 
 
 def test_a_canary_that_is_only_a_target_is_counted_nowhere():
-    split = Dataset("d", None, as_histories([[1, 2, 3, 6], [2, 1, 5, 4]]), {}).leave_one_out()
+    split = Dataset(None, as_histories([[1, 2, 3, 6], [2, 1, 5, 4]])).leave_one_out()
     assert split.train.counts()[[3, 4, 5, 6]].tolist() == [0, 0, 0, 0]
 
 
@@ -66,10 +66,10 @@ def write_dataset(folder, users=(0, 0, 1), items=(1, 2, 2), manifest=None, schem
 
 
 def test_a_dataset_is_read(tmp_path):
-    dataset = load_dataset(write_dataset(tmp_path / "shop"))
-    assert (dataset.name, dataset.user_count, dataset.item_count) == ("shop", 2, 2)
-    assert dataset.fingerprint == "abc"
-    assert as_lists(dataset.histories) == [[1, 2], [2]]
+    info = describe_dataset(write_dataset(tmp_path / "shop"))
+    assert (info.name, info.user_count, info.item_count) == ("shop", 2, 2)
+    assert info.fingerprint == "abc"
+    assert as_lists(load_dataset(info).histories) == [[1, 2], [2]]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_dataset_is_read(tmp_path):
 def test_a_broken_dataset_says_what_is_wrong_and_how_to_make_it_again(tmp_path, broken, error, words):
     folder = write_dataset(tmp_path / "shop", **broken)
     with pytest.raises(error, match=words + r".*; make data set shop again with: tssr preprocess"):
-        load_dataset(folder)
+        load_dataset(describe_dataset(folder))
 
 
 @pytest.mark.parametrize("file", [MANIFEST_FILE, INTERACTIONS_FILE])
@@ -117,14 +117,14 @@ def test_a_lost_or_cut_file_is_named(tmp_path, file, damage):
     path.unlink() if damage == "missing" else path.write_bytes(whole[: len(whole) // 2])
     words = "missing" if damage == "missing" else r"damaged \("
     with pytest.raises(ArtifactError, match=rf"{file} is {words}.*make data set shop again"):
-        load_dataset(folder)
+        load_dataset(describe_dataset(folder))
 
 
 def test_a_missing_column_is_named(tmp_path):
     folder = write_dataset(tmp_path / "shop")
     pq.write_table(pq.read_table(folder / INTERACTIONS_FILE).drop(["item"]), folder / INTERACTIONS_FILE)
     with pytest.raises(ArtifactError, match=r"interactions\.parquet.*has no column 'item'"):
-        load_dataset(folder)
+        load_dataset(describe_dataset(folder))
 
 
 timed_lists = st.lists(
@@ -155,7 +155,7 @@ def test_the_time_split_is_the_brute_force(tmp_path_factory, lists, one, other):
     validation_from, test_from = sorted((one, other))
     folder = tmp_path_factory.mktemp("timed")
     write_timed(folder, lists, {"kind": "time", "validation_from": validation_from, "test_from": test_from})
-    split = load_dataset(folder).split()
+    split = load_dataset(describe_dataset(folder)).split()
     before = [[item for time, item in each if time < validation_from] for each in lists]
     assert as_lists(split.train) == before
     for queries, start, end in (
@@ -176,7 +176,7 @@ def test_the_time_split_is_the_brute_force(tmp_path_factory, lists, one, other):
 def test_a_canary_that_is_only_a_test_target_is_nowhere_in_train_or_validation(tmp_path, split):
     canary = ITEM_COUNT
     write_timed(tmp_path, [[(0, 1), (1, 2), (2, 3), (3, canary)], [(0, 2), (1, 1), (2, 4), (3, 5)]], split)
-    found = load_dataset(tmp_path).split()
+    found = load_dataset(describe_dataset(tmp_path)).split()
     assert found.test.targets.tolist() == [canary, 5]
     for seen in (found.train, found.validation.histories, found.test.histories):
         assert canary not in seen.flat()

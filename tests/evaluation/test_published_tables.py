@@ -29,7 +29,7 @@ def sequences(folder: Path, name: str) -> Dataset:
     lengths = np.array([len(line) for line in lines], dtype=np.int64)
     ends = np.cumsum(lengths)
     items = np.concatenate(lines)
-    return Dataset(name, folder, Histories(items, ends - lengths, ends, int(items.max())), {})
+    return Dataset(None, Histories(items, ends - lengths, ends, int(items.max())))
 
 
 def popularity(counts, dense):

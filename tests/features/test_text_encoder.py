@@ -8,7 +8,7 @@ from transformers import BertModel, BertTokenizerFast, RobertaConfig, RobertaMod
 
 from tssr.core.errors import UsageError
 from tssr.features.batches import pad
-from tssr.features.encoder import load_encoder
+from tssr.features.loading import load_encoder
 from tssr.features.settings import EncoderChoice
 from tssr.features.text_encoder import own_pooling
 

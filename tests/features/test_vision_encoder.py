@@ -7,7 +7,7 @@ import transformers
 from PIL import Image
 
 from tssr.core.errors import UsageError
-from tssr.features.encoder import load_encoder
+from tssr.features.loading import load_encoder
 from tssr.features.settings import EncoderChoice
 
 WIDTHS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

@@ -6,8 +6,8 @@ import torch
 
 from tssr.core.dataset import Histories
 from tssr.model.batches import Windows
-from tssr.model.inputs import ContentFeatures
-from tssr.model.registry import MODELS, Materials
+from tssr.model.materials import ContentFeatures, Materials
+from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 
 ITEM_COUNT, LENGTH, USERS = 8, 5, 24

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tssr.model.batches import Windows
-from tssr.model.inputs import ContentFeatures
-from tssr.model.registry import MODELS, Materials
+from tssr.model.materials import ContentFeatures, Materials
+from tssr.model.registry import MODELS
 from tssr.model.settings import WindowSettings
 
 KINDS, ALIKE, LENGTH = 6, 4, 3

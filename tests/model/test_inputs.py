@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from tssr.model.inputs import ContentFeatures, ContentVectors
+from tssr.model.inputs import ContentVectors
+from tssr.model.materials import ContentFeatures
 from tssr.model.settings import ReadingSettings
 
 VECTORS = torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 6.0], [0.0, 0.0], [100.0, 100.0]])

@@ -14,7 +14,7 @@ from tssr.evaluation.ranking import RankingOptions, rank_targets
 from tssr.evaluation.scoring import DenseScorer
 from tssr.model import itemknn
 from tssr.model.itemknn import ItemKNN
-from tssr.model.registry import Materials
+from tssr.model.materials import Materials
 from tssr.model.settings import ItemKNNSettings
 
 ITEM_COUNT = 7
@@ -71,7 +71,7 @@ def test_scores_that_tie_are_equal(histories_of):
 
 def test_a_held_out_item_has_no_neighbour(histories_of):
     histories = histories_of([[1, 2, 3, 7], [2, 1, 4, 3]], ITEM_COUNT)
-    train = Dataset("d", None, histories, {}).split().train
+    train = Dataset(None, histories).split().train
     scores = built(train).scores(histories, 0, 2)
     assert scores[:, 6].tolist() == [0.0, 0.0]
 
@@ -79,7 +79,7 @@ def test_a_held_out_item_has_no_neighbour(histories_of):
 def s3rec(histories_of, folder, name):
     path = folder / "s3rec" / f"{name}.txt"
     lists = [[int(item) for item in line.split()[1:]] for line in path.read_text().splitlines()]
-    return Dataset(name, path, histories_of(lists, max(map(max, lists))), {}).split()
+    return Dataset(None, histories_of(lists, max(map(max, lists)))).split()
 
 
 # HR@10 and NDCG@10 on the test split by (shrink, history mask): own regression values of an independent

@@ -25,8 +25,8 @@ from tssr.model import checkpoint
 from tssr.model import trainer as trainer_module
 from tssr.model.batches import Windows
 from tssr.model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
-from tssr.model.inputs import ContentFeatures
-from tssr.model.registry import MODELS, Materials
+from tssr.model.materials import ContentFeatures, Materials
+from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings, TSSRSettings
 from tssr.model.tracking import LOG_FILE
 from tssr.model.trainer import Trainer

@@ -6,7 +6,7 @@ import io
 import pytest
 
 from tssr.cli import main
-from tssr.pipeline.train_apart import TrainingPool
+from tssr.pipeline.compare.training_pool import TrainingPool
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from tssr.pipeline.preprocess import preprocess
-from tssr.pipeline.preprocess_settings import PreprocessSettings
+from tssr.pipeline.preprocess.settings import PreprocessSettings
+from tssr.pipeline.preprocess.stage import preprocess
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tssr.core.errors import TssrError
-from tssr.pipeline.preprocess import preprocess
-from tssr.pipeline.preprocess_settings import PreprocessSettings
+from tssr.pipeline.preprocess.settings import PreprocessSettings
+from tssr.pipeline.preprocess.stage import preprocess
 from tssr.pipeline.raw import blocks
 
 FEW, MANY = 25, int(os.environ.get("TSSR_FUZZ", "1000"))

@@ -1,0 +1,1 @@
+"""Many runs side by side: compare, and the search of tune."""

@@ -1,0 +1,143 @@
+"""Who takes part in a comparison: what each model is trained with, and the settings it may choose among."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...core.errors import UsageError
+from ...core.settings import Model, option_name, resolve
+from ...core.workspace import Workspace
+from ...model.registry import MODELS, model_spec
+from ...model.settings import TrainSettings
+from ..runs.plan import RunPlan, options_of, plan_run
+from ..runs.settings import RunSettings, SourceSettings
+from ..runs.train_table import TrainTable
+from .settings import ALL, CompareSettings
+
+_SOURCES = set(SourceSettings.model_fields)
+_OF_THE_TRAIN_COMMAND = set(RunSettings.model_fields) - _SOURCES  # compare chooses models and folders itself
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One combination of the tried values; `plan` is for the first seed."""
+
+    values: dict[str, Any]
+    plan: RunPlan
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One line of the comparison's table."""
+
+    name: str
+    title: str
+    model: str
+    candidates: list[Candidate]
+
+    def plan(self, candidate: Candidate, seed: int) -> RunPlan:
+        """What is trained for `candidate` with the seed that is `seed` after the first."""
+        return with_values(candidate.plan, {"seed": candidate.plan.train.seed + seed})
+
+    @property
+    def trained(self) -> bool:
+        """Whether a seed can change its results."""
+        return model_spec(self.model).trained
+
+
+def enter(
+    workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
+) -> list[Entrant]:
+    """Plan every listed model.
+
+    What is given for all, typed, tried or in the config file, is left out for a model that does not have it.
+    Raises UsageError for a name that is no model, and for an option that none of the models has.
+    """
+    models = {name: table.model_of(name) for name in _expand(settings.models)}
+    known = {name: options_of(model) for name, model in models.items()}
+    given = (
+        ("", typed),
+        ("--try ", settings.tried),
+        (f"--config {table.path}, [train] ", set(table.common) - _OF_THE_TRAIN_COMMAND),
+    )
+    everybody = _SOURCES.union(*known.values())
+    for origin, names in given:
+        _refuse_unknown(origin, names, everybody, models)
+    refuse_untriable(settings.tried, typed)
+    if "features" in typed and not any(model_spec(model).reads_content for model in models.values()):
+        raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
+    entrants = []
+    for name, model in models.items():
+        own = table.of_model(name)
+        chosen = _sources(model, settings, own, typed)
+        values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
+        plan = plan_run(workspace, chosen, values, _only(typed, known[name]), table.path)
+        title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
+        candidates = _candidates(plan, _only(settings.tried, known[name]))
+        entrants.append(Entrant(name, title, model, candidates))
+    return entrants
+
+
+def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
+    """The plan with some settings changed; raises UsageError for a value that cannot be meant."""
+
+    def changed(settings: Model) -> Model:
+        mine = {name: value for name, value in values.items() if name in type(settings).model_fields}
+        return resolve(type(settings), dict(settings) | mine)
+
+    return replace(plan, train=changed(plan.train), model_settings=changed(plan.model_settings))
+
+
+def _expand(names: Sequence[str]) -> list[str]:
+    listed = [list(MODELS) if name == ALL else [name] for name in names]
+    return list(dict.fromkeys(itertools.chain(*listed)))
+
+
+def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{origin}{option_name(name)}: none of {', '.join(models)} has such an option")
+
+
+def refuse_untriable(tried: Iterable[str], given: Container[str]) -> None:
+    """Raise UsageError for what cannot be chosen on validation, and for what is given as well."""
+    for name in tried:
+        if name in given:
+            raise UsageError(f"--try {option_name(name)}: the option is given too; leave one out")
+        if name == "count_all":
+            raise UsageError("--try --count-all: it counts validation actions, so validation cannot judge it")
+        if name == "seed":
+            raise UsageError("--try --seed: the best of several seeds is chance; --seeds N averages them")
+        if name in {*_SOURCES, *TrainSettings.WHERE_AND_HOW}:
+            raise UsageError(
+                f"--try {option_name(name)}: only options of training and of models can be tried; for others "
+                "make variants, tables [train.NAME] in --config"
+            )
+
+
+def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _sources(
+    model: str, settings: CompareSettings, own: Mapping[str, Any], typed: Mapping[str, Any]
+) -> RunSettings:
+    """Data set, features and preset: typed, else from the model's own table, else those for all."""
+    values = {name: getattr(settings, name) for name in _SOURCES}
+    values |= _only(own, _SOURCES - set(typed))
+    if not model_spec(model).reads_content:
+        values["features"] = ()
+    return resolve(RunSettings, {"model": model, **values})
+
+
+def _candidates(plan: RunPlan, tried: Mapping[str, Sequence[Any]]) -> list[Candidate]:
+    """Every combination of the tried values, the first option varying slowest."""
+    candidates = []
+    for combination in itertools.product(*tried.values()):
+        candidate = with_values(plan, dict(zip(tried, combination, strict=True)))
+        resolved = dict(candidate.train) | dict(candidate.model_settings)
+        candidates.append(Candidate({name: resolved[name] for name in tried}, candidate))
+    return candidates

@@ -1,0 +1,232 @@
+"""What a comparison has found: a table, Markdown and LaTeX to print, CSV and JSON to compute with."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ...core.schema import SELECTION_METRIC
+from ...core.settings import as_options
+from ...evaluation.comparison import Comparison
+from ...evaluation.metrics import Measurement, metric_title
+from ...evaluation.ranking import Ranks
+from ...evaluation.statistics import CONFIDENCE, PairedTest
+from ...evaluation.tables import BOLD, csv_table, latex_table, markdown_table
+from .contenders import Entrant
+from .training_pool import Trained
+
+HOW_TESTED = (
+    "Paired by user, averaged over seeds. p: sign-flip permutation test, then Holm's correction over this "
+    "table; interval: bootstrap over users. Both take the trained runs as they are; how much other trainings "
+    "would differ is in the last column, the standard error of the difference over seeds."
+)
+_MIB = 1 << 20
+_NONE = "\N{EN DASH}"  # what a table shows for nothing
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An entrant's runs: every candidate's at the first seed; the chosen one's, measured, at each seed."""
+
+    entrant: Entrant
+    tried: Sequence[Trained]
+    choice: int
+    runs: Sequence[Trained]
+    measured: Sequence[Mapping[str, Any]]  # what `evaluate` reports of each run
+    ranks: Sequence[Ranks]
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The values chosen among those tried."""
+        return self.entrant.candidates[self.choice].values
+
+    def measurements(self, mask: str) -> list[Measurement]:
+        """What was measured under a mask, one a seed."""
+        records = [record for report in self.measured for record in report["measurements"]]
+        return [Measurement.from_record(record) for record in records if record["protocol"]["mask"] == mask]
+
+    def cost(self, name: str) -> float | None:
+        """The mean over seeds of one of the costs that training reports; None where it did not."""
+        values = [run.result[name] for run in self.runs if name in run.result]
+        return fmean(values) if values else None
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values: all that was tried, what was chosen, and the runs with their commands."""
+        tried = [
+            {
+                "values": candidate.values,
+                SELECTION_METRIC: run.result[SELECTION_METRIC],
+                "run": run.folder.name,
+            }
+            for candidate, run in zip(self.entrant.candidates, self.tried, strict=True)
+        ]
+        runs = [
+            {"run": run.folder.name, "command": shlex.join(run.command), "result": run.result}
+            for run in self.runs
+        ]
+        return {"model": self.entrant.model, "chosen": self.chosen, "tried": tried, "runs": runs}
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """The comparison, the focus tested against each other model, and metrics by popularity where asked for.
+
+    `tests` are of the metric `tested`; `popularity` has for each model its metrics by group of items.
+    """
+
+    dataset: str
+    settings: Mapping[str, Any]
+    compared: Sequence[Compared]
+    comparison: Comparison
+    tested: str
+    tests: Mapping[str, PairedTest]
+    popularity: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    @property
+    def title(self) -> str:
+        """The headline."""
+        return f"{len(self.compared)} models on {self.dataset}"
+
+    @property
+    def columns(self) -> list[str]:
+        """Headers of `rows`."""
+        return [*self.comparison.columns, "parameters", "time", "peak memory"]
+
+    def rows(self, bold: str = "{}") -> list[list[str]]:
+        """The main table; `bold` is how the best of a column is written."""
+        costs = [_cost_cells(one) for one in self.compared]
+        rows = self.comparison.rows(bold.format)
+        return [[*row, *(costs[i] if i < len(costs) else ["", "", ""])] for i, row in enumerate(rows)]
+
+    def notes(self) -> list[str]:
+        """What to know beside the main table, one line each."""
+        if not self.popularity:
+            return self._remarks()
+        columns, rows = self.popularity_table()
+        title = "By how often the target was taken in training:"
+        return [*self._remarks(), title, *_aligned([columns, *rows])]
+
+    def _remarks(self) -> list[str]:
+        notes = [self.comparison.note()]
+        for one in self.compared:
+            if one.chosen:
+                notes.append(
+                    f"{one.entrant.name} chose {as_options(one.chosen)} of {len(one.tried)} on validation"
+                )
+        best = self.comparison.best_other(self.tested)
+        if best is not None and best in self.tests:
+            test = self.tests[best].describe()
+            notes.append(f"{metric_title(self.tested)} of {self.comparison.focus} against {best}: {test}")
+        return notes
+
+    def markdown(self) -> str:
+        """All of it as Markdown."""
+        parts = [f"# {self.title}\n", markdown_table(self.columns, self.rows(BOLD))]
+        parts.append("\n\n".join(self._remarks()) + "\n")
+        if self.tests:
+            title = f"## {metric_title(self.tested)} of {self.comparison.focus} against each\n"
+            parts += [title, markdown_table(*self._tests()), f"{HOW_TESTED}\n"]
+        if self.popularity:
+            parts += [
+                "## By how often the target was taken in training\n",
+                markdown_table(*self.popularity_table()),
+            ]
+        if any(one.chosen for one in self.compared):
+            parts += ["## Tried on validation\n", markdown_table(*self._choices())]
+        return "\n".join(parts)
+
+    def latex(self) -> str:
+        """The main table as LaTeX."""
+        return latex_table(self.columns, self.rows(BOLD))
+
+    def csv(self) -> str:
+        """One row of plain numbers a model."""
+        comparison, names = self.comparison, self.comparison.names
+        costs = ("parameters", "seconds", "peak_memory", "peak_gpu_memory")
+        columns = ["model", "seeds", *names, *(f"{name}_deviation" for name in names), *costs]
+        rows: list[list[object]] = []
+        for one in self.compared:
+            model = one.entrant.name
+            means = [comparison.mean(model, name) for name in names]
+            deviations = [comparison.deviation(model, name) for name in names]
+            rows.append([model, len(one.runs), *means, *deviations, *(one.cost(name) for name in costs)])
+        return csv_table(columns, rows)
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "stage": "compare",
+            "dataset": self.dataset,
+            "settings": self.settings,
+            **self.comparison.record(),
+            "tested": self.tested,
+            "tests": {name: test.record() for name, test in self.tests.items()},
+            "popularity": self.popularity,
+            "entrants": {one.entrant.name: one.record() for one in self.compared},
+        }
+
+    def popularity_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of the metrics by group: one row a model and metric."""
+        groups = next(iter(self.popularity.values()))
+        names = [name for name in self.comparison.names if name in next(iter(groups.values()))]
+        users = [f"{group}: {int(metrics['queries']):,} users" for group, metrics in groups.items()]
+        rows = [
+            [model, metric_title(name), *(f"{metrics[name]:.4f}" for metrics in found.values())]
+            for model, found in self.popularity.items()
+            for name in names
+        ]
+        return ["model", "metric", *users], rows
+
+    def _tests(self) -> tuple[list[str], list[list[str]]]:
+        columns = [
+            "model",
+            "difference",
+            f"{CONFIDENCE:.0%} interval",
+            "p",
+            "p after Holm",
+            "error over seeds",
+        ]
+        rows = [
+            [
+                name,
+                f"{t.difference:+.4f}",
+                f"{t.low:+.4f} to {t.high:+.4f}",
+                f"{t.p_value:.2g}",
+                f"{t.adjusted:.2g}",
+                _NONE if t.seed_error is None else f"{t.seed_error:.4f}",
+            ]
+            for name, t in self.tests.items()
+        ]
+        return columns, rows
+
+    def _choices(self) -> tuple[list[str], list[list[str]]]:
+        rows = []
+        for one in self.compared:
+            for place, (candidate, run) in enumerate(zip(one.entrant.candidates, one.tried, strict=True)):
+                value = f"{run.result[SELECTION_METRIC]:.4f}"
+                shown = BOLD.format(value) if place == one.choice else value
+                rows.append([one.entrant.name, as_options(candidate.values) or _NONE, shown])
+        return ["model", "options", "validation NDCG@10"], rows
+
+
+def _cost_cells(one: Compared) -> list[str]:
+    parameters, seconds = one.cost("parameters"), one.cost("seconds")
+    memory, on_gpu = one.cost("peak_memory"), one.cost("peak_gpu_memory")
+    return [
+        _NONE if parameters is None else f"{parameters:,.0f}",
+        _NONE if seconds is None else f"{seconds:,.0f} s",
+        _NONE
+        if memory is None
+        else f"{memory / _MIB:,.0f} MiB" + ("" if on_gpu is None else f", GPU {on_gpu / _MIB:,.0f} MiB"),
+    ]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]

@@ -1,0 +1,199 @@
+"""The compare stage: a list of models in, each trained and measured over seeds, one table out.
+
+Where values are tried, each model takes those of the best validation NDCG@10 at the first seed; only what was
+chosen is measured on the test split. Every run is a run of `tssr train`, in the folder that it would use, so
+whatever is finished is not done again and whatever was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from ...core.artifacts import fingerprint, write_json, write_text
+from ...core.dataset import DatasetInfo, load_dataset
+from ...core.errors import UsageError
+from ...core.progress import note
+from ...core.schema import SELECTION_METRIC
+from ...core.settings import as_options, option_name, resolve
+from ...core.summary import Summary
+from ...core.workspace import Workspace, check_name
+from ...evaluation.comparison import Comparison, compare
+from ...evaluation.popularity import PopularityGroups
+from ...evaluation.ranks import read_ranks
+from ...evaluation.settings import EvaluateSettings
+from ...evaluation.statistics import PairedTest, against_each
+from ..runs.evaluate import check_topk, evaluate, ranks_name
+from ..runs.plan import window_of
+from .contenders import Candidate, Entrant
+from .report import Compared, ComparisonReport
+from .settings import CompareSettings
+from .training_pool import Trained, TrainingPool
+
+FOCUS, REFERENCE = "tssr", "sasrec-id"
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What training leaves of an entrant: a run of every candidate, and the chosen one's, one a seed."""
+
+    tried: list[Trained]
+    choice: int
+    runs: list[Trained]
+
+
+def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Summary:
+    """Train, choose, measure and lay the models side by side; writes the tables into the workspace.
+
+    Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
+    """
+    names = [entrant.name for entrant in entrants]
+    focus = _taking_part("focus", settings.focus, FOCUS, names)
+    reference = _taking_part("reference", settings.reference, REFERENCE, names)
+    dataset = entrants[0].candidates[0].plan.dataset
+    check_topk(resolve(EvaluateSettings, {"topk": settings.topk}).topk, dataset)
+    _refuse_unequal_windows(settings, entrants)
+    path = _path(workspace, settings, entrants)
+    trained = _train(workspace, settings, entrants)
+    measured = [_measure(workspace, settings, *pair) for pair in zip(entrants, trained, strict=True)]
+    compared = [one for one, _ in measured]
+    comparison = compare(
+        {one.entrant.name: one.measurements(settings.mask) for one in compared},
+        reference,
+        settings.topk,
+        focus=focus,
+    )
+    report = _report(dataset, settings, compared, comparison)
+    runs = [run for one in compared for run in (*one.tried, *one.runs)]
+    return _written(path, report, cached=all(run.cached for run in runs) and all(old for _, old in measured))
+
+
+def _taking_part(option: str, given: str | None, default: str, names: Sequence[str]) -> str | None:
+    if given is not None and given not in names:
+        raise UsageError(f"{option_name(option)} {given} is not among --models: {', '.join(names)}")
+    return given or (default if default in names else None)
+
+
+def _refuse_unequal_windows(settings: CompareSettings, entrants: Sequence[Entrant]) -> None:
+    """Raise UsageError where the mask depends on the window, and the models have several."""
+    if settings.mask != "exempt":
+        return
+    windows = {
+        entrant.name: {window_of(candidate.plan) for candidate in entrant.candidates} for entrant in entrants
+    }
+    if len(set().union(*windows.values())) > 1:
+        told = ", ".join(f"{name} {'/'.join(map(str, sorted(of)))}" for name, of in windows.items())
+        raise UsageError(
+            f"--mask exempt keeps the last actions that a model reads, which differ here ({told}); leave out "
+            "--length, or choose another --mask"
+        )
+
+
+def _path(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Path:
+    """The comparison's files without their endings: by the name given, or one made from what is compared."""
+    plans = {entrant.name: [candidate.plan.key() for candidate in entrant.candidates] for entrant in entrants}
+    asked = {name: value for name, value in settings.record().items() if name not in ("jobs", "name")}
+    made = f"{entrants[0].candidates[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
+    return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
+
+
+def _train(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> list[_Chosen]:
+    """Train every candidate at the first seed, choose, and train what was chosen at the other seeds."""
+    more = [settings.seeds - 1 if entrant.trained else 0 for entrant in entrants]
+    pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in entrants) + sum(more))
+    first = [(_label(e, c, 0), c.plan) for e in entrants for c in e.candidates]
+    tried = _split(pool.train(first), [len(e.candidates) for e in entrants])
+    choices = [_best(runs) for runs in tried]
+    rest = []
+    for entrant, choice, count in zip(entrants, choices, more, strict=True):
+        candidate = entrant.candidates[choice]
+        rest += [
+            (_label(entrant, candidate, seed), entrant.plan(candidate, seed)) for seed in range(1, count + 1)
+        ]
+    others = _split(pool.train(rest), more)
+    return [
+        _Chosen(own, choice, [own[choice], *also])
+        for own, choice, also in zip(tried, choices, others, strict=True)
+    ]
+
+
+def _label(entrant: Entrant, candidate: Candidate, seed: int) -> str:
+    values = dict(candidate.values)
+    if entrant.trained:
+        values["seed"] = candidate.plan.train.seed + seed
+    return f"{entrant.name} {as_options(values)}".rstrip()
+
+
+def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]:
+    parts, first = [], 0
+    for size in sizes:
+        parts.append(list(runs[first : first + size]))
+        first += size
+    return parts
+
+
+def _best(runs: Sequence[Trained]) -> int:
+    """The run with the best validation NDCG@10, the first of equals."""
+    return max(range(len(runs)), key=lambda i: runs[i].result[SELECTION_METRIC])
+
+
+def _measure(
+    workspace: Workspace, settings: CompareSettings, entrant: Entrant, chosen: _Chosen
+) -> tuple[Compared, bool]:
+    """Measure the chosen runs on the test split; True where they had been measured before."""
+    device = entrant.candidates[chosen.choice].plan.train.device
+    wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
+    measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in chosen.runs]
+    cached = all(summary.cached for summary in measured)
+    if not cached:
+        note(f"{entrant.name}: measured")
+    ranks = [read_ranks(run.folder / ranks_name("test")) for run in chosen.runs]
+    reports = [summary.data for summary in measured]
+    return Compared(entrant, chosen.tried, chosen.choice, chosen.runs, reports, ranks), cached
+
+
+def _report(
+    dataset: DatasetInfo, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
+) -> ComparisonReport:
+    k = settings.topk[0]
+    popularity = _by_popularity(dataset, settings, compared) if settings.by_popularity else {}
+    tests = _tests(compared, comparison.focus, settings, k)
+    return ComparisonReport(
+        dataset.name, settings.record(), compared, comparison, f"ndcg@{k}", tests, popularity
+    )
+
+
+def _tests(
+    compared: Sequence[Compared], focus: str | None, settings: CompareSettings, k: int
+) -> dict[str, PairedTest]:
+    ranks = {one.entrant.name: one.ranks for one in compared}
+    if focus is None or len(ranks) == 1:
+        return {}
+    return against_each(ranks.pop(focus), ranks, settings.mask, k)
+
+
+def _by_popularity(
+    dataset: DatasetInfo, settings: CompareSettings, compared: Sequence[Compared]
+) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    """For each model, its metrics by group of items, the mean over seeds."""
+    groups = PopularityGroups.of(load_dataset(dataset).split().train.counts())
+    found: dict[str, Mapping[str, Mapping[str, float]]] = {}
+    for one in compared:
+        seeds = [groups.measure(ranks, settings.mask, settings.topk[:1]) for ranks in one.ranks]
+        found[one.entrant.name] = {
+            group: {name: fmean(seed[group][name] for seed in seeds) for name in metrics}
+            for group, metrics in seeds[0].items()
+        }
+    return found
+
+
+def _written(path: Path, report: ComparisonReport, *, cached: bool) -> Summary:
+    texts = {"md": report.markdown(), "csv": report.csv(), "tex": report.latex()}
+    for ending, text in texts.items():
+        write_text(path.with_name(f"{path.name}.{ending}"), text)
+    record = {**report.record(), "files": str(path)}
+    write_json(path.with_name(f"{path.name}.json"), record)
+    notes = [*report.notes(), f"files: {path}.md, .csv, .tex, .json"]
+    return Summary(report.title, report.rows(), record, report.columns, notes, cached=cached)

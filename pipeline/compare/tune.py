@@ -1,0 +1,200 @@
+"""The tune stage: one model in, the settings with the best validation NDCG@10 out.
+
+Optuna proposes, each trial is a run of `tssr train` at one seed, and the study is an SQLite file. The test
+split is not read. A search that was killed goes on with the trial that it was in, to the proposals of an
+unbroken one: what is proposed depends on the seed and the finished trials alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.artifacts import fingerprint, write_text
+from ...core.errors import ArtifactError, TssrError, UsageError, os_errors_as_tssr
+from ...core.progress import note
+from ...core.schema import SELECTION_METRIC
+from ...core.settings import as_options, option_name, resolve
+from ...core.summary import Summary
+from ...core.workspace import Workspace
+from ...model.settings import TrainSettings
+from ..runs.plan import RunPlan, options_of
+from ..runs.settings import SourceSettings
+from ..runs.train_table import TrainTable
+from .contenders import enter, refuse_untriable, with_values
+from .settings import CompareSettings
+from .training_pool import TrainingPool
+from .tune_settings import SPACE, TuneSettings
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+_RUN, _ERROR = "run", "error"  # what a trial's record says of its end
+_SHOWN = 5  # of the best trials
+
+
+def tune(workspace: Workspace, settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> Summary:
+    """Search the space around `plan`; the options `fixed` stay as they are there.
+
+    Raises UsageError where the model has nothing to search, TssrError where optuna is missing or no trial can
+    be trained.
+    """
+    space = _space(settings, plan, fixed)
+    key = fingerprint({"plan": plan.key(), "space": space})[:8]
+    path = workspace.root / "tuning" / f"{plan.dataset.name}-{plan.model}-{key}"
+    with _open_study(path.with_name(f"{path.name}.db")) as study:
+        _retake_interrupted(study)
+        left = settings.trials - len(_counted(study))
+        pool = TrainingPool(workspace, 1, max(0, left))
+        for _ in range(left):
+            _try_next(study, pool, plan, space)
+        return _written(path, study, plan, space, cached=left <= 0)
+
+
+def plan_search(
+    workspace: Workspace, model: str, settings: TuneSettings, table: TrainTable, typed: Mapping[str, Any]
+) -> RunPlan:
+    """What the search starts from: the model as `tssr compare` would train it. Raises UsageError."""
+    sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}
+    alone = resolve(CompareSettings, {"models": (model,), **sources})
+    (entrant,) = enter(workspace, alone, table, typed)
+    return entrant.candidates[0].plan
+
+
+def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[str, list[Any]]:
+    """The values to search, as the settings read them: those of --try, else the stated ones."""
+    own = options_of(plan.model)
+    wanted = settings.tried or {name: SPACE[name] for name in SPACE if name in own and name not in fixed}
+    if not wanted:
+        raise UsageError(f"{plan.model} has nothing to tune; say what with --try OPTION=VALUES")
+    refuse_untriable(settings.tried, fixed)
+    space = {}
+    for name, values in wanted.items():
+        if name not in own:
+            raise UsageError(f"--try {option_name(name)}: {plan.model} has no such option")
+        space[name] = [_setting(with_values(plan, {name: value}), name) for value in values]
+    return space
+
+
+def _setting(plan: RunPlan, name: str) -> Any:
+    return getattr(plan.train if name in type(plan.train).model_fields else plan.model_settings, name)
+
+
+@contextmanager
+def _open_study(path: Path) -> Iterator[Study]:
+    """The study in the SQLite file `path`, made where there is none; a file that fails becomes one line."""
+    try:
+        import optuna
+        from sqlalchemy import URL  # optuna stands on it
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        raise TssrError("tssr tune needs optuna; install it with: pip install 'tssr[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with os_errors_as_tssr("open the study", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    storage = URL.create("sqlite", database=str(path)).render_as_string()
+    try:
+        yield optuna.create_study(
+            study_name=path.stem, storage=storage, direction="maximize", load_if_exists=True
+        )
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise ArtifactError(
+            f"the study {path} cannot be used ({str(error).splitlines()[0]}); make it writable or delete it; "
+            "finished trials are not trained again"
+        ) from None
+
+
+def _counted(study: Study) -> list[FrozenTrial]:
+    """The trials that ended, well or not."""
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.value is not None or _ERROR in trial.user_attrs
+    ]
+
+
+def _succeeded(study: Study) -> list[FrozenTrial]:
+    """The trials that have a value, the best first; the earlier of equals."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+    return sorted(trials, key=lambda trial: (-(trial.value or 0.0), trial.number))
+
+
+def _retake_interrupted(study: Study) -> None:
+    """Ask again for what a killed search was training; its run goes on from its last checkpoint."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params)
+
+
+def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[str, list[Any]]) -> None:
+    """Train what the sampler proposes; one that fails counts, unless nothing has succeeded yet."""
+    from optuna.samplers import TPESampler
+    from optuna.trial import TrialState
+
+    study.sampler = TPESampler(seed=plan.train.seed + len(_counted(study)))
+    trial = study.ask()
+    values = {name: trial.suggest_categorical(name, choices) for name, choices in space.items()}
+    try:
+        (trained,) = pool.train([(f"{plan.model} {as_options(values)}", with_values(plan, values))])
+    except TssrError as error:
+        trial.set_user_attr(_ERROR, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        if not _succeeded(study):
+            raise
+        note(str(error))
+        return
+    trial.set_user_attr(_RUN, trained.folder.name)
+    study.tell(trial, trained.result[SELECTION_METRIC])
+
+
+def _written(
+    path: Path, study: Study, plan: RunPlan, space: Mapping[str, list[Any]], *, cached: bool
+) -> Summary:
+    """Write the best settings as a config file and show the best trials."""
+    trials = _succeeded(study)
+    if not trials:
+        raise TssrError(f"no trial of {plan.model} could be trained; see {path}.db, or --try other values")
+    best = with_values(plan, trials[0].params)
+    section = _toml(plan.model, best, space)
+    write_text(path.with_name(f"{path.name}.toml"), section)
+    rows = [
+        [*(str(trial.params[name]) for name in space), f"{trial.value:.4f}", trial.user_attrs[_RUN]]
+        for trial in trials[:_SHOWN]
+    ]
+    columns = [*(option_name(name) for name in space), "validation NDCG@10", "run"]
+    failed = len(_counted(study)) - len(trials)
+    notes = [f"{len(trials)} trials" + (f", {failed} failed" if failed else ""), ""]
+    notes += [*section.splitlines(), "", f"in {path}.toml, for --config of train and compare"]
+    data = {
+        "stage": "tune",
+        "dataset": plan.dataset.name,
+        "model": plan.model,
+        "space": space,
+        "best": trials[0].params,
+        "config": f"{path}.toml",
+        "trials": [
+            {"values": trial.params, SELECTION_METRIC: trial.value, "run": trial.user_attrs[_RUN]}
+            for trial in trials
+        ],
+        "failed": failed,
+    }
+    return Summary(f"Tuned {plan.spec.title} on {plan.dataset.name}", rows, data, columns, notes, cached)
+
+
+def _toml(model: str, plan: RunPlan, searched: Iterable[str]) -> str:
+    """What was searched, and the other settings where they differ from the defaults, for `--config`."""
+    values = plan.train.changed() | plan.model_settings.changed()
+    values |= {name: _setting(plan, name) for name in searched}
+    lines = [
+        f"{name.replace('_', '-')} = {json.dumps(value)}"
+        for name, value in values.items()
+        if name not in ("seed", *TrainSettings.WHERE_AND_HOW)
+    ]
+    return "\n".join([f"[train.{model}]", *lines]) + "\n"

@@ -1,0 +1,1 @@
+"""The extract-features stage: content in, a feature store out."""

@@ -1,0 +1,222 @@
+"""Filling one feature store: find what is missing, encode it, commit.
+
+Under torchrun the first process finds and commits, and all encode their share of the parts. A part's bytes do
+not depend on who wrote it, so any number of processes makes the same store.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...core.artifacts import atomic_path, fingerprint, sweep_partials
+from ...core.errors import ArtifactError, DataError
+from ...core.lock import exclusive
+from ...core.progress import progress
+from ...core.schema import MANIFEST_FILE
+from ...core.torchrun import Ranks
+from ...features.content import CONTENT, UNNAMED, refuse_unusable, scan, source_stamp
+from ...features.parts import Catalogue, Chunk, Part, commit, count_reasons, drop_unused, find_parts, prune
+from ...features.settings import EncoderChoice, FeatureSettings
+from ...features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
+
+if TYPE_CHECKING:
+    from ...features.encoder import Encoder
+
+CONTENT_FILE = "content.parquet"
+NOUNS = {"image": "pictures", "text": "texts"}
+HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", "key")  # what the rows are
+
+
+@dataclass(frozen=True)
+class Job:
+    """One modality of a data set's items through one encoder."""
+
+    choice: EncoderChoice
+    settings: FeatureSettings
+    items: pa.Table
+    catalogue: str  # the hash of the file that `items` were read from
+    raw: Path
+    ranks: Ranks
+
+    def request(self) -> dict[str, Any]:
+        """What was asked for, with the state of local files: equal requests give equal stores."""
+        files = {name: source_stamp(value) for name, value in self.choice.sources().items()}
+        return {**self.choice.record(), "dtype": self.settings.dtype, "files": files}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one store."""
+
+    info: StoreInfo
+    missing: dict[str, int]
+    encoded: int
+    seconds: float
+    cached: bool
+
+
+def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
+    """Bring the store that `job` asks for up to date; None in all processes but the first."""
+    if not job.ranks.leads:
+        if job.ranks.agree():
+            _help(job, stores)
+        return None
+    known = None if force else _answered(stores, job.request())
+    report = _fill(job, known, None) if known else None
+    if report is None:
+        encoder, head = _load(job)
+        report = _fill(job, _folder(stores, head), (encoder, head), force=force)
+        assert report is not None
+    if report.encoded == 0:
+        job.ranks.agree(False)
+    return report
+
+
+def _help(job: Job, stores: Path) -> None:
+    """Encode this process's share of what the leader found missing."""
+    encoder, head = _load(job)
+    folder = _folder(stores, head)
+    content = pq.read_table(folder / CONTENT_FILE, schema=CONTENT)
+    _encode_together(job, encoder, content, _missing(find_parts(folder), content, head), folder)
+
+
+def _load(job: Job) -> tuple[Encoder, dict[str, Any]]:
+    """The encoder, and what the manifest says about the rows it makes."""
+    from ...features.loading import load_encoder
+
+    encoder = load_encoder(job.choice)
+    dtype = encoder.dtype or job.settings.dtype
+    key = {**encoder.key, "modality": job.choice.modality, "dtype": dtype, "format": FORMAT}
+    return encoder, {
+        "format": FORMAT,
+        "kind": encoder.kind,
+        "modality": job.choice.modality,
+        "encoder": encoder.name,
+        "dimension": encoder.dimension,
+        "shape": list(encoder.shape or (encoder.dimension,)),
+        "dtype": dtype,
+        "key": key,
+    }
+
+
+def _folder(stores: Path, head: dict[str, Any]) -> Path:
+    """Where such rows lie: a folder named after the key, whatever else its name says."""
+    short = fingerprint(head["key"])[:8]
+    same = sorted(stores.glob(f"{head['modality']}-*-{short}"))
+    return same[0] if same else stores / f"{head['modality']}-{head['encoder']}-{short}"
+
+
+def _answered(stores: Path, request: dict[str, Any]) -> Path | None:
+    """The store that an equal request made: seen without loading the encoder."""
+    for path in sorted(stores.glob(f"*/{MANIFEST_FILE}")):
+        try:
+            if read_manifest(path.parent).get("request") == request:
+                return path.parent
+        except ArtifactError:
+            continue  # the encoder's key will find the folder and mend it
+    return None
+
+
+def _fill(
+    job: Job, folder: Path, source: tuple[Encoder, dict[str, Any]] | None, *, force: bool = False
+) -> Report | None:
+    """Bring the store in `folder` up to date; None where that takes an encoder and `source` brings none."""
+    started = time.monotonic()
+    with exclusive(folder):
+        sweep_partials(folder)
+        content = _scan(job, folder)
+        if force:
+            _clear(folder)
+        head = source[1] if source else {name: read_manifest(folder)[name] for name in HEAD}
+        parts = find_parts(folder)
+        chunks = _missing(parts, content, head)
+        if chunks:
+            if source is None:
+                return None
+            job.ranks.agree(True)
+            _encode_together(job, source[0], content, chunks, folder)
+            parts = find_parts(folder)
+        if job.settings.prune:
+            parts = prune(folder, parts, content)
+        catalogue = Catalogue(parts)
+        table = catalogue.items(job.items, content)
+        if job.settings.strict:
+            refuse_unusable(job.items, table)
+        if table[ROW].null_count == len(table):
+            _refuse_nothing(job, count_reasons(table))
+        changed = commit(
+            folder, {**head, "request": job.request(), "catalogue": job.catalogue}, catalogue, table
+        )
+        drop_unused(folder, catalogue)
+        encoded = sum(len(chunk.members) for chunk in chunks)
+        seconds = time.monotonic() - started
+        return Report(
+            store_info(folder), count_reasons(table), encoded, seconds, cached=not changed and not encoded
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Drop what was encoded, the manifest first: a store is whole or none."""
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    for path in folder.glob("part-*.arrow"):
+        path.unlink()
+
+
+def _scan(job: Job, folder: Path) -> pa.Table:
+    """The items' content; a scan's hashes are kept beside the store, so that a rerun reads no file twice."""
+    path = folder / CONTENT_FILE
+    try:
+        previous = pq.read_table(path, schema=CONTENT)
+    except (pa.ArrowException, OSError):
+        previous = None
+    content = scan(job.choice.modality, job.items, job.raw, previous)
+    if previous is None or not content.equals(previous):
+        with atomic_path(path) as temporary:
+            pq.write_table(content, temporary, compression="zstd")
+    if job.settings.strict:
+        refuse_unusable(job.items, content)
+    if content[KEY].null_count == len(content):
+        _refuse_nothing(job, count_reasons(content))
+    return content
+
+
+def _missing(parts: list[Part], content: pa.Table, head: dict[str, Any]) -> list[Chunk]:
+    return Catalogue(parts).missing(content, head["dimension"] * np.dtype(head["dtype"]).itemsize)
+
+
+def _encode_together(
+    job: Job, encoder: Encoder, content: pa.Table, chunks: list[Chunk], folder: Path
+) -> None:
+    """Encode this process's share of `chunks`, once all processes know theirs; wait until all are done."""
+    from ...features.encoding import encode_chunks
+
+    job.ranks.wait()
+    share = chunks[job.ranks.rank :: job.ranks.world]
+    noun = NOUNS[job.choice.modality]
+    with progress(f"encode {noun}", sum(len(chunk.members) for chunk in share), noun) as advance:
+        encode_chunks(encoder, content, share, job.raw, folder, job.settings, advance)
+    job.ranks.wait()
+
+
+def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:
+    noun = NOUNS[job.choice.modality]
+    cure = f"is --raw {job.raw} the right folder?"
+    if job.choice.modality == "image" and set(missing) == {UNNAMED}:
+        cure = (
+            "preprocess found none: put them into the raw folder, or name it with --raw, and preprocess again"
+        )
+    if job.choice.modality == "text":
+        cure = "give them texts with: tssr preprocess custom … --map text=COLUMN"
+    raise DataError(f"none of the {len(job.items):,} items has usable {noun} ({listed(missing)}); {cure}")
+
+
+def listed(counts: dict[str, int]) -> str:
+    """Counts by reason, in words."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())

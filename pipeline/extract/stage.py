@@ -1,0 +1,84 @@
+"""The stage `extract-features`: every item's content through an encoder, once, into the feature store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ...core.artifacts import read_json, sha256_file
+from ...core.dataset import remake
+from ...core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, TEXT, read_table
+from ...core.summary import Summary
+from ...core.torchrun import joined_ranks
+from ...core.workspace import Workspace
+from ...features.content import UNNAMED
+from ...features.settings import FeatureSettings
+from .fill_store import NOUNS, Job, Report, listed, make_store
+
+ABSENT = ("file missing", UNNAMED, "no text")  # nothing there; every other reason is bad content
+
+
+def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: bool = False) -> Summary:
+    """Make or extend one feature store for each modality.
+
+    Under torchrun the processes share the work, and all but the first report nothing. Raises DataError for a
+    raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had.
+    """
+    folder = workspace.choose_dataset(settings.dataset)
+    cure = remake(folder.name)
+    items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM, ITEM_ID, TEXT, IMAGE])
+    catalogue = sha256_file(folder / ITEMS_FILE)
+    raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
+    stores = workspace.features(folder.name)
+    with joined_ranks() as ranks:
+        made = [
+            make_store(Job(choice, settings, items, catalogue, raw, ranks), stores, force=force)
+            for choice in settings.choices()
+        ]
+    return _summary(folder.name, [report for report in made if report is not None])
+
+
+def _note(report: Report) -> list[str]:
+    """One line on the items without a vector."""
+    absent = sum(count for reason, count in report.missing.items() if reason in ABSENT)
+    bad = {reason: count for reason, count in report.missing.items() if reason not in ABSENT}
+    if not report.missing:
+        return []
+    line = f"{absent:,} of {report.info.items:,} {NOUNS[report.info.modality]} missing"
+    if bad:
+        line += f", {sum(bad.values()):,} unusable ({listed(bad)})"
+    return [f"{line}; {report.info.folder / ITEMS_FILE} lists them."]
+
+
+def _summary(dataset: str, reports: list[Report]) -> Summary:
+    rows = [
+        (
+            report.info.name,
+            f"{report.info.dimension:,}",
+            f"{report.info.items:,}",
+            f"{report.info.missing:,}",
+            f"{report.encoded:,}",
+            f"{report.info.bytes / 2**20:,.1f} MiB",
+        )
+        for report in reports
+    ]
+    stores = [
+        {
+            **{
+                key: value for key, value in asdict(report.info).items() if key not in ("missing", "manifest")
+            },
+            "folder": str(report.info.folder),
+            "missing": report.missing,
+            "encoded": report.encoded,
+            "seconds": round(report.seconds, 3),
+        }
+        for report in reports
+    ]
+    return Summary(
+        f"Features of {dataset}",
+        rows,
+        {"stage": "extract-features", "dataset": dataset, "stores": stores},
+        columns=("store", "dimension", "items", "missing", "encoded", "size"),
+        notes=[line for report in reports for line in _note(report)],
+        cached=all(report.cached for report in reports),
+    )

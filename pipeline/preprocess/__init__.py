@@ -1,0 +1,1 @@
+"""The preprocess stage: a raw dump in, canonical Parquet tables out."""

@@ -1,0 +1,1 @@
+"""What happens to one run: planned, trained, evaluated, asked for recommendations."""

@@ -1,0 +1,148 @@
+"""Whom to recommend to: users of the data set, or histories that a person hands over, seen before or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...core.dataset import Dataset, DatasetInfo, Histories, Queries, remake
+from ...core.errors import DataError, UsageError, os_errors_as_tssr
+from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, USER_ID, USERS, USERS_FILE, read_table
+from ...core.words import first_few
+from ..raw.custom import TABLE_KINDS, Custom, parse_map
+from ..raw.files import RawFile
+from ..raw.problems import Problems
+
+STDIN = Path("-")
+DEFAULT_MAP = f"user={USER_ID},item={ITEM_ID}"
+NO_TARGET = 0
+UNSEEN = -1  # the number of a user whom the data set does not know
+
+
+@dataclass(frozen=True)
+class AskedUsers:
+    """Q users by the names a person knows them by, what they did, and what had to be left out, in words."""
+
+    names: Sequence[str]
+    queries: Queries
+    notes: Sequence[str]
+
+
+def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
+    """Users of the data set, each with all their actions; raises UsageError for an id it does not have."""
+    info = dataset.info
+    cure = remake(info.name)
+    everyone = read_table(info.folder / USERS_FILE, USERS, cure=cure, columns=[USER_ID])[USER_ID]
+    ids = list(dict.fromkeys(ids))  # a user who is named twice gets one list
+    numbers = pc.index_in(pa.array(ids, pa.string()), value_set=everyone.combine_chunks())
+    for name, number in zip(ids, numbers.to_pylist(), strict=True):
+        if number is None:
+            raise UsageError(
+                f"--user {name}: {info.name} has no such user; its first is {everyone[0].as_py()}. "
+                "A user it does not have is ranked by --history FILE"
+            )
+    users = numbers.to_numpy().astype(np.int32)
+    whole = dataset.histories
+    histories = Histories(whole.items, whole.starts[users], whole.ends[users], whole.item_count)
+    return AskedUsers(ids, Queries(users, histories, np.full(len(users), NO_TARGET, np.int32)), [])
+
+
+def given_users(dataset: DatasetInfo, path: Path, mapping: str | None, *, strict: bool) -> AskedUsers:
+    """The users of a file, or of stdin, as no data set knows them: by the history given alone.
+
+    Items that the data set does not have are left out and counted, and so are users without any other.
+    Raises UsageError or DataError for a file that is missing, unreadable or of unknown items only, and, when
+    strict, for the first thing that would be left out.
+    """
+    problems = Problems(strict=strict)
+    names, items = _read(path, mapping, problems)
+    if not names:
+        raise DataError(f"{path} holds no history")
+    numbers, notes = _numbers(dataset, path, names, items, strict=strict)
+    lengths = np.array([len(own) for own in numbers])
+    ends = np.cumsum(lengths)
+    flat = np.fromiter(chain.from_iterable(numbers), np.int32, int(ends[-1]))
+    able = np.flatnonzero(lengths)
+    histories = Histories(flat, (ends - lengths)[able], ends[able], dataset.item_count)
+    users = np.full(len(able), UNSEEN, np.int32)
+    queries = Queries(users, histories, np.full(len(able), NO_TARGET, np.int32))
+    return AskedUsers([names[row] for row in able], queries, [*problems.lines(), *notes])
+
+
+def _read(path: Path, mapping: str | None, problems: Problems) -> tuple[list[str], list[list[str]]]:
+    """The users' names and the outside ids of what they took."""
+    if path != STDIN and not path.is_file():
+        raise UsageError(f"--history {path}: there is no such file")
+    if path != STDIN and RawFile(path).kind in TABLE_KINDS:
+        return _table(path, mapping, problems)
+    if mapping is not None:
+        raise UsageError(
+            f"--map is for tables of actions (.{', .'.join(TABLE_KINDS)}); {path} is read as lines"
+        )
+    with os_errors_as_tssr(f"read {path}", path):
+        data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"--history {path} is not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from None
+    return [f"line {number}" for number in range(1, len(lines) + 1)], [line.split() for line in lines]
+
+
+def _table(path: Path, mapping: str | None, problems: Problems) -> tuple[list[str], list[list[str]]]:
+    columns = parse_map(mapping or DEFAULT_MAP)
+    if unread := sorted(set(columns) - {"user", "item", "time"}):
+        raise UsageError(f"--map {unread[0]}={columns[unread[0]]}: a history has user, item and time alone")
+    batches = Custom(path, None, columns, "rows", None).actions(problems)
+    frames = [
+        pl.DataFrame({"user": pl.from_arrow(b.users), "item": pl.from_arrow(b.items), "time": b.timestamps})
+        for b in batches
+    ]
+    if not frames:
+        return [], []
+    rows = pl.concat(frames)
+    users = (
+        rows.with_row_index("row")
+        .sort("time", "row")
+        .group_by("user")
+        .agg(pl.col("item"), pl.col("row").min())
+        .sort("row")
+    )
+    return users["user"].to_list(), users["item"].to_list()
+
+
+def _numbers(
+    dataset: DatasetInfo, path: Path, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
+) -> tuple[list[list[int]], list[str]]:
+    """Each user's items as the data set numbers them, and what had to be left out, in words."""
+    cure = remake(dataset.name)
+    known = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID])[ITEM_ID].to_pylist()
+    number_of = {name: number for number, name in enumerate(known, start=1)}
+    numbers = [[number_of[item] for item in own if item in number_of] for own in items]
+    unknown = [item for own in items for item in own if item not in number_of]
+    without = [name for name, own in zip(names, numbers, strict=True) if not own]
+    notes = []
+    if unknown:
+        ids = list(dict.fromkeys(unknown))
+        notes.append(
+            f"{len(unknown):,} of {sum(map(len, items)):,} actions are on items that {dataset.name} does not "
+            f"have ({first_few(ids)})"
+        )
+    if len(without) == len(names):
+        why = notes[0] if notes else "every line is empty"
+        raise DataError(f"--history {path} leaves nobody to recommend to: {why}")
+    if without:
+        share = f"{len(without):,} of {len(names):,} users"
+        notes.append(f"{share} have no known item and get no list ({first_few(without)})")
+    if strict and notes:
+        raise DataError(f"--history {path}: {notes[0]} (leave out --strict to go on without)")
+    return numbers, notes

@@ -1,0 +1,130 @@
+"""What decides a run's result: the model, the data set, the feature stores and all settings, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.artifacts import fingerprint
+from ...core.dataset import DatasetInfo, describe_dataset
+from ...core.errors import UsageError
+from ...core.schema import ITEMS_FILE
+from ...core.settings import Model, Settings, option_name, resolve
+from ...core.workspace import Workspace
+from ...features.store import StoreInfo, choose_stores
+from ...model.registry import ModelSpec, model_spec
+from ...model.settings import PRESETS, TrainSettings, WindowSettings
+from .settings import RunSettings
+
+VERSION = 4  # counts up when the same plan gives other numbers: older runs are then other runs
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that decides a run's result."""
+
+    model: str
+    dataset: DatasetInfo
+    stores: list[StoreInfo]
+    train: TrainSettings
+    model_settings: Settings
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry's entry."""
+        return model_spec(self.model)
+
+    @property
+    def title(self) -> str:
+        """The model as tables name it; one that has counted test actions says so."""
+        leaks = getattr(self.model_settings, "count_all", False)
+        return f"{self.spec.title} (counts test actions)" if leaks else self.spec.title
+
+    def record(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return {
+            "model": self.model,
+            "dataset": self.dataset.name,
+            "dataset_fingerprint": self.dataset.fingerprint,
+            "features": {store.name: store.fingerprint for store in self.stores},
+            "settings": {"train": self.train.record(), "model": self.model_settings.record()},
+        }
+
+    def key(self) -> str:
+        """The hash of the plan, without what changes no result that anyone should rely on."""
+        record = {"version": VERSION, **self.record()}
+        for name in self.train.WHERE_AND_HOW:
+            del record["settings"]["train"][name]
+        return fingerprint(record)
+
+    def folder(self, workspace: Workspace, name: str | None) -> Path:
+        """The run's folder: the name the person gave, or one made from the plan."""
+        return workspace.run(name or f"{self.dataset.name}-{self.model}-{self.key()[:8]}")
+
+
+def options_of(model: str) -> set[str]:
+    """What may be set for a model: of the training settings, one that does not train has only the device."""
+    spec = model_spec(model)
+    training = set(TrainSettings.model_fields) if spec.trained else {"device"}
+    if not issubclass(spec.settings, WindowSettings):
+        training -= {"train_windows"}
+    return training | set(spec.settings.model_fields)
+
+
+def plan_run(
+    workspace: Workspace,
+    chosen: RunSettings,
+    table: Mapping[str, Any],
+    typed: Mapping[str, Any],
+    config_path: Path | None = None,
+) -> RunPlan:
+    """Resolve what the person asked for.
+
+    `typed` are the options given, `table` those of the config file; what neither sets comes from the preset.
+    Raises UsageError for an option that the chosen model does not have, and for missing data or features.
+    """
+    spec = model_spec(chosen.model)
+    if chosen.preset not in PRESETS:
+        raise UsageError(f"--preset {chosen.preset}: there are {', '.join(PRESETS)}")
+    settable = options_of(chosen.model)
+    for name in typed:
+        if name not in settable:
+            own = ", ".join(option_name(field) for field in spec.settings.model_fields)
+            raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
+    known = {*TrainSettings.model_fields, *spec.settings.model_fields}  # a file may be for several models
+    for name in table:
+        if name not in known:
+            raise UsageError(
+                f"--config {config_path}, {name}: unknown setting {name!r}; known here: "
+                f"{', '.join(sorted(known))}"
+            )
+
+    def settle(model: type[Model]) -> Model:
+        def of(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: values[name] for name in values if name in model.model_fields and name in settable}
+
+        return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table), config_path)
+
+    train, model_settings = settle(TrainSettings), settle(spec.settings)
+    dataset = describe_dataset(workspace.choose_dataset(chosen.dataset))
+    # In one order, so that streams mean the same however a person lists them.
+    stores = stores_of(workspace, dataset, chosen.features) if spec.reads_content else []
+    stores.sort(key=lambda store: store.name)
+    if chosen.features and not spec.reads_content:
+        raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
+    return RunPlan(chosen.model, dataset, stores, train, model_settings)
+
+
+def stores_of(workspace: Workspace, dataset: DatasetInfo, names: tuple[str, ...]) -> list[StoreInfo]:
+    """The feature stores of these names. Raises ArtifactError for one made for other items."""
+    stores = choose_stores(workspace.features(dataset.name), names)
+    for store in stores:
+        store.refuse_other_items(dataset.manifest["tables"][ITEMS_FILE]["sha256"])
+    return stores
+
+
+def window_of(plan: RunPlan) -> int:
+    """How many actions the plan's model looks back on; the data set's window for one that has none."""
+    return getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"])

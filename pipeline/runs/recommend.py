@@ -1,0 +1,148 @@
+"""The recommend stage: a finished run and some histories in, the best items of each out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ...core.artifacts import atomic_path
+from ...core.dataset import Dataset, DatasetInfo, load_dataset, remake
+from ...core.device import choose_device
+from ...core.errors import UsageError
+from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, PADDING, TEXT, USER_ID, read_table
+from ...core.summary import Summary
+from ...core.workspace import Workspace
+from ...evaluation.recommending import Lists, recommend
+from .asked_users import AskedUsers, given_users, known_users
+from .evaluate import check_topk, trained_model
+from .plan import RunPlan
+from .recommend_settings import RecommendSettings
+from .record import open_run
+
+RANK, SCORE = "rank", "score"
+SHOWN_USERS = 10  # in the table on the screen
+TEXT_WIDTH = 60
+
+
+def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSettings) -> Summary:
+    """Rank items for users of the data set or for histories given; writes a file only where one is named.
+
+    Raises UsageError where there is no such run or user, DataError where nobody is left to recommend to.
+    """
+    write = None if settings.output is None else _writer(settings.output)
+    folder = workspace.choose_run(run)
+    plan = open_run(workspace, folder)
+    check_topk([settings.topk], plan.dataset)
+    dataset = load_dataset(plan.dataset)
+    if settings.history is not None:
+        asked = given_users(plan.dataset, settings.history, settings.map, strict=settings.strict)
+    else:
+        asked = known_users(dataset, settings.user)
+    lists, notes = _lists(folder, plan, dataset, asked, settings)
+    table = _table(plan.dataset, asked, lists)
+    if write is not None:
+        write(table.drop_columns([TEXT]))
+    return _summary(folder, plan, table, [*asked.notes, *notes], settings)
+
+
+def _lists(
+    folder: Path, plan: RunPlan, dataset: Dataset, asked: AskedUsers, settings: RecommendSettings
+) -> tuple[Lists, list[str]]:
+    from .scorer import ranks_cold_items, scorer_of
+
+    cold = dataset.split().cold_items()
+    model = trained_model(folder, plan, dataset, settings.device)
+    scorer = scorer_of(model, asked.queries, cold if settings.cold_items else None)
+    left_out = np.empty(0, np.int64) if settings.cold_items else np.flatnonzero(cold) + 1
+    lists = recommend(
+        asked.queries.histories,
+        scorer,
+        settings.topk,
+        settings.mask,
+        without=left_out,
+        backend=settings.backend,
+        device=str(choose_device(settings.device)),
+    )
+    if len(left_out) == 0:
+        return lists, []
+    hint = " (--cold-items ranks them)" if ranks_cold_items(model) else ""
+    return lists, [f"{len(left_out):,} items without a train action are left out{hint}"]
+
+
+def _table(dataset: DatasetInfo, asked: AskedUsers, lists: Lists) -> pa.Table:
+    """One row a recommended item: user_id, rank, item_id, score, text."""
+    cure = remake(dataset.name)
+    items = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID, TEXT])
+    rows, places = np.nonzero(lists.items != PADDING)
+    chosen = items.take(pa.array(lists.items[rows, places] - 1))
+    columns = {
+        USER_ID: pa.array(asked.names, pa.string()).take(pa.array(rows)),
+        RANK: pa.array((places + 1).astype(np.int32)),
+        ITEM_ID: chosen[ITEM_ID],
+        SCORE: pa.array(lists.scores[rows, places]),
+        TEXT: chosen[TEXT],
+    }
+    return pa.table(columns)
+
+
+def _write_json_lines(table: pa.Table, path: Path) -> None:
+    import polars as pl
+
+    pl.DataFrame(pl.from_arrow(table)).write_ndjson(path)
+
+
+_WRITERS: dict[str, Callable[[pa.Table, Path], object]] = {
+    ".csv": pyarrow.csv.write_csv,
+    ".jsonl": _write_json_lines,
+    ".parquet": pq.write_table,
+}
+
+
+def _writer(path: Path) -> Callable[[pa.Table], None]:
+    """What writes a table to `path`; raises UsageError for an unknown ending."""
+    write_as = _WRITERS.get(path.suffix.lower())
+    if write_as is None:
+        raise UsageError(f"--output {path}: the name must end in {', '.join(_WRITERS)}")
+
+    def write(table: pa.Table) -> None:
+        with atomic_path(path) as temporary:
+            write_as(table, temporary)
+
+    return write
+
+
+def _summary(
+    folder: Path, plan: RunPlan, table: pa.Table, notes: list[str], settings: RecommendSettings
+) -> Summary:
+    data: dict[str, Any] = {"stage": "recommend", "run": folder.name, "dataset": plan.dataset.name}
+    data |= {"mask": settings.mask, "cold_items": settings.cold_items, "notes": notes}
+    title = f"{plan.title} on {plan.dataset.name}, history mask {settings.mask}"
+    if settings.output is not None:
+        data |= {"output": str(settings.output), "rows": len(table)}
+        return Summary(
+            title, [("rows", f"{len(table):,}"), ("file", str(settings.output))], data, notes=notes
+        )
+    by_user: dict[str, list[Mapping[str, Any]]] = {}
+    for row in table.to_pylist():
+        by_user.setdefault(row.pop(USER_ID), []).append(row)
+    data["users"] = [{USER_ID: user, "items": items} for user, items in by_user.items()]
+    shown = list(by_user.items())[:SHOWN_USERS]
+    rows = [_shown(user, item) for user, items in shown for item in items]
+    if len(shown) < len(by_user):
+        notes = [
+            *notes,
+            f"… and {len(by_user) - len(shown):,} more users (--json or --output FILE gives all)",
+        ]
+    return Summary(title, rows, data, ["user", RANK, "item", SCORE, TEXT], notes=notes)
+
+
+def _shown(user: str, item: Mapping[str, Any]) -> tuple[str, ...]:
+    text = item[TEXT] or ""
+    cut = text if len(text) <= TEXT_WIDTH else text[: TEXT_WIDTH - 1] + "…"
+    return user, str(item[RANK]), item[ITEM_ID], f"{item[SCORE]:.4f}", cut

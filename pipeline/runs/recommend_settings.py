@@ -1,0 +1,55 @@
+"""Settings of `tssr recommend`; nothing here imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ...core.settings import Settings, Verbatim
+from ...evaluation.settings import Backend
+
+
+class RecommendSettings(Settings):
+    """Whom to recommend to, and how."""
+
+    history: Path | None = Field(
+        None,
+        description=(
+            "Histories of anyone, oldest first: a table of actions (.csv, .tsv, .jsonl, .parquet), or text "
+            "with one user a line: item item …; - reads such lines from stdin."
+        ),
+    )
+    user: tuple[Verbatim, ...] = Field((), description="Users of the data set, each by all their actions.")
+    map: str | None = Field(
+        None,
+        description="Columns of a table of actions, as user=…,item=…,time=….  "
+        "[default: user=user_id,item=item_id]",
+    )
+    topk: int = Field(10, ge=1, description="Items in each list.")
+    mask: Literal["none", "hard"] = Field(
+        "none", description="Whether items of the history may be recommended again (none) or not (hard)."
+    )
+    cold_items: bool = Field(
+        False,
+        description="Recommend items without a single train action too, by their content; else they are left "
+        "out.",
+    )
+    strict: bool = Field(
+        False, description="Stop at an item or row that cannot be used instead of counting it."
+    )
+    output: Path | None = Field(
+        None, description="Write the lists to this file instead: .csv, .jsonl or .parquet, a row an item."
+    )
+    backend: Backend = Field(
+        "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+    @model_validator(mode="after")
+    def someone_is_named(self) -> Self:
+        """Refuse both or neither of the two ways to say whom to recommend to."""
+        if (self.history is None) == (not self.user):
+            raise ValueError("give either --history FILE or --user ID")
+        return self

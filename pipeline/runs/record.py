@@ -1,0 +1,70 @@
+"""The record in a run's folder: written when training begins and when it ends, read by all that follows."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...core.artifacts import write_json
+from ...core.dataset import describe_dataset
+from ...core.errors import ArtifactError, UsageError
+from ...core.settings import resolve
+from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...model.registry import model_spec
+from ...model.settings import TrainSettings
+from .plan import RunPlan, stores_of
+
+
+def open_run(workspace: Workspace, folder: Path) -> RunPlan:
+    """Read a run's plan back and check that its data set and features are still those it was trained on.
+
+    Raises ArtifactError that says which changed.
+    """
+    cure = f"delete {folder} and train again"
+    record = read_run(folder)
+    try:
+        name, settings, features = record["dataset"], record["settings"], record["features"]
+        spec = model_spec(record["model"])
+        train, model_settings = (
+            resolve(TrainSettings, settings["train"]),
+            resolve(spec.settings, settings["model"]),
+        )
+    except (KeyError, TypeError, UsageError) as error:
+        raise ArtifactError(f"{folder / RUN_FILE} is damaged ({error}); {cure}") from None
+    dataset = describe_dataset(workspace.choose_dataset(name))
+    if dataset.fingerprint != record["dataset_fingerprint"]:
+        raise ArtifactError(
+            f"run {folder.name} was trained on another version of data set {name}; train again, or "
+            "preprocess with the settings of that time"
+        )
+    stores = stores_of(workspace, dataset, tuple(features)) if features else []
+    for store in stores:
+        if store.fingerprint != features[store.name]:
+            raise ArtifactError(
+                f"run {folder.name} was trained on other vectors than feature store {store.name} holds now; "
+                "train again"
+            )
+    return RunPlan(record["model"], dataset, stores, train, model_settings)
+
+
+def write_run(folder: Path, plan: RunPlan, result: Mapping[str, Any] | None) -> None:
+    """Write the run's record; with a `result` it counts as finished."""
+    import torch
+
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    record = {
+        **plan.record(),
+        "key": plan.key(),
+        "versions": {
+            "tssr": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+        "finished_at": now if result is not None else None,
+        "result": dict(result) if result is not None else None,
+    }
+    write_json(folder / RUN_FILE, record)

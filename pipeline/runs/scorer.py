@@ -1,0 +1,87 @@
+"""A trained model as the ranking sees it: vectors of queries and items."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ...core.dataset import Queries
+from ...core.errors import UsageError
+from ...core.torchrun import current_ranks
+from ...evaluation.metrics import RankCounts
+from ...evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
+from ...evaluation.scoring import DenseScorer, Scorer, VectorScorer
+from ...model.recommender import DenseRecommender, SequenceRecommender
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...model.heads import ItemHead
+    from ...model.recommender import Recommender
+
+SELECTION_K = 10  # models are selected by validation NDCG at this length
+
+
+def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | None = None) -> Scorer:
+    """Let `queries` be answered by `model`, which must be in eval mode.
+
+    Items of `cold`, (N,), are scored from content alone. Raises UsageError where the model cannot do that.
+    """
+    head = None if cold is None else _content_head(model)
+    if isinstance(model, DenseRecommender):
+        return DenseScorer(partial(model.scores, queries.histories))
+
+    def encode(low: int, high: int) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            states: NDArray[np.float32] = model.encode_queries(queries, low, high).float().cpu().numpy()
+        return states
+
+    with torch.inference_mode():
+        parts = model.items() if head is None else head.items_with_cold(torch.from_numpy(cold))
+        items, bias = (part.detach().float().cpu().numpy() for part in parts)
+    return VectorScorer(encode, items, bias)
+
+
+def ranks_cold_items(model: object) -> bool:
+    """Whether the model can score an item that nobody has taken yet."""
+    return isinstance(model, SequenceRecommender) and model.head.ranks_cold_items
+
+
+def _content_head(model: object) -> ItemHead:
+    if isinstance(model, SequenceRecommender) and model.head.ranks_cold_items:
+        return model.head
+    raise UsageError(
+        "--cold-items: this model knows an item by its actions alone and cannot rank one without any; "
+        "train a model that reads content with --head content or --head table+content"
+    )
+
+
+def own_queries(count: int) -> tuple[int, int]:
+    """The queries lo…hi-1 that this process ranks."""
+    ranks = current_ranks()
+    return shard_range(count, ranks.rank, ranks.world)
+
+
+def joined(part: Ranks) -> Ranks:
+    """The ranks of all queries, from the parts of the processes."""
+    gather = current_ranks().gather
+    users, targets = (gather(torch.tensor(numbers)).numpy() for numbers in (part.users, part.targets))
+    by_mask = {mask: gather(torch.tensor(found)).numpy() for mask, found in part.by_mask.items()}
+    return Ranks(users, targets, by_mask, part.depth)
+
+
+def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) -> float:
+    """NDCG@10 of the validation targets among all items, history mask `none`; the same on every process.
+
+    Under torchrun each ranks a part, and what they add up are counts: any number of them gives this number.
+    """
+    options = RankingOptions(depth=SELECTION_K, device=str(device))
+    part = own_queries(len(queries))
+    ranks = rank_targets(queries, scorer_of(model, queries), options, bounds=part)
+    counts = RankCounts.of(ranks.by_mask["none"], SELECTION_K)
+    sums = current_ranks().sum(torch.tensor([counts.queries, *counts.counts.tolist()]))
+    counts = RankCounts(int(sums[0]), sums[1:].numpy())
+    return counts.metrics((SELECTION_K,))[f"ndcg@{SELECTION_K}"]

@@ -1,0 +1,156 @@
+"""The train stage: a data set and its features in, a run folder with weights, log and record out."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.artifacts import sha256_file, sweep_partials
+from ...core.dataset import Split, load_dataset
+from ...core.device import choose_device
+from ...core.errors import ArtifactError
+from ...core.lock import LOCK_FILE, exclusive
+from ...core.memory import peak_memory
+from ...core.schema import SELECTION_METRIC
+from ...core.summary import Summary
+from ...core.torchrun import current_ranks
+from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...model.tracking import require_tensorboard
+from .build import build_model, refuse_empty
+from .plan import RunPlan
+from .record import write_run
+
+if TYPE_CHECKING:
+    import torch
+
+
+def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
+    """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
+
+    Under torchrun the processes share each batch, and the first alone writes.
+    Raises ArtifactError where a run folder of that name holds another plan, and for damaged features.
+    """
+    from ...model.checkpoint import MODEL_FILE
+
+    folder = plan.folder(workspace, name)
+    result = None if force else _finished(folder, plan)
+    if result is not None:
+        return _summary(folder, plan, result, cached=True)
+    device = choose_device(plan.train.device)
+    dataset = load_dataset(plan.dataset)
+    refuse_empty(dataset.split().validation, dataset)
+    if plan.train.tensorboard:
+        require_tensorboard()
+    for store in plan.stores:
+        store.refuse_damage()
+    model = build_model(plan, dataset, device)
+    ranks = current_ranks()
+    with exclusive(folder) if ranks.leads else nullcontext():  # the first process holds it for all
+        result = None if force else _finished(folder, plan)
+        if result is not None:  # by another process, while this one waited
+            return _summary(folder, plan, result, cached=True)
+        if ranks.leads:
+            if force:  # not before all that can be refused has been accepted
+                _clear(folder)
+            sweep_partials(folder)
+            write_run(folder, plan, None)
+        ranks.wait()
+        result = {**_fit(model, plan, dataset.split(), folder, device), **_memory(device)}
+        if ranks.leads:
+            result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
+            write_run(folder, plan, result)
+    return _summary(folder, plan, result, cached=False)
+
+
+def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+    """The result of the finished run in `folder`; the first process looks, so that all go the same way."""
+    ranks = current_ranks()
+    record = recorded_run(folder, plan) if ranks.leads else None
+    if not ranks.agree(record is not None and bool(record["finished_at"])):
+        return None
+    record = record or recorded_run(folder, plan)
+    return record["result"] if record is not None else None
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a run's folder, except the lock that is held."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK_FILE:
+            path.unlink(missing_ok=True)
+
+
+def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+    """The record of the run in `folder`, finished or not; None where there is none.
+
+    Raises ArtifactError where it is a run of another plan.
+    """
+    if not (folder / RUN_FILE).exists():
+        return None
+    record = read_run(folder)
+    if record.get("key") != plan.key():
+        raise ArtifactError(
+            f"run folder {folder} holds a run with other settings or data, or of another version; choose "
+            "another --run, or --force to replace it"
+        )
+    return record
+
+
+def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.device) -> dict[str, Any]:
+    from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
+    from ...model.precision import chosen_precision
+    from ...model.recommender import parameter_count
+    from ...model.trainer import Trainer
+    from .scorer import validation_ndcg
+
+    ranks = current_ranks()
+    if not plan.spec.trained:
+        if ranks.leads:
+            save_model(folder / MODEL_FILE, model, {"step": 0})
+        return {"parameters": 0, SELECTION_METRIC: validation_ndcg(model, split.validation, device)}
+    samples = model.samples(split.train, plan.train.train_windows, device)
+    trainer = Trainer(
+        model, samples, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
+    )
+    fit = trainer.fit()
+    ranks.wait()  # until the first has written the best weights
+    if ranks.leads:
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    load_model(folder / MODEL_FILE, model)
+    return {
+        "parameters": parameter_count(model),
+        "precision": chosen_precision(plan.train.precision, device),
+        SELECTION_METRIC: fit.best,
+        **asdict(fit),
+    }
+
+
+def _memory(device: torch.device) -> dict[str, int]:
+    """The most memory held so far: by this process, and of its GPU by tensors, in bytes."""
+    import torch
+
+    peaks = {"peak_memory": peak_memory()}
+    if device.type == "cuda":
+        peaks["peak_gpu_memory"] = torch.cuda.max_memory_allocated(device)
+    return peaks
+
+
+def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: bool) -> Summary:
+    rows = [("model", plan.title), ("data set", plan.dataset.name)]
+    if plan.stores:
+        rows.append(("features", ", ".join(store.name for store in plan.stores)))
+    rows.append(("validation NDCG@10", f"{result[SELECTION_METRIC]:.4f}"))
+    if "steps" in result:
+        rows += [
+            ("best at step", f"{result['best_step']} of {result['steps']} ({result['epochs']:.1f} epochs)"),
+            ("stopped by", result["stopped"]),
+            ("parameters", f"{result['parameters']:,}"),
+            ("time", f"{result['seconds']:.1f} s, {result['positions_per_second']:,.0f} positions/s"),
+        ]
+    rows.append(("run", str(folder)))
+    data = {"stage": "train", "run": folder.name, "folder": str(folder), **plan.record(), "result": result}
+    return Summary(f"Trained {plan.title} on {plan.dataset.name}", rows, data, cached=cached)

@@ -1,0 +1,67 @@
+"""The table [train] of a config file: values for all models, and in it a table for each that has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import UsageError
+from ...model.registry import MODELS
+
+
+@dataclass(frozen=True)
+class TrainTable:
+    """`common` are the values for all models; `own` the tables of one model, or of a variant with a name.
+
+    `path` is the file, None where there is none.
+    """
+
+    common: dict[str, Any]
+    own: dict[str, dict[str, Any]]
+    path: Path | None
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any], config_path: Path | None) -> TrainTable:
+        """Split the table; raises UsageError for one that belongs to no model."""
+        own = {name: dict(value) for name, value in table.items() if isinstance(value, dict)}
+        for name, values in own.items():
+            if name in MODELS and values.get("model", name) != name:
+                raise UsageError(
+                    f"--config {config_path}, [train.{name}]: the table of {name} is of no other model; "
+                    "give the variant a name of its own"
+                )
+            if name not in MODELS and values.get("model") not in list(MODELS):
+                raise UsageError(
+                    f"--config {config_path}, [train.{name}]: {name} is no model ({', '.join(MODELS)}); a "
+                    "variant of one needs a key model"
+                )
+        common = {name: value for name, value in table.items() if name not in own}
+        if "model" in common and common["model"] not in list(MODELS):
+            raise UsageError(f"--config {config_path}, model: should be one of {', '.join(MODELS)}")
+        return cls(common, own, config_path)
+
+    def model_of(self, name: str) -> str:
+        """The model behind a name: itself, or what the variant's table says.
+
+        Raises UsageError for a name that is neither.
+        """
+        variants = [variant for variant in self.own if variant not in MODELS]
+        if name not in MODELS and name not in variants:
+            raise UsageError(
+                f"--models {name}: there are all, {', '.join([*MODELS, *variants])}; a variant of a model is "
+                f"a table [train.{name}] in --config with a key model"
+            )
+        model: str = name if name in MODELS else self.own[name]["model"]
+        return model
+
+    def common_to(self, model: str) -> dict[str, Any]:
+        """The values for all models without those that only other models have."""
+        own = MODELS[model].settings.model_fields if model in MODELS else {}
+        others = {name for spec in MODELS.values() for name in spec.settings.model_fields} - set(own)
+        return {name: value for name, value in self.common.items() if name not in others}
+
+    def of_model(self, name: str) -> dict[str, Any]:
+        """The values of a model's or variant's own table."""
+        return {key: value for key, value in self.own.get(name, {}).items() if key != "model"}

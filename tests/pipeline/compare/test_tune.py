@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tssr
+from tssr.core.errors import TssrError
+from tssr.core.settings import option_name, resolve
+from tssr.model.registry import MODELS
+from tssr.model.settings import TrainSettings
+from tssr.pipeline.compare.training_pool import TrainingPool
+from tssr.pipeline.compare.tune_settings import SPACE
+
+pytest.importorskip("optuna")
+SMALL = ("--width", "8", "--max-epochs", "1", "--batch-size", "16")
+TUNE = ("tune", "gru4rec", *SMALL, "--json")
+
+
+@pytest.fixture
+def prepared(tssr, shop):
+    tssr("preprocess", "hm", "--raw", shop)
+    return tssr
+
+
+def values_of(report):
+    return [(trial["values"], trial["validation_ndcg@10"]) for trial in report["trials"]]
+
+
+def test_the_best_settings_come_as_a_config_file_that_trains_the_same_run(prepared, commands):
+    found = prepared(*TUNE, "--trials", "4")
+    assert found.code == 0, found.err
+    report = found.json
+    assert len(report["trials"]) == 4
+    best = max(report["trials"], key=lambda trial: trial["validation_ndcg@10"])
+    assert report["best"] == report["trials"][0]["values"] == best["values"]
+    assert set(report["best"]) == {"learning_rate", "dropout"}
+    for trial in report["trials"]:
+        assert all(trial["values"][name] in SPACE[name] for name in trial["values"])
+    table = tomllib.loads(Path(report["config"]).read_text())["train"]["gru4rec"]
+    # What was searched stands there even where the default won: a preset must not take its place.
+    assert set(table) == {"learning-rate", "dropout", "width", "max-epochs", "batch-size"}
+    assert (table["learning-rate"], table["dropout"]) == tuple(best["values"].values())
+    assert table["width"] == 8
+    trained = prepared("train", "--model", "gru4rec", "--config", report["config"], "--json").json
+    assert (trained["cached"], trained["run"]) == (True, report["trials"][0]["run"])
+
+
+def test_a_finished_search_does_nothing_and_more_trials_go_on(prepared, commands):
+    first = prepared(*TUNE, "--trials", "2").json
+    again = prepared(*TUNE, "--trials", "2").json
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert values_of(again) == values_of(first)
+    before = len(commands)
+    more = prepared(*TUNE, "--trials", "3").json
+    assert len(more["trials"]) == 3
+    assert len(commands) <= before + 1
+    assert all(trial in more["trials"] for trial in first["trials"])
+
+
+def test_a_killed_search_goes_on_to_the_trials_of_an_unbroken_one(prepared, commands, monkeypatch):
+    whole = prepared(*TUNE, "--trials", "3", "--seed", "5").json
+    kept = TrainingPool.train
+    calls = []
+
+    def killed(self, runs):
+        calls.append(runs)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return kept(self, runs)
+
+    shutil.copytree("workspace/datasets", "other/datasets")
+    monkeypatch.setattr(TrainingPool, "train", killed)
+    other = (*TUNE, "--trials", "3", "--workspace", "other", "--seed", "5")
+    assert prepared(*other).code == 130
+    resumed = prepared(*other)
+    assert resumed.code == 0, resumed.err
+    assert values_of(resumed.json) == values_of(whole)
+
+
+def test_a_trial_that_fails_counts_unless_nothing_has_succeeded(prepared, commands, monkeypatch):
+    kept, calls = TrainingPool.train, []
+
+    def fails(*which):
+        def train(self, runs):
+            calls.append(runs)
+            if len(calls) in which:
+                raise TssrError("the loss is not finite")
+            return kept(self, runs)
+
+        monkeypatch.setattr(TrainingPool, "train", train)
+
+    fails(1, 3)
+    failed = prepared(*TUNE, "--trials", "3")
+    assert (failed.code, "error: the loss is not finite" in failed.err) == (1, True)
+    found = prepared(*TUNE, "--trials", "3")
+    assert (len(found.json["trials"]), found.json["failed"]) == (1, 2)
+    fails(*range(100))
+    none = prepared(*TUNE, "--trials", "1", "--seed", "9")
+    assert none.code == 1
+    assert "no trial of gru4rec could be trained" in prepared(*TUNE, "--trials", "1", "--seed", "9").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("poprec",), "poprec has nothing to tune; say what with --try OPTION=VALUES"),
+        (
+            ("gru4rec", "--try", "dropout=0,.1", "--dropout", "0"),
+            "--try --dropout: the option is given too",
+        ),
+        (("gru4rec", "--try", "blocks=1"), "--try --blocks: gru4rec has no such option"),
+        (("gru4rec", "--try", "dropout=2"), "--dropout: should be less than 1"),
+        (("gru4rec", "--try", "seed=1,2"), "--try --seed: the best of several seeds is chance"),
+        (("gru4rec", "--blocks", "2"), "--blocks: none of gru4rec has such an option"),
+        (("nosuch",), "'nosuch' is not one of 'poprec'"),
+    ],
+)
+def test_what_an_option_gets_wrong(prepared, commands, arguments, words):
+    failed = prepared("tune", *arguments)
+    assert failed.code == 2
+    assert words in failed.err
+    assert failed.err.count("\n") == 1
+    assert commands == []
+
+
+def test_without_the_extra_the_install_line_is_told(prepared, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    failed = prepared("tune", "gru4rec")
+    assert failed.code == 1
+    assert "pip install 'tssr[tune]'" in failed.err
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "poprec"])
+def test_every_model_takes_the_values_that_are_searched(name):
+    fields = SPACE.keys() & MODELS[name].settings.model_fields.keys()
+    assert fields or MODELS[name].trained
+    for field in fields:
+        for value in SPACE[field]:
+            assert getattr(resolve(MODELS[name].settings, {field: value}), field) == value
+
+
+def test_the_documents_state_the_space():
+    stated = (Path(tssr.__file__).parent / "docs" / "comparing.md").read_text()
+    rows = [line for line in stated.splitlines() if line.startswith("| `--")]
+    assert {name for name in SPACE if any(option_name(name) in row for row in rows)} == set(SPACE)
+    for row in rows:
+        names, values = (cell.split(";") for cell in row.strip("| ").split(" | "))
+        for name, listed in zip(names, values, strict=True):
+            for option in name.split(","):
+                space = SPACE[option.strip(" `-").replace("-", "_")]
+                read = [value.strip() for value in listed.split(",")]
+                assert [str(v) if isinstance(space[0], str) else float(v) for v in read] == list(space)
+
+
+def test_every_option_that_is_searched_belongs_to_a_model():
+    known = set(TrainSettings.model_fields).union(*(spec.settings.model_fields for spec in MODELS.values()))
+    assert set(SPACE) <= known
+
+
+def test_a_study_lies_where_its_workspace_is_whatever_its_name(prepared, commands, tmp_path):
+    (tmp_path / "workspace").rename(tmp_path / "w%20?x")
+    found = prepared(*TUNE, "--workspace", "w%20?x", "--trials", "1")
+    assert found.code == 0, found.err
+    assert [path.suffix for path in sorted((tmp_path / "w%20?x" / "tuning").iterdir())] == [".db", ".toml"]
+
+
+def test_a_study_that_is_damaged_is_one_line(prepared, commands, tmp_path):
+    prepared(*TUNE, "--trials", "1")
+    (study,) = (tmp_path / "workspace" / "tuning").glob("*.db")
+    study.write_bytes(b"no database" * 500)
+    failed = prepared(*TUNE, "--trials", "1")
+    assert (failed.code, failed.err.count("\n")) == (1, 1)
+    assert f"{study.name} cannot be used" in failed.err
+    study.unlink()
+    assert prepared(*TUNE, "--trials", "1").code == 0
+    assert len(commands) == 1, "the trial's run was still there"

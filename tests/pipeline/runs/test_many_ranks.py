@@ -1,0 +1,97 @@
+"""`train` and `evaluate` by several processes: one run folder, the same metrics for any number."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tssr.cli import main
+from tssr.core.workspace import Workspace
+from tssr.evaluation import ranking
+from tssr.evaluation.settings import EvaluateSettings
+from tssr.pipeline.runs.evaluate import evaluate
+from tssr.pipeline.runs.plan import plan_run
+from tssr.pipeline.runs.settings import RunSettings
+from tssr.pipeline.runs.train import train
+
+SMALL = {"width": 16, "heads": 2, "batch_size": 16, "max_epochs": 2, "dropout": 0.0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, shop):
+    folder = tmp_path_factory.mktemp("prepared")
+    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
+    return Workspace(folder)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """The shop has 60 users; in blocks of 512 there would be nothing to share."""
+    monkeypatch.setattr(ranking, "BLOCK", 8)
+
+
+def trained(workspace, name, force=False, **settings):
+    plan = plan_run(workspace, RunSettings(model=name), {}, settings)
+    return train(workspace, plan, name, force=force).data["result"]
+
+
+def test_metrics_and_ranks_are_the_same_bytes_for_any_number_of_processes(workspace, on_ranks, small_blocks):
+    trained(workspace, "sasrec-id", **SMALL)
+    folder = workspace.run("sasrec-id")
+    settings = EvaluateSettings(backend="torch", device="cpu")
+
+    def work():
+        return evaluate(workspace, "sasrec-id", settings, force=True).data["measurements"]
+
+    def written():
+        return [(folder / name).read_bytes() for name in ("metrics.json", "ranks-test.parquet")]
+
+    expected = work()
+    alone = written()
+    for world in (2, 3):
+        assert on_ranks(world, work) == [expected] * world
+        assert written() == alone
+
+
+@pytest.mark.parametrize("name", ["poprec", "sasrec-id"])
+def test_training_by_three_leaves_the_run_of_one(workspace, on_ranks, small_blocks, name):
+    settings = SMALL if name == "sasrec-id" else {}
+    alone = trained(workspace, name, force=True, **settings)
+    folder = workspace.run(name)
+    files = sorted(path.name for path in folder.iterdir())
+    results = on_ranks(3, lambda: trained(workspace, name, force=True, **settings))
+    assert sorted(path.name for path in folder.iterdir()) == files
+    for result in results:
+        assert result["validation_ndcg@10"] == pytest.approx(alone["validation_ndcg@10"], rel=1e-3)
+        assert result.get("steps") == alone.get("steps")
+    assert json.loads((folder / "run.json").read_text())["finished_at"]
+
+
+@pytest.mark.slow
+def test_torchrun_runs_the_commands(workspace):
+    """The command of the documentation; the first process speaks for all."""
+
+    def run(world, *arguments):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        start = ["--nproc-per-node", str(world), "-m", "--", "tssr"]  # "--": it has an option --run-path
+        done = subprocess.run(
+            [*torchrun, *start, *arguments, "--workspace", str(workspace.root), "--json"],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    small = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    first = run(2, "train", "--model", "sasrec-id", "--run", "shared", *small)
+    assert not first["cached"]
+    assert run(3, "train", "--model", "sasrec-id", "--run", "shared", *small)["cached"]
+    metrics = workspace.run("shared") / "metrics.json"
+    found = set()
+    for world in (1, 2, 3):
+        run(world, "evaluate", "--run", "shared", "--force")
+        found.add(metrics.read_bytes())
+    assert len(found) == 1
