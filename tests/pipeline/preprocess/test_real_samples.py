@@ -9,7 +9,7 @@ from tssr.pipeline.preprocess.settings import PreprocessSettings
 from tssr.pipeline.preprocess.stage import preprocess
 from tssr.pipeline.raw.amazon import Toy
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 
 pytestmark = [
     pytest.mark.slow,

@@ -19,7 +19,7 @@ from tssr.pipeline.preprocess.settings import PreprocessSettings
 from tssr.pipeline.preprocess.stage import preprocess
 from tssr.pipeline.raw.source import Actions
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 TABLES = ("interactions.parquet", "items.parquet", "users.parquet")
 
 
