@@ -37,7 +37,7 @@ from PIL import Image
 from tssr.core.device import choose_device
 from tssr.core.settings import resolve
 from tssr.features.content import scan
-from tssr.features.encoder import Encoder
+from tssr.features.encoder import ContentEncoder
 from tssr.features.encoding import encode_chunks, prepared_batches
 from tssr.features.loading import load_encoder
 from tssr.features.parts import PART_ROWS, Catalogue, commit, find_parts, write_part
@@ -103,7 +103,7 @@ def settings_of(name: str, arguments: argparse.Namespace) -> FeatureSettings:
     return resolve(FeatureSettings, {**options, **choice})
 
 
-def fill(encoder: Encoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> None:
+def fill(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> None:
     """From files to a committed store, as the stage does it."""
     modality, folder = settings.modality[0], raw / f"{settings.modality[0]}-store"
     shutil.rmtree(folder, ignore_errors=True)
@@ -130,7 +130,7 @@ def cost(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - clock, cpu_seconds() - cpu
 
 
-def race(encoder: Encoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> str:
+def race(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> str:
     """One line of the table: the pipeline and the bare forward in turns, the best of each."""
     content = scan(settings.modality[0], items, raw, None)
     chunks = Catalogue([]).missing(content, 2 * encoder.dimension)

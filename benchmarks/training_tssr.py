@@ -18,7 +18,7 @@ from training_data import Log
 from training_runner import Speed, Validated, run
 from training_steps import CPU, materials_of, split_of
 
-from tssr.model.batches import Batch
+from tssr.model.batches import WindowBatch
 from tssr.model.registry import MODELS
 from tssr.model.settings import SASRecSettings, TrainSettings
 from tssr.model.stepping import Stepping
@@ -46,7 +46,7 @@ def train(log: Log, speed: Speed, options: argparse.Namespace) -> None:
     windows = model.samples(histories, chosen.train_windows, CPU)
     cut = windows.batch
 
-    def counted(numbers: Tensor) -> Batch:
+    def counted(numbers: Tensor) -> WindowBatch:
         batch = cut(numbers)
         if speed.step(int(batch.real.sum())):
             raise speed.Over

@@ -1,6 +1,7 @@
 """The processes that torchrun started: who this one is, and what they tell each other.
 
-Which processes there are is known to all of torch, so nobody hands it around: `current_ranks()` asks.
+torch.distributed holds which processes there are, for the whole program. So functions that need to know call
+`current_world()` where they need it, and it is passed to none of them as an argument.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ PATIENCE = timedelta(days=2)  # the longest a rank waits for the slowest; torchr
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """Process `rank` of `world`; the first one leads. All must make the same calls in the same order."""
+class World:
+    """Process `rank` of `size`; the first one leads. All must make the same calls in the same order."""
 
     rank: int = 0
-    world: int = 1
+    size: int = 1
 
     @property
     def leads(self) -> bool:
@@ -32,7 +33,7 @@ class Ranks:
 
     def agree(self, work: bool = False) -> bool:
         """Tell all, as the leader, whether there is work; learn it, as another."""
-        if self.world == 1:
+        if self.size == 1:
             return work
         import torch
 
@@ -42,14 +43,14 @@ class Ranks:
 
     def wait(self) -> None:
         """Wait until every process is here."""
-        if self.world > 1:
+        if self.size > 1:
             import torch
 
             self.sum(torch.zeros(1))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Add up the processes' tensors of one shape, in place; all get the same bits."""
-        if self.world > 1:
+        if self.size > 1:
             import torch
 
             torch.distributed.all_reduce(tensor)
@@ -59,13 +60,13 @@ class Ranks:
         """Every process's `count`, by rank."""
         import torch
 
-        counts = torch.zeros(self.world, dtype=torch.int64)
+        counts = torch.zeros(self.size, dtype=torch.int64)
         counts[self.rank] = count
         return [int(each) for each in self.sum(counts)]
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows of all processes in the order of their ranks, (K, …) of any K -> (sum of K, …)."""
-        if self.world == 1:
+        if self.size == 1:
             return rows
         import torch
 
@@ -77,13 +78,13 @@ class Ranks:
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
-def current_ranks() -> Ranks:
+def current_world() -> World:
     """The processes joined; this one alone where there are none."""
     import torch
 
     if not torch.distributed.is_initialized():
-        return Ranks()
-    return Ranks(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        return World()
+    return World(torch.distributed.get_rank(), torch.distributed.get_world_size())
 
 
 def local_gpu() -> int:
@@ -92,20 +93,20 @@ def local_gpu() -> int:
 
 
 @contextmanager
-def joined_ranks() -> Iterator[Ranks]:
+def joined_world() -> Iterator[World]:
     """Join the processes of this torchrun; alone where there is none.
 
     What lies on the CPU travels by gloo, what lies on a GPU by NCCL.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Ranks()
+        yield World()
         return
     import torch
 
     gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     try:
-        yield current_ranks()
+        yield current_world()
     finally:
         torch.distributed.destroy_process_group()

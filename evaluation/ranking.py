@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
 from .masks import SeenItems, reach
-from .scoring import Block, Float64, Index, Scorer, Scores, open_index
+from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, open_index
 from .settings import DEPTH, Backend, Mask
 
 BLOCK = 512  # queries ranked together; shards start at its multiples, so their blocks are the same blocks
@@ -118,7 +118,7 @@ def _sum_rows(rows: Int64, weights: Float64, count: int) -> Float64:
 class _Ahead:
     """Counts what stands before the target of each query: 1 for a greater score, ½ for an equal one."""
 
-    def __init__(self, block: Block, targets: Int64) -> None:
+    def __init__(self, block: ScoreBlock, targets: Int64) -> None:
         self._block = block
         self._targets = targets
         self._goal = block.pair_scores(np.arange(len(targets)), targets)

@@ -11,7 +11,7 @@ from ..core.dataset import Histories, Int32, Int64
 from ..core.schema import PADDING
 from .masks import SeenItems
 from .ranking import BLOCK
-from .scoring import Block, Float64, Scorer, open_index
+from .scoring import Float64, ScoreBlock, Scorer, open_index
 from .settings import Backend
 
 
@@ -68,7 +68,7 @@ def recommend(
     return lists
 
 
-def _order(block: Block, row: int, places: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
+def _order(block: ScoreBlock, row: int, places: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
     places = places[~np.isin(places, hidden)]
     scores = block.pair_scores(np.full(len(places), row), places)
     order = np.lexsort((places, -scores))[:k]

@@ -180,4 +180,4 @@ class DenseBlock:
 
 
 Index = VectorIndex | DenseIndex
-Block = VectorBlock | DenseBlock
+ScoreBlock = VectorBlock | DenseBlock

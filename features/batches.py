@@ -39,7 +39,7 @@ class Loading:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ContentBatch:
     """Contents of one chunk: `inputs` belong to the members at `places`, `failures` have no vector."""
 
     chunk: int
@@ -47,7 +47,7 @@ class Batch:
     inputs: Inputs
     failures: list[tuple[int, BadContentError]]
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> ContentBatch:
         """Called by the loader where the batch goes to a GPU."""
         return replace(self, inputs=tuple(tensor.pin_memory() for tensor in self.inputs))
 
@@ -88,7 +88,7 @@ class _Batches:
                 yield [(number, place) for place in places[start : start + self.size]]
 
 
-def _collate(loaded: list[tuple[Place, Any]]) -> Batch | DataError:
+def _collate(loaded: list[tuple[Place, Any]]) -> ContentBatch | DataError:
     chunk = loaded[0][0][0]
     good = [(place, value) for (_, place), value in loaded if isinstance(value, np.ndarray)]
     failures = [(place, value) for (_, place), value in loaded if isinstance(value, BadContentError)]
@@ -97,12 +97,12 @@ def _collate(loaded: list[tuple[Place, Any]]) -> Batch | DataError:
             return value
     # Pictures lie in memory with their channels last; torch.stack keeps that, as the encoder wants it.
     inputs = (torch.stack([torch.from_numpy(value) for _, value in good]),) if good else ()
-    return Batch(chunk, [place for place, _ in good], inputs, failures)
+    return ContentBatch(chunk, [place for place, _ in good], inputs, failures)
 
 
 def picture_batches(
     content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare, options: Loading
-) -> Iterator[Batch]:
+) -> Iterator[ContentBatch]:
     """The chunks' pictures, chunk after chunk, as `options` say.
 
     Raises DataError where a picture changes under our hands and TssrError where a worker dies.
@@ -114,7 +114,7 @@ def picture_batches(
         yield batch
 
 
-def _beside(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError]:
+def _beside(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | DataError]:
     """Batches decoded ahead of the encoder in processes of their own."""
     loader: DataLoader[Any] = DataLoader(
         pictures,
@@ -141,7 +141,7 @@ def _silence_decoders(_worker: int = 0) -> None:
     warnings.simplefilter("ignore")
 
 
-def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataError]:
+def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | DataError]:
     """Each batch decoded by threads of this process while the encoder rests.
 
     An encoder on the same cores splits every layer evenly over them and waits for the slowest, so a process
@@ -158,7 +158,9 @@ def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[Batch | DataErro
     torch.set_num_threads(cores)  # what threads to come begin with; this one kept its own
 
 
-def text_batches(content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: Loading) -> Iterator[Batch]:
+def text_batches(
+    content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: Loading
+) -> Iterator[ContentBatch]:
     """The chunks' texts, each chunk sorted by length, in batches of at most batch size x longest tokens.
 
     A batch of short texts holds more of them, so that every batch costs about the same.
@@ -173,7 +175,7 @@ def text_batches(content: pa.Table, chunks: list[Chunk], tokens: Tokens, options
             while size < len(places) and (size + 1) * len(ids[places[size]]) <= budget:
                 size += 1
             taken, places = places[:size], places[size:]
-            yield Batch(number, taken, pad([ids[place] for place in taken], tokens.padding), [])
+            yield ContentBatch(number, taken, pad([ids[place] for place in taken], tokens.padding), [])
 
 
 def pad(ids: list[list[int]], padding: int) -> Inputs:

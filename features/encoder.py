@@ -13,7 +13,7 @@ Inputs = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ContentEncoder:
     """What turns pictures or texts into vectors, frozen and in evaluation mode.
 
     `prepare` turns one content (bytes of a picture, or a text) into an array and runs in worker processes;

@@ -13,8 +13,8 @@ import pyarrow as pa
 import torch
 
 from ..core.device import choose_device
-from .batches import Batch, Loading, picture_batches, text_batches
-from .encoder import Encoder
+from .batches import ContentBatch, Loading, picture_batches, text_batches
+from .encoder import ContentEncoder
 from .parts import Chunk, write_part
 from .pictures import BadContentError
 from .settings import FeatureSettings
@@ -44,13 +44,13 @@ def loading(settings: FeatureSettings, device: torch.device) -> Loading:
 
 
 def prepared_batches(
-    encoder: Encoder,
+    encoder: ContentEncoder,
     content: pa.Table,
     chunks: list[Chunk],
     raw: Path,
     settings: FeatureSettings,
     device: torch.device,
-) -> Iterator[Batch]:
+) -> Iterator[ContentBatch]:
     """The chunks' contents as the encoder wants them."""
     options = loading(settings, device)
     if isinstance(encoder.prepare, Tokens):
@@ -60,7 +60,7 @@ def prepared_batches(
 
 @torch.inference_mode()
 def encode_chunks(
-    encoder: Encoder,
+    encoder: ContentEncoder,
     content: pa.Table,
     chunks: list[Chunk],
     raw: Path,

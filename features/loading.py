@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .encoder import Encoder
+from .encoder import ContentEncoder
 from .settings import EncoderChoice, names_folder
 
 
-def load_encoder(choice: EncoderChoice) -> Encoder:
+def load_encoder(choice: EncoderChoice) -> ContentEncoder:
     """Build the encoder a person asked for; raises UsageError that says what to pass instead."""
     if choice.material:
         from .material import load_material

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import nn
 
-from .encoder import Encoder
+from .encoder import ContentEncoder
 from .settings import EncoderChoice, names_folder
 
 
@@ -36,7 +36,7 @@ class TokenTable(nn.Module):
         return nn.functional.pad(marked, (0, self.length - ids.shape[1]), value=-1)
 
 
-def load_material(choice: EncoderChoice) -> Encoder:
+def load_material(choice: EncoderChoice) -> ContentEncoder:
     """What prepares content for `choice.encoder`, without the encoder: its weights are not needed."""
     if choice.modality == "text":
         from .text_encoder import load_tokens
@@ -44,7 +44,7 @@ def load_material(choice: EncoderChoice) -> Encoder:
         tokens = load_tokens(choice)
         key = {"material": "tokens", "preparation": tokens.spec()}
         name, module = f"tokens-{tokens.length}", TokenTable(tokens.length)
-        return Encoder(name, tokens.length, key, tokens, module, "tokens", "int32", (tokens.length,))
+        return ContentEncoder(name, tokens.length, key, tokens, module, "tokens", "int32", (tokens.length,))
     if names_folder(choice.encoder):
         from .vision_encoder import vision_preparation as picture_preparation
     else:
@@ -53,4 +53,4 @@ def load_material(choice: EncoderChoice) -> Encoder:
     key = {"material": "pixels", "preparation": preparation.spec}
     width = math.prod(preparation.shape)
     name = f"pixels-{preparation.shape[-1]}"
-    return Encoder(name, width, key, preparation.prepare, Flat(), "pixels", "uint8", preparation.shape)
+    return ContentEncoder(name, width, key, preparation.prepare, Flat(), "pixels", "uint8", preparation.shape)

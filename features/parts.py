@@ -117,7 +117,7 @@ def find_parts(folder: Path) -> list[Part]:
     return [next(same) for _, same in groupby(parts, key=lambda part: part.number)]
 
 
-class Catalogue:
+class StoredContents:
     """The contents of all parts, in the order in which rows are numbered."""
 
     def __init__(self, parts: list[Part]) -> None:
@@ -168,7 +168,7 @@ def prune(folder: Path, parts: list[Part], content: pa.Table) -> list[Part]:
     return kept
 
 
-def drop_unused(folder: Path, catalogue: Catalogue) -> None:
+def drop_unused(folder: Path, catalogue: StoredContents) -> None:
     """Delete part files that are not in the catalogue."""
     for path in set(folder.glob("part-*.arrow")) - {part.path for part in catalogue.parts}:
         path.unlink()
@@ -179,7 +179,7 @@ def count_reasons(items: pa.Table) -> dict[str, int]:
     return dict(sorted(Counter(reason for reason in items[REASON].to_pylist() if reason is not None).items()))
 
 
-def commit(folder: Path, head: dict[str, Any], catalogue: Catalogue, items: pa.Table) -> bool:
+def commit(folder: Path, head: dict[str, Any], catalogue: StoredContents, items: pa.Table) -> bool:
     """Write the table of items, then the manifest that makes the store whole; returns whether one changed.
 
     `head` says what the vectors are; what the files hold is added here.

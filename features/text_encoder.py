@@ -12,7 +12,7 @@ import transformers
 from torch import nn
 
 from ..core.errors import UsageError
-from .encoder import Encoder
+from .encoder import ContentEncoder
 from .hub import from_pretrained, load_model, optional_file, settle_pooler, short_name
 from .settings import EncoderChoice, Pooling
 from .weights import hash_weights
@@ -66,7 +66,7 @@ class TextEncoder(nn.Module):
         return (states * weight).sum(1) / weight.sum(1)
 
 
-def load_text_encoder(choice: EncoderChoice) -> Encoder:
+def load_text_encoder(choice: EncoderChoice) -> ContentEncoder:
     """Load tokenizer and model; raises UsageError where they cannot be had or do not fit the pooling."""
     config = from_pretrained(transformers.AutoConfig, choice.encoder)
     model, absent = load_model(choice, config)
@@ -82,7 +82,9 @@ def load_text_encoder(choice: EncoderChoice) -> Encoder:
     }
     module = TextEncoder(model.eval().requires_grad_(False), pooling)
     dimension = int(config.hidden_size)
-    return Encoder(short_name(choice.encoder, config.model_type, dimension), dimension, key, tokens, module)
+    return ContentEncoder(
+        short_name(choice.encoder, config.model_type, dimension), dimension, key, tokens, module
+    )
 
 
 def _refuse_too_long(model: nn.Module, choice: EncoderChoice) -> None:

@@ -13,7 +13,7 @@ from torchvision import models
 
 from ..core.errors import UsageError
 from ..core.progress import note
-from .encoder import Encoder
+from .encoder import ContentEncoder
 from .picture_encoder import PictureEncoder
 from .pictures import Geometry, PicturePreparation, read_pixels
 from .settings import RANDOM, EncoderChoice
@@ -27,7 +27,7 @@ def classification_models() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
+def load_torchvision_encoder(choice: EncoderChoice) -> ContentEncoder:
     """Build a torchvision model without its last layer, with the weights' own transform.
 
     Weights from a file, and random ones, take the transform of the first published weights (the paper's:
@@ -54,7 +54,7 @@ def load_torchvision_encoder(choice: EncoderChoice) -> Encoder:
         "preparation": {**preparation.spec, "mean": preparation.mean, "std": preparation.std},
         "pooling": "before the last layer",
     }
-    return Encoder(choice.encoder, dimension, key, preparation.prepare, module)
+    return ContentEncoder(choice.encoder, dimension, key, preparation.prepare, module)
 
 
 def torchvision_preparation(choice: EncoderChoice) -> PicturePreparation:

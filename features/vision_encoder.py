@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from ..core.errors import UsageError
-from .encoder import Encoder
+from .encoder import ContentEncoder
 from .hub import from_pretrained, load_model, settle_pooler, short_name
 from .picture_encoder import PictureEncoder
 from .pictures import DRAFT_FACTOR, PICTURE_VERSION, PicturePreparation, Pixels, read_rgb
@@ -43,7 +43,7 @@ class VisionBackbone(nn.Module):
         return states.mean(dim=1) if states.ndim == 3 else states.mean(dim=(2, 3))
 
 
-def load_vision_encoder(choice: EncoderChoice) -> Encoder:
+def load_vision_encoder(choice: EncoderChoice) -> ContentEncoder:
     """Load a vision model and its own image processor from the hub, its cache or a local folder.
 
     Of a model of pictures and texts (CLIP, SigLIP) the part for pictures is taken. Raises UsageError.
@@ -68,7 +68,7 @@ def load_vision_encoder(choice: EncoderChoice) -> Encoder:
         "pooling": pooling,
     }
     name = short_name(choice.encoder, config.model_type, dimension)
-    return Encoder(name, dimension, key, preparation.prepare, module.eval())
+    return ContentEncoder(name, dimension, key, preparation.prepare, module.eval())
 
 
 def vision_preparation(choice: EncoderChoice) -> PicturePreparation:

@@ -21,7 +21,7 @@ from ..core.schema import PADDING
 
 
 @dataclass(frozen=True)
-class Batch:
+class WindowBatch:
     """B windows of `users` (B,), left-padded with 0: `targets` is what followed each of `inputs`, (B, L)."""
 
     inputs: Tensor
@@ -82,14 +82,14 @@ class Windows:
         self._users = torch.from_numpy(np.repeat(np.arange(len(cuts)), cuts)).to(device)
         self._steps = torch.arange(-length, 0, device=device)
 
-    def batch(self, windows: Tensor) -> Batch:
+    def batch(self, windows: Tensor) -> WindowBatch:
         """Cut the windows with these numbers, (B,), from the flat array."""
         places = self._lasts[windows, None] + self._steps  # (B, L), of the inputs
         real = places >= self._starts[windows, None]
         places = places.clamp_(min=0)
         inputs = self._items[places].long() * real
         targets = self._items[places + 1].long() * real
-        return Batch(inputs, targets, self._users[windows])
+        return WindowBatch(inputs, targets, self._users[windows])
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ActionBatch:
     items: Tensor
 
 
-class Actions:
+class ActionSamples:
     """Every action by itself, for models that know no order."""
 
     def __init__(self, histories: Histories, device: torch.device) -> None:

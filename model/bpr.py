@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
-from .batches import ActionBatch, Actions
+from .batches import ActionBatch, ActionSamples
 from .gathering import mean_share, total_count
 from .negatives import Negatives
 from .recommender import Losses, NeuralRecommender
@@ -44,9 +44,9 @@ class BPRMF(NeuralRecommender):
         self.negatives = Negatives(materials.train)
         self.register_buffer("trained", torch.from_numpy(materials.train.lengths > 0), persistent=False)
 
-    def samples(self, train: Histories, which: str, device: torch.device) -> Actions:
+    def samples(self, train: Histories, which: str, device: torch.device) -> ActionSamples:
         """Every train action."""
-        return Actions(train, device)
+        return ActionSamples(train, device)
 
     def losses(self, batch: ActionBatch) -> Losses:
         """-log sigmoid(taken - not taken), and the weighted squared lengths."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..core.artifacts import atomic_path
 from ..core.errors import ArtifactError
-from ..core.torchrun import current_ranks
+from ..core.torchrun import current_world
 
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -102,10 +102,10 @@ def save_checkpoint(
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
-    ranks = current_ranks()
+    world = current_world()
     for kind, own in _random_states(_device(model)).items():
-        tensors |= {_random_name(kind, rank): each for rank, each in enumerate(ranks.gather(own[None]))}
-    if ranks.leads:
+        tensors |= {_random_name(kind, rank): each for rank, each in enumerate(world.gather(own[None]))}
+    if world.leads:
         _write(path, tensors, asdict(state))
 
 
@@ -137,7 +137,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             _, index, slot = name.split(".")
             slots.setdefault(int(index), {})[slot] = tensor
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    names = {kind: _random_name(kind, current_ranks().rank) for kind in ("cpu", "cuda")}
+    names = {kind: _random_name(kind, current_world().rank) for kind in ("cpu", "cuda")}
     if names["cpu"] in tensors:
         torch.set_rng_state(tensors[names["cpu"]])
     if names["cuda"] in tensors and _device(model).type == "cuda":

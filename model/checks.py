@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..core.errors import TssrError
-from ..core.torchrun import current_ranks
+from ..core.torchrun import current_world
 from .checkpoint import CHECKPOINT_FILE
 from .recommender import Losses
 
@@ -19,7 +19,7 @@ def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Pat
     `recent` are the shares of this process; all get the sums, or the error.
     """
     shares = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
-    values = current_ranks().sum(shares)
+    values = current_world().sum(shares)
     bad = (~values.isfinite()).any(dim=1).nonzero()
     if len(bad):
         first = int(bad[0])

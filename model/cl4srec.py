@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .augment import crop, mask, reorder
-from .batches import Batch
+from .batches import WindowBatch
 from .gathering import even_share, gathered
 from .inputs import ItemVectors
 from .precision import in_float32
@@ -52,7 +52,7 @@ class CL4SRec(SASRec):
         rows = torch.arange(len(inputs), device=inputs.device)
         return views[operators[0], rows], views[operators[1], rows]
 
-    def losses(self, batch: Batch) -> Losses:
+    def losses(self, batch: WindowBatch) -> Losses:
         """SASRec's cross-entropy and the weighted contrast of views."""
         terms = super().losses(batch)
         if self.settings.lambda_view:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ..core.progress import note
-from ..core.torchrun import current_ranks
-from .layers import Encoder
+from ..core.torchrun import current_world
+from .layers import Transformer
 
 # Of the encoders' code: for training and evaluation, with and without contexts, for the first number of real
 # steps and for any. Torch's own limit is 8, and what comes after that would run as it is.
@@ -25,7 +25,7 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
 
     `try_step` runs a step forward and backward; its draws are undone.
     """
-    encoders = [part for part in model.modules() if isinstance(part, Encoder)]
+    encoders = [part for part in model.modules() if isinstance(part, Transformer)]
     if not encoders:
         _say("--compile: this model has no transformer to compile, so it trains as it is")
         return
@@ -45,5 +45,5 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
 
 
 def _say(line: str) -> None:
-    if current_ranks().leads:
+    if current_world().leads:
         note(line)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .entrance import Entrance
 from .heads import item_head
+from .input_embedding import InputEmbedding
 from .inputs import ItemVectors, content_vectors
-from .layers import Encoder, Mix, initialise
+from .layers import Mix, Transformer, initialise
 from .real_steps import RealSteps
 from .recommender import SequenceRecommender
 
@@ -58,8 +58,8 @@ class FDSA(SequenceRecommender):
                 features[0] if len(features) == 1 else Pooled(features, width),
             ]
         )
-        self.entrance = Entrance(materials.length, settings)
-        self.encoders = nn.ModuleList(Encoder(settings, settings.blocks) for _ in self.inputs)
+        self.entrance = InputEmbedding(materials.length, settings)
+        self.encoders = nn.ModuleList(Transformer(settings, settings.blocks) for _ in self.inputs)
         self.join = Mix(width, len(self.inputs))
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, self.inputs[0])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.torchrun import current_ranks
+from ..core.torchrun import current_world
 
 
 class _Gathered(torch.autograd.Function):
@@ -21,31 +21,31 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ranks = current_ranks()
-        ctx.before, ctx.count = sum(ranks.row_counts(len(rows))[: ranks.rank]), len(rows)
-        return ranks.gather(rows)
+        world = current_world()
+        ctx.before, ctx.count = sum(world.row_counts(len(rows))[: world.rank]), len(rows)
+        return world.gather(rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = current_ranks().sum(gradients[0].clone(memory_format=torch.contiguous_format))
+        total = current_world().sum(gradients[0].clone(memory_format=torch.contiguous_format))
         return total[ctx.before : ctx.before + ctx.count]
 
 
 def gathered(rows: Tensor) -> Tensor:
     """Everybody's rows, (B/N, …) -> (B, …), in the order of one process; states are float32 on the way."""
-    ranks = current_ranks()
-    if ranks.world == 1:
+    world = current_world()
+    if world.size == 1:
         return rows
     if not rows.is_floating_point():
-        return ranks.gather(rows)
+        return world.gather(rows)
     everyone: Tensor = _Gathered.apply(rows.float())
     return everyone
 
 
 def total_count(count: int) -> int:
     """The sum of the processes' counts: what a mean over everybody's values divides by."""
-    ranks = current_ranks()
-    return count if ranks.world == 1 else sum(ranks.row_counts(count))
+    world = current_world()
+    return count if world.size == 1 else sum(world.row_counts(count))
 
 
 def mean_share(values: Tensor) -> Tensor:
@@ -55,23 +55,23 @@ def mean_share(values: Tensor) -> Tensor:
 
 def even_share(term: Tensor) -> Tensor:
     """One's share of a term that every process has computed whole."""
-    return term / current_ranks().world
+    return term / current_world().size
 
 
 def own_part(numbers: Tensor) -> Tensor:
     """The samples of a batch that this process takes; where there are few, it may get none."""
-    ranks = current_ranks()
-    return numbers.tensor_split(ranks.world)[ranks.rank]
+    world = current_world()
+    return numbers.tensor_split(world.size)[world.rank]
 
 
 def sum_gradients(model: nn.Module) -> None:
     """Add up every weight's gradient over the processes, in one message."""
-    ranks = current_ranks()
-    if ranks.world == 1:
+    world = current_world()
+    if world.size == 1:
         return
     weights = list(model.parameters())
     gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-    flat = ranks.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+    flat = world.sum(torch.cat([gradient.flatten() for gradient in gradients]))
     parts = torch.split(flat, [weight.numel() for weight in weights])
     for weight, part in zip(weights, parts, strict=True):
         weight.grad = part.view_as(weight)

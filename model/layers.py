@@ -107,7 +107,7 @@ class Residual(nn.Module):
         return left
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then feed-forward; reads itself, or other streams where there are contexts."""
 
     def __init__(self, settings: SequenceSettings) -> None:
@@ -175,12 +175,12 @@ def _at_steps(states: Tensor, steps: Tensor) -> Tensor:
     return states.gather(1, steps.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
 
 
-class Encoder(nn.Module):
+class Transformer(nn.Module):
     """A stack of blocks over one stream, or over one stream that reads others."""
 
     def __init__(self, settings: SequenceSettings, blocks: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(blocks))
+        self.blocks = nn.ModuleList(TransformerBlock(settings) for _ in range(blocks))
         # Blocks that normalise before the branch leave the sum of all branches un-normalised.
         self.final_norm = nn.LayerNorm(settings.width) if settings.norm == "pre" and blocks else None
 

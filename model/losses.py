@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.schema import PADDING
-from .batches import Batch
+from .batches import WindowBatch
 from .gathering import even_share, gathered, mean_share
 
 
@@ -49,7 +49,7 @@ def _predict_next(states: Tensor, vectors: Tensor, allowed: Tensor, rows: Tensor
 def item_contrast(
     states: tuple[Tensor, Tensor],
     vectors: tuple[Tensor, Tensor],
-    batch: Batch,
+    batch: WindowBatch,
     *,
     temperature: float,
     all_steps: bool = False,

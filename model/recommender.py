@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
-from .batches import Batch, Samples, Windows, newest
+from .batches import Samples, WindowBatch, Windows, newest
 from .heads import ItemHead
 from .objective import NextItemLoss
 
@@ -97,7 +97,7 @@ class SequenceRecommender(NeuralRecommender):
         """Windows of L transitions."""
         return Windows(train, self.length, which, device)
 
-    def losses(self, batch: Batch) -> Losses:
+    def losses(self, batch: WindowBatch) -> Losses:
         """The next item's loss at every real step: the head's cross-entropy, or the objective's choice."""
         states, targets = (batch.at_positions(part) for part in (self.states(batch.inputs), batch.targets))
         if self.objective is None:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from .entrance import Entrance
 from .heads import item_head
+from .input_embedding import InputEmbedding
 from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
-from .layers import Encoder, initialise
+from .layers import Transformer, initialise
 from .objective import NextItemLoss
 from .real_steps import RealSteps
 from .recommender import SequenceRecommender
@@ -40,8 +40,8 @@ class SASRec(SequenceRecommender):
     def __init__(self, item_input: nn.Module, materials: Materials, settings: AnySASRecSettings) -> None:
         super().__init__(materials.length)
         self.item_input = item_input
-        self.entrance = Entrance(materials.length, settings)
-        self.encoder = Encoder(settings, settings.blocks)
+        self.entrance = InputEmbedding(materials.length, settings)
+        self.encoder = Transformer(settings, settings.blocks)
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
         self.objective = NextItemLoss(materials, settings)

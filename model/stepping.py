@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import memory_errors_as_tssr
-from ..core.torchrun import current_ranks
+from ..core.torchrun import current_world
 from .batches import Samples
 from .compiling import compile_encoders
 from .gathering import own_part, sum_gradients
@@ -38,7 +38,7 @@ class Stepping:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         self.per_epoch = -(-samples.count // settings.batch_size)
         self.last = settings.max_epochs * self.per_epoch
-        if rank := current_ranks().rank:
+        if rank := current_world().rank:
             torch.manual_seed(_seed_of(settings.seed, rank))
         self._order_of_epoch = -1
         self._order = torch.empty(0)

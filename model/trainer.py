@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..core.progress import Advance, clock, progress
 from ..core.schema import SELECTION_METRIC
-from ..core.torchrun import current_ranks
+from ..core.torchrun import current_world
 from .batches import Samples
 from .checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrainState, load_checkpoint, save_checkpoint, save_model
 from .checks import check_weights, summed_losses
@@ -60,7 +60,7 @@ class Trainer:
         self.validate = validate
         self.folder = folder
         self.stepping = Stepping(model, samples, settings)
-        self.ranks = current_ranks()
+        self.world = current_world()
         self.state = TrainState()
         epochs = -(-settings.validate_every // self.stepping.per_epoch)
         self.steps_between_validations = epochs * self.stepping.per_epoch
@@ -77,7 +77,7 @@ class Trainer:
         self.stepping.compile()
         saved = started = time.monotonic()
         before, first = self.state.seconds, self.state.step
-        with self._log() as log, progress("training", None, "steps", shown=self.ranks.leads) as advance:
+        with self._log() as log, progress("training", None, "steps", shown=self.world.leads) as advance:
             while not (stopped := self._stop_reason()):
                 self._recent.append(self.stepping.take(self.state.step))
                 self.state.step += 1
@@ -88,7 +88,7 @@ class Trainer:
                 taken = self._check_losses()
                 self.state.seconds = before + time.monotonic() - started
                 due = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
-                saving = self.ranks.agree(due)  # clocks differ
+                saving = self.world.agree(due)  # clocks differ
                 if saving:
                     check_weights(self._recent, step, self.model, self.folder)
                 if validating:
@@ -115,7 +115,7 @@ class Trainer:
         return len(self._recent)
 
     def _log(self) -> AbstractContextManager[RunLog | None]:
-        if not self.ranks.leads:
+        if not self.world.leads:
             return nullcontext()
         return RunLog(self.folder, self.state.step, tensorboard=self.settings.tensorboard)
 
@@ -128,7 +128,7 @@ class Trainer:
         terms = {name: total / steps for name, total in state.sums.items()}
         if value > state.best:
             state.best, state.best_step, state.validations_without_gain = value, state.step, 0
-            if self.ranks.leads:
+            if self.world.leads:
                 record = {"step": state.step, SELECTION_METRIC: value}
                 save_model(self.folder / MODEL_FILE, self.model, record)
         else:

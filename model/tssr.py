@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .batches import Batch
-from .entrance import Entrance
+from .batches import WindowBatch
 from .heads import item_head
+from .input_embedding import InputEmbedding
 from .inputs import ItemVectors, content_vectors
-from .layers import Encoder, Mix, initialise
+from .layers import Mix, Transformer, initialise
 from .losses import item_contrast, user_contrast
 from .real_steps import RealSteps
 from .recommender import Losses, SequenceRecommender
@@ -84,10 +84,10 @@ class TSSR(SequenceRecommender):
         streams = len(inputs)
         self.inputs = nn.ModuleList(inputs)
         entrances = streams if settings.separate_positions else 1
-        self.entrances = nn.ModuleList(Entrance(materials.length, settings) for _ in range(entrances))
+        self.entrances = nn.ModuleList(InputEmbedding(materials.length, settings) for _ in range(entrances))
         encoders = 1 if settings.shared_encoder else streams
-        self.unimodal = nn.ModuleList(Encoder(settings, settings.blocks) for _ in range(encoders))
-        self.cross = nn.ModuleList(Encoder(settings, settings.cross_blocks) for _ in inputs)
+        self.unimodal = nn.ModuleList(Transformer(settings, settings.blocks) for _ in range(encoders))
+        self.cross = nn.ModuleList(Transformer(settings, settings.cross_blocks) for _ in inputs)
         fusions: dict[str, Callable[[], nn.Module]] = {
             "gate": lambda: Gate(width, streams),
             "sum": Sum,
@@ -122,7 +122,7 @@ class TSSR(SequenceRecommender):
         _, states = self.unimodal_states(inputs, steps)
         return self.merged_states(states, steps)
 
-    def losses(self, batch: Batch) -> Losses:
+    def losses(self, batch: WindowBatch) -> Losses:
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
         chosen, targets = self.settings, batch.at_positions(batch.targets)
         steps = RealSteps.of(batch.inputs)

@@ -20,7 +20,7 @@ from PIL import Image
 from tssr.cli import main
 from tssr.core.artifacts import write_json
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
-from tssr.core.torchrun import joined_ranks
+from tssr.core.torchrun import joined_world
 from tssr.core.workspace import Workspace
 
 # A busy machine is no failure, and a change is not blamed for an input that nobody tried before: drawn
@@ -134,7 +134,7 @@ def bert(tmp_path_factory) -> Path:
 def _as_rank(rank, world, port, work, results):
     rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": world}
     os.environ.update({name: str(value) for name, value in rendezvous.items()})
-    with joined_ranks():
+    with joined_world():
         (results / f"{rank}.json").write_text(json.dumps(work()))
 
 

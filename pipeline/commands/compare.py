@@ -38,7 +38,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr compare --models sasrec-id tssr --try learning-rate=3e-4,1e-3 --try dropout=.1,.3
       tssr compare --config best.toml --jobs 2 --json
     """
-    from ..compare.contenders import enter
+    from ..compare.contenders import plan_contenders
     from ..compare.stage import compare_models
 
     config_path = ctx.params["config"]
@@ -46,5 +46,5 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     settings = search_settings(ctx, CompareSettings, table)
     training = training_options(ctx, CompareSettings)
     workspace = workspace_of(ctx)
-    entrants = enter(workspace, settings, table, training)
-    show(compare_models(workspace, settings, entrants), as_json=ctx.params["as_json"])
+    contenders = plan_contenders(workspace, settings, table, training)
+    show(compare_models(workspace, settings, contenders), as_json=ctx.params["as_json"])

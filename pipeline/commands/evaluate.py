@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ...core.torchrun import joined_ranks
+from ...core.torchrun import joined_world
 from ...evaluation.settings import EvaluateSettings
 from .options import (
     StageCommand,
@@ -37,7 +37,7 @@ def command(ctx: click.Context, /, run: str | None, **_options: object) -> None:
     from ..runs.evaluate import evaluate
 
     settings = settings_from(ctx, EvaluateSettings, config_section(ctx.params["config"], "evaluate"))
-    with joined_ranks() as ranks:
+    with joined_world() as world:
         summary = evaluate(workspace_of(ctx), run, settings, force=ctx.params["force"])
-    if ranks.leads:
+    if world.leads:
         show(summary, as_json=ctx.params["as_json"])

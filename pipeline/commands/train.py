@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ...core.torchrun import joined_ranks
+from ...core.torchrun import joined_world
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
 from ..runs.settings import RunSettings
@@ -52,7 +52,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     rest = {name: value for name, value in table.items() if name not in own}
     workspace = workspace_of(ctx)
     plan = plan_run(workspace, chosen, rest, options, config_path)
-    with joined_ranks() as ranks:
+    with joined_world() as world:
         summary = train(workspace, plan, chosen.run, force=ctx.params["force"])
-    if ranks.leads:
+    if world.leads:
         show(summary, as_json=ctx.params["as_json"])

@@ -30,7 +30,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Contender:
     """One line of the comparison's table."""
 
     name: str
@@ -48,9 +48,9 @@ class Entrant:
         return model_spec(self.model).trained
 
 
-def enter(
+def plan_contenders(
     workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
-) -> list[Entrant]:
+) -> list[Contender]:
     """Plan every listed model.
 
     What is given for all, typed, tried or in the config file, is left out for a model that does not have it.
@@ -69,7 +69,7 @@ def enter(
     refuse_untriable(settings.tried, typed)
     if "features" in typed and not any(model_spec(model).reads_content for model in models.values()):
         raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
-    entrants = []
+    contenders = []
     for name, model in models.items():
         own = table.of_model(name)
         chosen = _sources(model, settings, own, typed)
@@ -77,8 +77,8 @@ def enter(
         plan = plan_run(workspace, chosen, values, _only(typed, known[name]), table.path)
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
         candidates = _candidates(plan, _only(settings.tried, known[name]))
-        entrants.append(Entrant(name, title, model, candidates))
-    return entrants
+        contenders.append(Contender(name, title, model, candidates))
+    return contenders
 
 
 def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:

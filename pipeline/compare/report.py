@@ -15,7 +15,7 @@ from ...evaluation.metrics import Measurement, metric_title
 from ...evaluation.ranking import Ranks
 from ...evaluation.statistics import CONFIDENCE, PairedTest
 from ...evaluation.tables import BOLD, csv_table, latex_table, markdown_table
-from .contenders import Entrant
+from .contenders import Contender
 from .training_pool import Trained
 
 HOW_TESTED = (
@@ -29,9 +29,9 @@ _NONE = "\N{EN DASH}"  # what a table shows for nothing
 
 @dataclass(frozen=True)
 class Compared:
-    """An entrant's runs: every candidate's at the first seed; the chosen one's, measured, at each seed."""
+    """An contender's runs: every candidate's at the first seed; the chosen one's, measured, at each seed."""
 
-    entrant: Entrant
+    contender: Contender
     tried: Sequence[Trained]
     choice: int
     runs: Sequence[Trained]
@@ -41,7 +41,7 @@ class Compared:
     @property
     def chosen(self) -> dict[str, Any]:
         """The values chosen among those tried."""
-        return self.entrant.candidates[self.choice].values
+        return self.contender.candidates[self.choice].values
 
     def measurements(self, mask: str) -> list[Measurement]:
         """What was measured under a mask, one a seed."""
@@ -61,13 +61,13 @@ class Compared:
                 SELECTION_METRIC: run.result[SELECTION_METRIC],
                 "run": run.folder.name,
             }
-            for candidate, run in zip(self.entrant.candidates, self.tried, strict=True)
+            for candidate, run in zip(self.contender.candidates, self.tried, strict=True)
         ]
         runs = [
             {"run": run.folder.name, "command": shlex.join(run.command), "result": run.result}
             for run in self.runs
         ]
-        return {"model": self.entrant.model, "chosen": self.chosen, "tried": tried, "runs": runs}
+        return {"model": self.contender.model, "chosen": self.chosen, "tried": tried, "runs": runs}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class ComparisonReport:
         for one in self.compared:
             if one.chosen:
                 notes.append(
-                    f"{one.entrant.name} chose {as_options(one.chosen)} of {len(one.tried)} on validation"
+                    f"{one.contender.name} chose {as_options(one.chosen)} of {len(one.tried)} on validation"
                 )
         best = self.comparison.best_other(self.tested)
         if best is not None and best in self.tests:
@@ -149,7 +149,7 @@ class ComparisonReport:
         columns = ["model", "seeds", *names, *(f"{name}_deviation" for name in names), *costs]
         rows: list[list[object]] = []
         for one in self.compared:
-            model = one.entrant.name
+            model = one.contender.name
             means = [comparison.mean(model, name) for name in names]
             deviations = [comparison.deviation(model, name) for name in names]
             rows.append([model, len(one.runs), *means, *deviations, *(one.cost(name) for name in costs)])
@@ -165,7 +165,7 @@ class ComparisonReport:
             "tested": self.tested,
             "tests": {name: test.record() for name, test in self.tests.items()},
             "popularity": self.popularity,
-            "entrants": {one.entrant.name: one.record() for one in self.compared},
+            "contenders": {one.contender.name: one.record() for one in self.compared},
         }
 
     def popularity_table(self) -> tuple[list[str], list[list[str]]]:
@@ -205,10 +205,10 @@ class ComparisonReport:
     def _choices(self) -> tuple[list[str], list[list[str]]]:
         rows = []
         for one in self.compared:
-            for place, (candidate, run) in enumerate(zip(one.entrant.candidates, one.tried, strict=True)):
+            for place, (candidate, run) in enumerate(zip(one.contender.candidates, one.tried, strict=True)):
                 value = f"{run.result[SELECTION_METRIC]:.4f}"
                 shown = BOLD.format(value) if place == one.choice else value
-                rows.append([one.entrant.name, as_options(candidate.values) or _NONE, shown])
+                rows.append([one.contender.name, as_options(candidate.values) or _NONE, shown])
         return ["model", "options", "validation NDCG@10"], rows
 
 

@@ -27,7 +27,7 @@ from ...evaluation.settings import EvaluateSettings
 from ...evaluation.statistics import PairedTest, against_each
 from ..runs.evaluate import check_topk, evaluate, ranks_name
 from ..runs.plan import window_of
-from .contenders import Candidate, Entrant
+from .contenders import Candidate, Contender
 from .report import Compared, ComparisonReport
 from .settings import CompareSettings
 from .training_pool import Trained, TrainingPool
@@ -37,30 +37,32 @@ FOCUS, REFERENCE = "tssr", "sasrec-id"
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What training leaves of an entrant: a run of every candidate, and the chosen one's, one a seed."""
+    """What training leaves of an contender: a run of every candidate, and the chosen one's, one a seed."""
 
     tried: list[Trained]
     choice: int
     runs: list[Trained]
 
 
-def compare_models(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Summary:
+def compare_models(
+    workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]
+) -> Summary:
     """Train, choose, measure and lay the models side by side; writes the tables into the workspace.
 
     Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
     """
-    names = [entrant.name for entrant in entrants]
+    names = [contender.name for contender in contenders]
     focus = _taking_part("focus", settings.focus, FOCUS, names)
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
-    dataset = entrants[0].candidates[0].plan.dataset
+    dataset = contenders[0].candidates[0].plan.dataset
     check_topk(resolve(EvaluateSettings, {"topk": settings.topk}).topk, dataset)
-    _refuse_unequal_windows(settings, entrants)
-    path = _path(workspace, settings, entrants)
-    trained = _train(workspace, settings, entrants)
-    measured = [_measure(workspace, settings, *pair) for pair in zip(entrants, trained, strict=True)]
+    _refuse_unequal_windows(settings, contenders)
+    path = _path(workspace, settings, contenders)
+    trained = _train(workspace, settings, contenders)
+    measured = [_measure(workspace, settings, *pair) for pair in zip(contenders, trained, strict=True)]
     compared = [one for one, _ in measured]
     comparison = compare(
-        {one.entrant.name: one.measurements(settings.mask) for one in compared},
+        {one.contender.name: one.measurements(settings.mask) for one in compared},
         reference,
         settings.topk,
         focus=focus,
@@ -76,12 +78,13 @@ def _taking_part(option: str, given: str | None, default: str, names: Sequence[s
     return given or (default if default in names else None)
 
 
-def _refuse_unequal_windows(settings: CompareSettings, entrants: Sequence[Entrant]) -> None:
+def _refuse_unequal_windows(settings: CompareSettings, contenders: Sequence[Contender]) -> None:
     """Raise UsageError where the mask depends on the window, and the models have several."""
     if settings.mask != "exempt":
         return
     windows = {
-        entrant.name: {window_of(candidate.plan) for candidate in entrant.candidates} for entrant in entrants
+        contender.name: {window_of(candidate.plan) for candidate in contender.candidates}
+        for contender in contenders
     }
     if len(set().union(*windows.values())) > 1:
         told = ", ".join(f"{name} {'/'.join(map(str, sorted(of)))}" for name, of in windows.items())
@@ -91,26 +94,30 @@ def _refuse_unequal_windows(settings: CompareSettings, entrants: Sequence[Entran
         )
 
 
-def _path(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> Path:
+def _path(workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]) -> Path:
     """The comparison's files without their endings: by the name given, or one made from what is compared."""
-    plans = {entrant.name: [candidate.plan.key() for candidate in entrant.candidates] for entrant in entrants}
+    plans = {
+        contender.name: [candidate.plan.key() for candidate in contender.candidates]
+        for contender in contenders
+    }
     asked = {name: value for name, value in settings.record().items() if name not in ("jobs", "name")}
-    made = f"{entrants[0].candidates[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
+    made = f"{contenders[0].candidates[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
     return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
 
 
-def _train(workspace: Workspace, settings: CompareSettings, entrants: Sequence[Entrant]) -> list[_Chosen]:
+def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]) -> list[_Chosen]:
     """Train every candidate at the first seed, choose, and train what was chosen at the other seeds."""
-    more = [settings.seeds - 1 if entrant.trained else 0 for entrant in entrants]
-    pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in entrants) + sum(more))
-    first = [(_label(e, c, 0), c.plan) for e in entrants for c in e.candidates]
-    tried = _split(pool.train(first), [len(e.candidates) for e in entrants])
+    more = [settings.seeds - 1 if contender.trained else 0 for contender in contenders]
+    pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in contenders) + sum(more))
+    first = [(_label(e, c, 0), c.plan) for e in contenders for c in e.candidates]
+    tried = _split(pool.train(first), [len(e.candidates) for e in contenders])
     choices = [_best(runs) for runs in tried]
     rest = []
-    for entrant, choice, count in zip(entrants, choices, more, strict=True):
-        candidate = entrant.candidates[choice]
+    for contender, choice, count in zip(contenders, choices, more, strict=True):
+        candidate = contender.candidates[choice]
         rest += [
-            (_label(entrant, candidate, seed), entrant.plan(candidate, seed)) for seed in range(1, count + 1)
+            (_label(contender, candidate, seed), contender.plan(candidate, seed))
+            for seed in range(1, count + 1)
         ]
     others = _split(pool.train(rest), more)
     return [
@@ -119,11 +126,11 @@ def _train(workspace: Workspace, settings: CompareSettings, entrants: Sequence[E
     ]
 
 
-def _label(entrant: Entrant, candidate: Candidate, seed: int) -> str:
+def _label(contender: Contender, candidate: Candidate, seed: int) -> str:
     values = dict(candidate.values)
-    if entrant.trained:
+    if contender.trained:
         values["seed"] = candidate.plan.train.seed + seed
-    return f"{entrant.name} {as_options(values)}".rstrip()
+    return f"{contender.name} {as_options(values)}".rstrip()
 
 
 def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]:
@@ -140,18 +147,18 @@ def _best(runs: Sequence[Trained]) -> int:
 
 
 def _measure(
-    workspace: Workspace, settings: CompareSettings, entrant: Entrant, chosen: _Chosen
+    workspace: Workspace, settings: CompareSettings, contender: Contender, chosen: _Chosen
 ) -> tuple[Compared, bool]:
     """Measure the chosen runs on the test split; True where they had been measured before."""
-    device = entrant.candidates[chosen.choice].plan.train.device
+    device = contender.candidates[chosen.choice].plan.train.device
     wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
     measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in chosen.runs]
     cached = all(summary.cached for summary in measured)
     if not cached:
-        note(f"{entrant.name}: measured")
+        note(f"{contender.name}: measured")
     ranks = [read_ranks(run.folder / ranks_name("test")) for run in chosen.runs]
     reports = [summary.data for summary in measured]
-    return Compared(entrant, chosen.tried, chosen.choice, chosen.runs, reports, ranks), cached
+    return Compared(contender, chosen.tried, chosen.choice, chosen.runs, reports, ranks), cached
 
 
 def _report(
@@ -168,7 +175,7 @@ def _report(
 def _tests(
     compared: Sequence[Compared], focus: str | None, settings: CompareSettings, k: int
 ) -> dict[str, PairedTest]:
-    ranks = {one.entrant.name: one.ranks for one in compared}
+    ranks = {one.contender.name: one.ranks for one in compared}
     if focus is None or len(ranks) == 1:
         return {}
     return against_each(ranks.pop(focus), ranks, settings.mask, k)
@@ -182,7 +189,7 @@ def _by_popularity(
     found: dict[str, Mapping[str, Mapping[str, float]]] = {}
     for one in compared:
         seeds = [groups.measure(ranks, settings.mask, settings.topk[:1]) for ranks in one.ranks]
-        found[one.entrant.name] = {
+        found[one.contender.name] = {
             group: {name: fmean(seed[group][name] for seed in seeds) for name in metrics}
             for group, metrics in seeds[0].items()
         }

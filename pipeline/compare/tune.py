@@ -24,7 +24,7 @@ from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of
 from ..runs.settings import SourceSettings
 from ..runs.train_table import TrainTable
-from .contenders import enter, refuse_untriable, with_values
+from .contenders import plan_contenders, refuse_untriable, with_values
 from .settings import CompareSettings
 from .training_pool import TrainingPool
 from .tune_settings import SPACE, TuneSettings
@@ -61,8 +61,8 @@ def plan_search(
     """What the search starts from: the model as `tssr compare` would train it. Raises UsageError."""
     sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}
     alone = resolve(CompareSettings, {"models": (model,), **sources})
-    (entrant,) = enter(workspace, alone, table, typed)
-    return entrant.candidates[0].plan
+    (contender,) = plan_contenders(workspace, alone, table, typed)
+    return contender.candidates[0].plan
 
 
 def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[str, list[Any]]:

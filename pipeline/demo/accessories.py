@@ -10,7 +10,7 @@ from .geometry import (
     Corner,
     Cut,
     Figure,
-    Part,
+    Piece,
     Stroke,
     arch,
     both_strokes,
@@ -35,13 +35,13 @@ def sneakers(cut: Cut) -> Figure:
     if high:
         eyelets += [(-18.0, 43.0), (-18.0, 49.0)]
     shoe: Figure = [
-        Part(rounded(upper)),
-        Part(rounded([(-36, ankle + 1, 3), (-30, ankle, 1), (-29, 77), (-37, 77)]), TRIM),
+        Piece(rounded(upper)),
+        Piece(rounded([(-36, ankle + 1, 3), (-30, ankle, 1), (-29, 77), (-37, 77)]), TRIM),
         *(Stroke([(x, y), (x + 6, y - 5.5)], 1.3, SOLE) for x, y in eyelets),
     ]
     if cut.has("a rubber toe cap"):
-        shoe.append(Part(rounded([(22, 65, 3), (toe - 5, 66, 8), (toe + 1, 77, 3), (19, 77)]), SOLE))
-    shoe.append(Part(rounded([(-38, 76), (toe + 2, 76, 2), (toe + 1, 84, 3), (-37, 84, 3)]), SOLE))
+        shoe.append(Piece(rounded([(22, 65, 3), (toe - 5, 66, 8), (toe + 1, 77, 3), (19, 77)]), SOLE))
+    shoe.append(Piece(rounded([(-38, 76), (toe + 2, 76, 2), (toe + 1, 84, 3), (-37, 84, 3)]), SOLE))
     shoe.append(Stroke([(-36, 80), (toe, 80)], 0.6, TRIM))
     return [*placed(shoe, -6, -8, 0.9), *placed(shoe, 6, 21, 0.9)]
 
@@ -55,12 +55,12 @@ def boots(cut: Cut) -> Figure:
         (-23, 74, 6),
     ]  # fmt: skip
     boot: Figure = [
-        Part(rounded(upper)),
-        Part(rounded([(back, top), (-1, top), (-1, top + 5), (back, top + 5)]), TRIM),
+        Piece(rounded(upper)),
+        Piece(rounded([(back, top), (-1, top), (-1, top + 5), (back, top + 5)]), TRIM),
         Stroke([(back + 4, top + 6), (-19, 86)], 0.6),
     ]
     if cut.has("a block heel"):
-        boot.append(Part(rounded([(-23, 90), (-10, 90), (-12, 102), (-22, 102)]), LINING))
+        boot.append(Piece(rounded([(-23, 90), (-10, 90), (-12, 102), (-22, 102)]), LINING))
         boot.append(box(-10, 89.5, 26, 93, LINING))
     else:
         boot.append(box(-24, 89.5, 27, 95, LINING))
@@ -71,12 +71,12 @@ def bag(cut: Cut) -> Figure:
     """A body with handles or a shoulder strap, perhaps a flap."""
     top, bottom = 56.0, 60 + 45 * cut.length
     width = 32 * cut.width
-    figure: Figure = [Part(mirrored([(0, top), (width - 3, top, 3), (width, bottom - 3, 5), (0, bottom)]))]
+    figure: Figure = [Piece(mirrored([(0, top), (width - 3, top, 3), (width, bottom - 3, 5), (0, bottom)]))]
     if cut.has("a flap with a metal clasp"):
         flap: list[Corner] = [
             (0, top - 1), (width - 2, top - 1, 3), (width - 5, top + 19, 8), (0, top + 25, 8),
         ]  # fmt: skip
-        figure += [Part(mirrored(flap), TRIM), box(-3.5, top + 20, 3.5, top + 27, METAL)]
+        figure += [Piece(mirrored(flap), TRIM), box(-3.5, top + 20, 3.5, top + 27, METAL)]
     else:
         figure.append(Stroke([(-width + 3, top + 5), (width - 3, top + 5)], 0.8))
     if cut.has("two handles"):
@@ -92,8 +92,8 @@ def beanie(cut: Cut) -> Figure:
     figure: Figure = []
     if cut.has("a pompom"):
         figure.append(disc(0, top - 6, 10, TRIM))
-    figure.append(Part(mirrored([(0, top, 14), (width * 0.75, top + 6, 18), (width, 88, 10), (0, 92)])))
+    figure.append(Piece(mirrored([(0, top, 14), (width * 0.75, top + 6, 18), (width, 88, 10), (0, 92)])))
     for x in (0.15, 0.45, 0.75):
         figure += both_strokes([(x * 8, top + 5), (x * width * 1.05, 86)], 0.6)
     edge: list[Corner] = [(0, 94 - cuff), (width + 1, 93 - cuff, 3), (width + 2, 92, 3), (0, 95, 4)]
-    return [*figure, Part(mirrored(edge), TRIM), *ribs(-width, width, 95 - cuff, 93)]
+    return [*figure, Piece(mirrored(edge), TRIM), *ribs(-width, width, 95 - cuff, 93)]

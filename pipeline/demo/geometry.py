@@ -17,7 +17,7 @@ FABRIC, TRIM, LINING, SEAM, SOLE, METAL = "fabric", "trim", "lining", "seam", "s
 ROUNDING = 1.5
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A closed outline cut from one material."""
 
     outline: list[Point]
@@ -32,7 +32,7 @@ class Stroke(NamedTuple):
     material: str = SEAM
 
 
-Figure = list[Part | Stroke]
+Figure = list[Piece | Stroke]
 
 
 class Cut(NamedTuple):
@@ -70,20 +70,20 @@ def mirrored(half: Sequence[Corner]) -> list[Point]:
     return rounded([*half, *left])
 
 
-def both(part: Sequence[Corner], material: str = FABRIC) -> list[Part]:
+def both(part: Sequence[Corner], material: str = FABRIC) -> list[Piece]:
     """A part and its mirror image."""
-    return [Part(rounded([(side * p[0], *p[1:]) for p in part]), material) for side in (1, -1)]
+    return [Piece(rounded([(side * p[0], *p[1:]) for p in part]), material) for side in (1, -1)]
 
 
-def disc(x: float, y: float, radius: float, material: str) -> Part:
+def disc(x: float, y: float, radius: float, material: str) -> Piece:
     """A round part."""
     angles = [index * math.pi / 8 for index in range(16)]
-    return Part([(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles], material)
+    return Piece([(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles], material)
 
 
-def box(x0: float, y0: float, x1: float, y1: float, material: str = FABRIC) -> Part:
+def box(x0: float, y0: float, x1: float, y1: float, material: str = FABRIC) -> Piece:
     """A part with four corners."""
-    return Part(rounded([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]), material)
+    return Piece(rounded([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]), material)
 
 
 def ribs(x0: float, x1: float, y0: float, y1: float) -> list[Stroke]:
@@ -100,8 +100,8 @@ def placed(figure: Figure, dx: float, dy: float, scale: float = 1.0) -> Figure:
         return [(x * scale + dx, y * scale + dy) for x, y in points]
 
     return [
-        Part(move(element.outline), element.material)
-        if isinstance(element, Part)
+        Piece(move(element.outline), element.material)
+        if isinstance(element, Piece)
         else Stroke(move(element.points), element.width * scale, element.material)
         for element in figure
     ]

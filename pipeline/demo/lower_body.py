@@ -9,7 +9,7 @@ from .geometry import (
     Corner,
     Cut,
     Figure,
-    Part,
+    Piece,
     Stroke,
     both,
     both_strokes,
@@ -29,7 +29,7 @@ def skirt(cut: Cut) -> Figure:
     front: list[Corner] = [
         (0, top), (18, top), *hip_line, (bottom, hem, 3), (bottom / 2, hem + 3, 8), (0, hem + 3, 6),
     ]  # fmt: skip
-    figure: Figure = [Part(mirrored(front)), box(-18.5, top - 6, 18.5, top + 1, TRIM)]
+    figure: Figure = [Piece(mirrored(front)), box(-18.5, top - 6, 18.5, top + 1, TRIM)]
     if cut.has("pleats"):
         for x in (0.15, 0.45, 0.75):
             figure += both_strokes([(x * 17, top + 2), (x * bottom, hem + 2)], 0.8)

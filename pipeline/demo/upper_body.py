@@ -10,7 +10,7 @@ from .geometry import (
     Corner,
     Cut,
     Figure,
-    Part,
+    Piece,
     Stroke,
     both,
     both_strokes,
@@ -22,7 +22,7 @@ from .geometry import (
 )
 
 
-def _sleeves(cut: Cut, length: float, cuff: float, shoulder: float = 25.0) -> list[Part]:
+def _sleeves(cut: Cut, length: float, cuff: float, shoulder: float = 25.0) -> list[Piece]:
     """Two sleeves that end `length` below the shoulder, `cuff` wide."""
     outside = min(46.0, shoulder + 8 + length * 0.26 * cut.width)
     inside = outside - cuff
@@ -32,23 +32,23 @@ def _sleeves(cut: Cut, length: float, cuff: float, shoulder: float = 25.0) -> li
     ])  # fmt: skip
 
 
-def _body(cut: Cut, hem: float) -> Part:
+def _body(cut: Cut, hem: float) -> Piece:
     """The front of a top down to `hem`."""
     waist = 23.5 * cut.width
     throat: list[Corner] = [(0, 38, 1)] if cut.has("a V-neck") else [(0, 29, 3), (5.5, 27.5, 4)]
-    return Part(mirrored([
+    return Piece(mirrored([
         *throat, (9, 21, 1), (25, 26, 3), (waist, 48, 8), (waist, 70, 20), (25 * cut.width, hem), (0, hem),
     ]))  # fmt: skip
 
 
-def _neckband(cut: Cut) -> list[Part | Stroke]:
+def _neckband(cut: Cut) -> list[Piece | Stroke]:
     if cut.has("a V-neck"):
         return [Stroke([(-10, 22), (0, 40), (10, 22)], 1.6, TRIM)]
     return [Stroke([(-10, 22), (-6.5, 28.5), (0, 30.8), (6.5, 28.5), (10, 22)], 1.8, TRIM)]
 
 
-def _back_of_neck(y: float = 20.5) -> Part:
-    return Part(rounded([(-9.5, y, 2), (9.5, y, 2), (8, 46, 3), (-8, 46, 3)]), LINING)
+def _back_of_neck(y: float = 20.5) -> Piece:
+    return Piece(rounded([(-9.5, y, 2), (9.5, y, 2), (8, 46, 3), (-8, 46, 3)]), LINING)
 
 
 def t_shirt(cut: Cut) -> Figure:
@@ -57,7 +57,7 @@ def t_shirt(cut: Cut) -> Figure:
     figure: Figure = [_back_of_neck(), *_sleeves(cut, 23, 13), _body(cut, hem), *_neckband(cut)]
     figure.append(Stroke([(-25 * cut.width, hem - 3), (25 * cut.width, hem - 3)]))
     if cut.has("a chest pocket"):
-        figure.append(Part(rounded([(6, 46), (17, 46), (17, 57), (11.5, 60), (6, 57)])))
+        figure.append(Piece(rounded([(6, 46), (17, 46), (17, 57), (11.5, 60), (6, 57)])))
     return figure
 
 
@@ -69,8 +69,8 @@ def vest_top(cut: Cut) -> Figure:
         (24 * cut.width, 50, 3), (22 * cut.width, 72, 15), (25 * cut.width, hem), (0, hem),
     ]  # fmt: skip
     figure: Figure = [
-        Part(rounded([(-13, 30, 3), (13, 30, 3), (13, 45), (-13, 45)]), LINING),
-        Part(mirrored(half)),
+        Piece(rounded([(-13, 30, 3), (13, 30, 3), (13, 45), (-13, 45)]), LINING),
+        Piece(mirrored(half)),
         Stroke([(-12, 37.5), (-6, 41), (0, 42), (6, 41), (12, 37.5)], 1.0, TRIM),
     ]
     if cut.has("a decorative bow"):
@@ -84,7 +84,7 @@ def sweater(cut: Cut) -> Figure:
     sleeves = _sleeves(cut, 66, 12)
     figure: Figure = [_back_of_neck(), *sleeves, _body(cut, hem)]
     if cut.has("a roll neck"):
-        figure += [Part(mirrored([(0, 12), (9, 12, 2), (11, 27, 3), (0, 29, 4)])), *ribs(-9, 9, 14, 27)]
+        figure += [Piece(mirrored([(0, 12), (9, 12, 2), (11, 27, 3), (0, 29, 4)])), *ribs(-9, 9, 14, 27)]
     else:
         figure += _neckband(cut)
     if cut.has("ribbed cuffs and hem"):
@@ -107,12 +107,12 @@ def shirt(cut: Cut) -> Figure:
         (25 * cut.width, hem - 8, 6), (14, hem, 6), (0, hem, 4),
     ]  # fmt: skip
     sleeves = _sleeves(cut, 64, 11) if long_sleeves else _sleeves(cut, 25, 13)
-    figure: Figure = [_back_of_neck(18), *sleeves, Part(mirrored(half))]
+    figure: Figure = [_back_of_neck(18), *sleeves, Piece(mirrored(half))]
     figure += both_strokes([(2.5, 30), (2.5, hem)], 0.5)
     figure += both([(0, 29, 0.5), (9, 17, 1), (14, 24, 1), (8, 34, 1)])
     figure += [disc(0, y, 1.2, SOLE) for y in range(36, int(hem) - 4, 11)]
     if cut.has("a chest pocket"):
-        figure.append(Part(rounded([(7, 47), (18, 47), (18, 58), (12.5, 61), (7, 58)])))
+        figure.append(Piece(rounded([(7, 47), (18, 47), (18, 58), (12.5, 61), (7, 58)])))
     return figure
 
 
@@ -125,16 +125,16 @@ def hoodie(cut: Cut) -> Figure:
     ]  # fmt: skip
     figure: Figure = [
         *_sleeves(cut, 65, 13, shoulder=26),
-        Part(mirrored([(0, 6, 6), (14, 9, 7), (18, 24, 6), (10, 34, 4), (0, 36)])),
-        Part(mirrored([(0, 11, 6), (9, 13, 6), (11, 24, 5), (0, 33, 5)]), LINING),
-        Part(mirrored(front)),
+        Piece(mirrored([(0, 6, 6), (14, 9, 7), (18, 24, 6), (10, 34, 4), (0, 36)])),
+        Piece(mirrored([(0, 11, 6), (9, 13, 6), (11, 24, 5), (0, 33, 5)]), LINING),
+        Piece(mirrored(front)),
         box(-width, hem - 7, width, hem, TRIM),
         *ribs(-width, width, hem - 6.5, hem - 0.5),
     ]
     if cut.has("a zip down the front"):
         figure += [Stroke([(0, 36), (0, hem)], 1.6, METAL), Stroke([(0, 36), (0, hem)], 0.5)]
     else:
-        figure.append(Part(rounded([(-10, 66), (10, 66), (17, 84), (17, 89), (-17, 89), (-17, 84)])))
+        figure.append(Piece(rounded([(-10, 66), (10, 66), (17, 84), (17, 89), (-17, 89), (-17, 84)])))
     return [*figure, *both_strokes([(5, 31), (5.5, 48)], 1.0, SOLE)]
 
 
@@ -150,8 +150,8 @@ def jacket(cut: Cut) -> Figure:
     figure: Figure = [
         _back_of_neck(19),
         *_sleeves(cut, 66, 13, shoulder=28),
-        Part(mirrored(front)),
-        Part(rounded([(-9, 20), (9, 20), (0, 57)]), LINING),
+        Piece(mirrored(front)),
+        Piece(rounded([(-9, 20), (9, 20), (0, 57)]), LINING),
     ]
     if blazer:
         figure += both([(0, 60), (8, 19), (14, 25), (19, 34), (15, 36), (17, 41)], TRIM)
@@ -176,11 +176,11 @@ def dress(cut: Cut) -> Figure:
         *throat, *shoulder, (20, 38, 5), (15.5 * cut.width, waist, 6), (flare, hem, 3),
         (flare / 2, hem + 2.5, 8), (0, hem + 3, 8),
     ]  # fmt: skip
-    figure: Figure = [Part(rounded([(-10, 14), (10, 14), (8, 38, 3), (-8, 38, 3)]), LINING)]
+    figure: Figure = [Piece(rounded([(-10, 14), (10, 14), (8, 38, 3), (-8, 38, 3)]), LINING)]
     if not sleeveless:
         ends = [(31, 41), (22, 46)] if cut.has("short sleeves") else [(37, 84), (29, 86)]
         figure += both([(15, 17, 3), (23, 18.5, 5), *ends, (18, 42, 3)])
-    figure.append(Part(mirrored(half)))
+    figure.append(Piece(mirrored(half)))
     for x in (0.25, 0.6):
         figure += both_strokes([(x * 15, waist + 4), (x * flare * 1.1, hem)], 0.5)
     belt = 16.5 * cut.width

@@ -20,14 +20,23 @@ from ...core.errors import ArtifactError, DataError
 from ...core.lock import exclusive
 from ...core.progress import progress
 from ...core.schema import MANIFEST_FILE
-from ...core.torchrun import Ranks
+from ...core.torchrun import World
 from ...features.content import CONTENT, UNNAMED, refuse_unusable, scan, source_stamp
-from ...features.parts import Catalogue, Chunk, Part, commit, count_reasons, drop_unused, find_parts, prune
+from ...features.parts import (
+    Chunk,
+    Part,
+    StoredContents,
+    commit,
+    count_reasons,
+    drop_unused,
+    find_parts,
+    prune,
+)
 from ...features.settings import EncoderChoice, FeatureSettings
 from ...features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
 
 if TYPE_CHECKING:
-    from ...features.encoder import Encoder
+    from ...features.encoder import ContentEncoder
 
 CONTENT_FILE = "content.parquet"
 NOUNS = {"image": "pictures", "text": "texts"}
@@ -43,7 +52,7 @@ class Job:
     items: pa.Table
     catalogue: str  # the hash of the file that `items` were read from
     raw: Path
-    ranks: Ranks
+    world: World
 
     def request(self) -> dict[str, Any]:
         """What was asked for, with the state of local files: equal requests give equal stores."""
@@ -64,8 +73,8 @@ class Report:
 
 def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
     """Bring the store that `job` asks for up to date; None in all processes but the first."""
-    if not job.ranks.leads:
-        if job.ranks.agree():
+    if not job.world.leads:
+        if job.world.agree():
             _help(job, stores)
         return None
     known = None if force else _answered(stores, job.request())
@@ -75,7 +84,7 @@ def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
         report = _fill(job, _folder(stores, head), (encoder, head), force=force)
         assert report is not None
     if report.encoded == 0:
-        job.ranks.agree(False)
+        job.world.agree(False)
     return report
 
 
@@ -87,7 +96,7 @@ def _help(job: Job, stores: Path) -> None:
     _encode_together(job, encoder, content, _missing(find_parts(folder), content, head), folder)
 
 
-def _load(job: Job) -> tuple[Encoder, dict[str, Any]]:
+def _load(job: Job) -> tuple[ContentEncoder, dict[str, Any]]:
     """The encoder, and what the manifest says about the rows it makes."""
     from ...features.loading import load_encoder
 
@@ -125,7 +134,7 @@ def _answered(stores: Path, request: dict[str, Any]) -> Path | None:
 
 
 def _fill(
-    job: Job, folder: Path, source: tuple[Encoder, dict[str, Any]] | None, *, force: bool = False
+    job: Job, folder: Path, source: tuple[ContentEncoder, dict[str, Any]] | None, *, force: bool = False
 ) -> Report | None:
     """Bring the store in `folder` up to date; None where that takes an encoder and `source` brings none."""
     started = time.monotonic()
@@ -140,12 +149,12 @@ def _fill(
         if chunks:
             if source is None:
                 return None
-            job.ranks.agree(True)
+            job.world.agree(True)
             _encode_together(job, source[0], content, chunks, folder)
             parts = find_parts(folder)
         if job.settings.prune:
             parts = prune(folder, parts, content)
-        catalogue = Catalogue(parts)
+        catalogue = StoredContents(parts)
         table = catalogue.items(job.items, content)
         if job.settings.strict:
             refuse_unusable(job.items, table)
@@ -188,21 +197,21 @@ def _scan(job: Job, folder: Path) -> pa.Table:
 
 
 def _missing(parts: list[Part], content: pa.Table, head: dict[str, Any]) -> list[Chunk]:
-    return Catalogue(parts).missing(content, head["dimension"] * np.dtype(head["dtype"]).itemsize)
+    return StoredContents(parts).missing(content, head["dimension"] * np.dtype(head["dtype"]).itemsize)
 
 
 def _encode_together(
-    job: Job, encoder: Encoder, content: pa.Table, chunks: list[Chunk], folder: Path
+    job: Job, encoder: ContentEncoder, content: pa.Table, chunks: list[Chunk], folder: Path
 ) -> None:
     """Encode this process's share of `chunks`, once all processes know theirs; wait until all are done."""
     from ...features.encoding import encode_chunks
 
-    job.ranks.wait()
-    share = chunks[job.ranks.rank :: job.ranks.world]
+    job.world.wait()
+    share = chunks[job.world.rank :: job.world.size]
     noun = NOUNS[job.choice.modality]
     with progress(f"encode {noun}", sum(len(chunk.members) for chunk in share), noun) as advance:
         encode_chunks(encoder, content, share, job.raw, folder, job.settings, advance)
-    job.ranks.wait()
+    job.world.wait()
 
 
 def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ from ...core.artifacts import read_json, sha256_file
 from ...core.dataset import remake
 from ...core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, TEXT, read_table
 from ...core.summary import Summary
-from ...core.torchrun import joined_ranks
+from ...core.torchrun import joined_world
 from ...core.workspace import Workspace
 from ...features.content import UNNAMED
 from ...features.settings import FeatureSettings
@@ -30,9 +30,9 @@ def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: 
     catalogue = sha256_file(folder / ITEMS_FILE)
     raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
     stores = workspace.features(folder.name)
-    with joined_ranks() as ranks:
+    with joined_world() as world:
         made = [
-            make_store(Job(choice, settings, items, catalogue, raw, ranks), stores, force=force)
+            make_store(Job(choice, settings, items, catalogue, raw, world), stores, force=force)
             for choice in settings.choices()
         ]
     return _summary(folder.name, [report for report in made if report is not None])

@@ -127,7 +127,7 @@ class Step:
     apply: Callable[[Engine], Engine]
 
 
-def plan(settings: ProtocolSettings, *, has_content: bool) -> list[Step]:
+def steps_of(settings: ProtocolSettings, *, has_content: bool) -> list[Step]:
     """The steps that `settings` ask for; `has_content` says whether the source knows of content at all."""
     steps = []
     if has_content and not settings.keep_missing_content:
@@ -159,7 +159,7 @@ def plan(settings: ProtocolSettings, *, has_content: bool) -> list[Step]:
     return steps
 
 
-def run_plan(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, list[dict[str, Any]]]:
+def run_steps(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, list[dict[str, Any]]]:
     """Run the steps in order; returns what is left, and the funnel: users, items and actions after each step.
 
     Raises DataError that names the step that left nothing, what came before it, and what to try.

@@ -30,7 +30,7 @@ from .manifest import (
     table_records,
     table_row,
 )
-from .protocol import Engine, plan, run_plan
+from .protocol import Engine, run_steps, steps_of
 from .settings import PreprocessSettings
 from .tables import FinishedLog, write_tables
 from .time_split import split_record
@@ -106,7 +106,7 @@ def _write(
         _note_unlisted(engine, catalogue, problems)
         has_content = catalogue is not None and bool(catalogue.modalities)
         try:
-            left, funnel = run_plan(engine, plan(settings, has_content=has_content))
+            left, funnel = run_steps(engine, steps_of(settings, has_content=has_content))
         except DataError as error:  # what was noticed while reading is often why nothing is left
             raise DataError("; ".join([str(error), *problems.lines()])) from None
         log = left.finished()

@@ -31,7 +31,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
-class Block:
+class ByteBlock:
     """Whole lines as bytes; only the last block of a file may lack the final newline."""
 
     data: bytes
@@ -71,7 +71,7 @@ def _read(file: RawFile, stream: BinaryIO, line: int) -> bytes:
         raise DataError(f"{file}: could not be read ({error.strerror or error})") from None
 
 
-def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[Block]:
+def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[ByteBlock]:
     """Yield the blocks of `file` in order, without a byte order mark; an empty file raises DataError.
 
     Raises DataError for a compressed file that is cut off, for text that is not UTF-8 but UTF-16, and for a
@@ -90,7 +90,7 @@ def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[Block]:
         while more:
             end = _cut(rest, quoted=quoted and len(rest) <= LONGEST_ROW)
             if end:
-                block = Block(rest[:end], line)
+                block = ByteBlock(rest[:end], line)
                 yield block
                 line += block.line_count
                 rest = rest[end:]
@@ -100,4 +100,4 @@ def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[Block]:
             more = bool(chunk)
             rest += chunk
         if rest:
-            yield Block(rest, line)
+            yield ByteBlock(rest, line)

@@ -18,7 +18,7 @@ import pyarrow.csv
 
 from ...core.errors import DataError
 from ...core.words import first_few
-from .blocks import LONGEST_LINE, Block, read_blocks
+from .blocks import LONGEST_LINE, ByteBlock, read_blocks
 from .files import RawFile
 from .problems import Problems
 from .rows import Rows, flat, text_array
@@ -44,12 +44,12 @@ CSV, TSV = Dialect(), Dialect("\t")
 _RETURN = "has a carriage return within the row"
 
 
-def _blocks(file: RawFile, dialect: Dialect) -> Iterator[Block]:
+def _blocks(file: RawFile, dialect: Dialect) -> Iterator[ByteBlock]:
     for block in read_blocks(file, quoted=dialect.quoted):
-        yield Block(dialect.recode(block.data), block.first_line) if dialect.recode else block
+        yield ByteBlock(dialect.recode(block.data), block.first_line) if dialect.recode else block
 
 
-def _parse(block: Block, dialect: Dialect) -> Iterator[tuple[int, list[str] | str]]:
+def _parse(block: ByteBlock, dialect: Dialect) -> Iterator[tuple[int, list[str] | str]]:
     """Yield (line, fields) of each row that is not blank; what is wrong where no fields can be told.
 
     After such a line the next one is a row again, so that a stray quote takes no other row with it.
@@ -110,7 +110,7 @@ def _listed(header: Sequence[str]) -> str:
 
 def _slowly(
     file: RawFile,
-    block: Block,
+    block: ByteBlock,
     names: Sequence[str],
     wanted: Sequence[str],
     dialect: Dialect,
@@ -157,7 +157,7 @@ def _quotes_surround_fields(data: bytes, delimiter: str) -> bool:
     return len(opening) == len(closing) and bool(ends[opening - 1].all() and ends[closing + 1].all())
 
 
-def _at_once(block: Block, names: Sequence[str], wanted: Sequence[str], dialect: Dialect) -> Rows | None:
+def _at_once(block: ByteBlock, names: Sequence[str], wanted: Sequence[str], dialect: Dialect) -> Rows | None:
     """The block's rows as Arrow parses them, or None where a row is malformed."""
     data = block.data
     # Arrow ends a row at a lone carriage return, which is no end of a line here, and takes a stray quote for
@@ -227,14 +227,14 @@ def _without_headers(rows: Rows, file: RawFile, problems: Problems) -> Rows:
     return Rows(kept, lambda: [lines[row] for row in np.flatnonzero(~repeats).tolist()])
 
 
-def _without_header(block: Block, dialect: Dialect) -> Block:
+def _without_header(block: ByteBlock, dialect: Dialect) -> ByteBlock:
     rows = _parse(block, dialect)
     next(rows)
     following = next(rows, None)
     if following is None:
-        return Block(b"", block.first_line)
+        return ByteBlock(b"", block.first_line)
     skipped = following[0] - block.first_line
     start = 0
     for _ in range(skipped):
         start = block.data.index(b"\n", start) + 1
-    return Block(block.data[start:], following[0])
+    return ByteBlock(block.data[start:], following[0])

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
-from .blocks import Block, read_blocks
+from .blocks import ByteBlock, read_blocks
 from .delimited import check_columns
 from .files import RawFile
 from .problems import Problems
@@ -39,7 +39,7 @@ def read_objects(
 
 
 def _objects(
-    file: RawFile, block: Block, problems: Problems, parse: Callable[[str], Any]
+    file: RawFile, block: ByteBlock, problems: Problems, parse: Callable[[str], Any]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     for line, data in enumerate(block.data.split(b"\n"), start=block.first_line):
         if not data.strip():
@@ -57,7 +57,7 @@ def _objects(
                 problems.row(file, line, f"is no JSON object but {type(value).__name__}")
 
 
-def _slowly(file: RawFile, block: Block, wanted: Sequence[str], problems: Problems) -> Rows:
+def _slowly(file: RawFile, block: ByteBlock, wanted: Sequence[str], problems: Problems) -> Rows:
     lines: list[int] = []
     columns: dict[str, list[str | None]] = {name: [] for name in wanted}
     for line, value in _objects(file, block, problems, parse_json):
@@ -86,7 +86,7 @@ def no_text(values: Iterable[str | None]) -> str | None:
     return None
 
 
-def _at_once(block: Block, schema: pa.Schema) -> Rows | None:
+def _at_once(block: ByteBlock, schema: pa.Schema) -> Rows | None:
     # Arrow's parser crashes where the first value is no object, and takes several values on a line.
     objects = block.data.startswith(b"{") and block.data.count(b"\n{") + 1 == block.line_count
     if not objects or rb"\u0000" in block.data or b"\0" in block.data:

@@ -15,7 +15,7 @@ from ...core.device import choose_device
 from ...core.errors import ArtifactError, UsageError
 from ...core.progress import progress
 from ...core.summary import Summary
-from ...core.torchrun import current_ranks
+from ...core.torchrun import current_world
 from ...core.workspace import Workspace, read_run
 from ...evaluation.metrics import Measurement, Protocol, RankCounts, Targets, metric_title
 from ...evaluation.ranking import RankingOptions, rank_targets
@@ -64,7 +64,7 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum()), "rankable": rankable},
         "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
-    if current_ranks().leads:
+    if current_world().leads:
         metrics_file.unlink(missing_ok=True)  # a kill here must not leave old metrics beside new ranks
         write_ranks(folder / ranks_name(settings.split), ranks)
         write_json(metrics_file, record)
@@ -138,7 +138,7 @@ def _rank(
     options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
     scorer = scorer_of(model, queries, cold)
     lo, hi = own_queries(len(queries))
-    what, leads = f"ranking {plan.dataset.item_count:,} items", current_ranks().leads
+    what, leads = f"ranking {plan.dataset.item_count:,} items", current_world().leads
     with progress(what, hi - lo, "users", shown=leads) as advance:
         ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
     return ranks, window, ranks_cold_items(model)

@@ -10,7 +10,7 @@ import torch
 
 from ...core.dataset import Queries
 from ...core.errors import UsageError
-from ...core.torchrun import current_ranks
+from ...core.torchrun import current_world
 from ...evaluation.metrics import RankCounts
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
 from ...evaluation.scoring import DenseScorer, Scorer, VectorScorer
@@ -61,13 +61,13 @@ def _content_head(model: object) -> ItemHead:
 
 def own_queries(count: int) -> tuple[int, int]:
     """The queries lo…hi-1 that this process ranks."""
-    ranks = current_ranks()
-    return shard_range(count, ranks.rank, ranks.world)
+    world = current_world()
+    return shard_range(count, world.rank, world.size)
 
 
 def joined(part: Ranks) -> Ranks:
     """The ranks of all queries, from the parts of the processes."""
-    gather = current_ranks().gather
+    gather = current_world().gather
     users, targets = (gather(torch.tensor(numbers)).numpy() for numbers in (part.users, part.targets))
     by_mask = {mask: gather(torch.tensor(found)).numpy() for mask, found in part.by_mask.items()}
     return Ranks(users, targets, by_mask, part.depth)
@@ -82,6 +82,6 @@ def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) 
     part = own_queries(len(queries))
     ranks = rank_targets(queries, scorer_of(model, queries), options, bounds=part)
     counts = RankCounts.of(ranks.by_mask["none"], SELECTION_K)
-    sums = current_ranks().sum(torch.tensor([counts.queries, *counts.counts.tolist()]))
+    sums = current_world().sum(torch.tensor([counts.queries, *counts.counts.tolist()]))
     counts = RankCounts(int(sums[0]), sums[1:].numpy())
     return counts.metrics((SELECTION_K,))[f"ndcg@{SELECTION_K}"]

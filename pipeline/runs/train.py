@@ -16,7 +16,7 @@ from ...core.lock import LOCK_FILE, exclusive
 from ...core.memory import peak_memory
 from ...core.schema import SELECTION_METRIC
 from ...core.summary import Summary
-from ...core.torchrun import current_ranks
+from ...core.torchrun import current_world
 from ...core.workspace import RUN_FILE, Workspace, read_run
 from ...model.tracking import require_tensorboard
 from .build import build_model, refuse_empty
@@ -47,19 +47,19 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     for store in plan.stores:
         store.refuse_damage()
     model = build_model(plan, dataset, device)
-    ranks = current_ranks()
-    with exclusive(folder) if ranks.leads else nullcontext():  # the first process holds it for all
+    world = current_world()
+    with exclusive(folder) if world.leads else nullcontext():  # the first process holds it for all
         result = None if force else _finished(folder, plan)
         if result is not None:  # by another process, while this one waited
             return _summary(folder, plan, result, cached=True)
-        if ranks.leads:
+        if world.leads:
             if force:  # not before all that can be refused has been accepted
                 _clear(folder)
             sweep_partials(folder)
             write_run(folder, plan, None)
-        ranks.wait()
+        world.wait()
         result = {**_fit(model, plan, dataset.split(), folder, device), **_memory(device)}
-        if ranks.leads:
+        if world.leads:
             result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)
     return _summary(folder, plan, result, cached=False)
@@ -67,9 +67,9 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
 
 def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     """The result of the finished run in `folder`; the first process looks, so that all go the same way."""
-    ranks = current_ranks()
-    record = recorded_run(folder, plan) if ranks.leads else None
-    if not ranks.agree(record is not None and bool(record["finished_at"])):
+    world = current_world()
+    record = recorded_run(folder, plan) if world.leads else None
+    if not world.agree(record is not None and bool(record["finished_at"])):
         return None
     record = record or recorded_run(folder, plan)
     return record["result"] if record is not None else None
@@ -107,9 +107,9 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
     from ...model.trainer import Trainer
     from .scorer import validation_ndcg
 
-    ranks = current_ranks()
+    world = current_world()
     if not plan.spec.trained:
-        if ranks.leads:
+        if world.leads:
             save_model(folder / MODEL_FILE, model, {"step": 0})
         return {"parameters": 0, SELECTION_METRIC: validation_ndcg(model, split.validation, device)}
     samples = model.samples(split.train, plan.train.train_windows, device)
@@ -117,8 +117,8 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
         model, samples, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
     )
     fit = trainer.fit()
-    ranks.wait()  # until the first has written the best weights
-    if ranks.leads:
+    world.wait()  # until the first has written the best weights
+    if world.leads:
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     load_model(folder / MODEL_FILE, model)
     return {

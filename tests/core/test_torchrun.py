@@ -2,33 +2,33 @@ import time
 
 import torch
 
-from tssr.core.torchrun import Ranks, current_ranks, joined_ranks
+from tssr.core.torchrun import World, current_world, joined_world
 
 
 def test_alone_nothing_is_asked_of_anybody():
-    with joined_ranks() as ranks:
-        assert ranks == current_ranks() == Ranks(0, 1)
+    with joined_world() as world:
+        assert world == current_world() == World(0, 1)
     rows = torch.ones(2, 3)
-    assert ranks.leads
-    assert (ranks.agree(True), ranks.agree(False)) == (True, False)
-    assert ranks.sum(rows) is ranks.gather(rows) is rows
-    ranks.wait()
+    assert world.leads
+    assert (world.agree(True), world.agree(False)) == (True, False)
+    assert world.sum(rows) is world.gather(rows) is rows
+    world.wait()
 
 
 def test_what_the_first_says_holds_for_all(on_ranks):
     def work():
-        ranks = current_ranks()
-        return [ranks.agree(ranks.leads), ranks.agree(not ranks.leads), ranks.leads]
+        world = current_world()
+        return [world.agree(world.leads), world.agree(not world.leads), world.leads]
 
     assert on_ranks(3, work) == [[True, False, True], [True, False, False], [True, False, False]]
 
 
 def test_everybody_waits_for_the_slowest(on_ranks, tmp_path):
     def work():
-        ranks = current_ranks()
-        time.sleep(0.3 * ranks.rank)
-        (tmp_path / str(ranks.rank)).touch()
-        ranks.wait()
+        world = current_world()
+        time.sleep(0.3 * world.rank)
+        (tmp_path / str(world.rank)).touch()
+        world.wait()
         return len(list(tmp_path.iterdir()))
 
     assert on_ranks(3, work) == [3, 3, 3]
@@ -36,10 +36,10 @@ def test_everybody_waits_for_the_slowest(on_ranks, tmp_path):
 
 def test_rows_of_any_number_are_put_together_by_rank(on_ranks):
     def work():
-        ranks = current_ranks()
-        rows = torch.full((2 * ranks.rank, 2), float(ranks.rank))  # the first has none
-        total = ranks.sum(torch.tensor([1, ranks.rank]))
-        return [ranks.gather(rows).tolist(), total.tolist(), ranks.row_counts(len(rows))]
+        world = current_world()
+        rows = torch.full((2 * world.rank, 2), float(world.rank))  # the first has none
+        total = world.sum(torch.tensor([1, world.rank]))
+        return [world.gather(rows).tolist(), total.tolist(), world.row_counts(len(rows))]
 
     rows = [[1.0, 1.0]] * 2 + [[2.0, 2.0]] * 4
     assert on_ranks(3, work) == [[rows, [3, 3], [0, 2, 4]]] * 3

@@ -4,13 +4,13 @@ import torch
 
 from tssr.core.dataset import Queries
 from tssr.core.errors import DataError
-from tssr.model.batches import Actions
+from tssr.model.batches import ActionSamples
 
 CPU = torch.device("cpu")
 
 
 def test_samples_are_all_train_actions(histories_of):
-    actions = Actions(histories_of([[1, 2, 2], [3]]), CPU)
+    actions = ActionSamples(histories_of([[1, 2, 2], [3]]), CPU)
     batch = actions.batch(torch.arange(actions.count))
     assert (batch.users.tolist(), batch.items.tolist()) == ([0, 0, 0, 1], [1, 2, 2, 3])
     assert actions.transitions == 4
@@ -18,14 +18,14 @@ def test_samples_are_all_train_actions(histories_of):
 
 def test_no_action_at_all_is_said(histories_of):
     with pytest.raises(DataError, match="no user has a training action"):
-        Actions(histories_of([[]]), CPU)
+        ActionSamples(histories_of([[]]), CPU)
 
 
 def test_the_loss_is_its_formula(build, histories_of, monkeypatch):
     train = histories_of([[1, 2], [3]])
     model = build("bpr-mf", train=train, l2=0.25)
     monkeypatch.setattr(model.negatives, "draw", lambda users: torch.tensor([5, 6, 7]))
-    actions = Actions(train, CPU)
+    actions = ActionSamples(train, CPU)
     terms = model.losses(actions.batch(torch.arange(3)))
     bpr = squares = 0.0
     for user, taken, other in ((0, 1, 5), (0, 2, 6), (1, 3, 7)):

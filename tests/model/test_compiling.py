@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tssr.model.layers import Encoder
+from tssr.model.layers import Transformer
 from tssr.model.stepping import Stepping
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def first_losses(build, ring, training):
 
 def compile_with(monkeypatch, backend):
     """Let torch trace the encoders, and `backend` turn what it traced into code."""
-    monkeypatch.setattr(Encoder, "compile", lambda self: nn.Module.compile(self, backend=backend))
+    monkeypatch.setattr(Transformer, "compile", lambda self: nn.Module.compile(self, backend=backend))
     torch.compiler.reset()
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tssr.core.torchrun import current_ranks
+from tssr.core.torchrun import current_world
 from tssr.model.gathering import gathered, own_part, total_count
 from tssr.model.negatives import Negatives
 from tssr.model.registry import MODELS
@@ -56,7 +56,7 @@ def step_of(build, ring, case, size):
     stepping = Stepping(model, model.samples(ring, "all", CPU), settings)
     losses = stepping._backward(0)
     return {
-        "terms": {term: float(current_ranks().sum(loss.detach())) for term, loss in losses.items()},
+        "terms": {term: float(current_world().sum(loss.detach())) for term, loss in losses.items()},
         "gradients": {weight: p.grad.tolist() for weight, p in model.named_parameters()},
     }
 
@@ -99,7 +99,7 @@ def test_rows_come_back_in_order_and_gradients_from_everybody(on_ranks):
         numbers = own_part(torch.arange(7))
         rows = torch.stack([numbers, -numbers], dim=1).float().requires_grad_()
         everyone = gathered(rows)
-        (everyone.sum() * (current_ranks().rank + 1)).backward()
+        (everyone.sum() * (current_world().rank + 1)).backward()
         return [everyone.tolist(), rows.grad.tolist(), gathered(numbers > 3).tolist(), total_count(len(rows))]
 
     for rank, (everyone, gradient, flags, count) in enumerate(on_ranks(3, work)):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tssr.model.layers import Attention, Encoder, Residual, initialise
+from tssr.model.layers import Attention, Residual, Transformer, initialise
 from tssr.model.real_steps import RealSteps, causal_mask
 from tssr.model.settings import SequenceSettings
 from tssr.model.shapes import MULTIPLE
@@ -68,7 +68,7 @@ def test_real_steps_are_taken_out_and_put_back():
 def test_padding_is_no_part_of_what_an_encoder_does(norm):
     """The same real steps, whatever is on the padding and however much there is."""
     torch.manual_seed(0)
-    encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
+    encoder = Transformer(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
     states, context = torch.randn(2, 1, 2, D)
     long = torch.full((1, 5, D), torch.nan)
     long_states, long_context = (torch.cat([long, part], dim=1) for part in (states, context))
@@ -101,7 +101,7 @@ def test_residuals(norm, formula):
 @torch.no_grad()
 def test_a_rezero_encoder_starts_as_the_normalised_input():
     torch.manual_seed(0)
-    encoder = Encoder(SequenceSettings(width=D, heads=2, norm="rezero"), blocks=2).eval()
+    encoder = Transformer(SequenceSettings(width=D, heads=2, norm="rezero"), blocks=2).eval()
     states = torch.randn(B, L, D)
     expected = torch.nn.functional.layer_norm(states, (D,))
     result = encoder(states, RealSteps.of(torch.ones(B, L)))
@@ -111,7 +111,7 @@ def test_a_rezero_encoder_starts_as_the_normalised_input():
 @pytest.mark.parametrize("norm", ["rezero", "post", "pre"])
 def test_gradients_are_those_of_each_window_by_itself(norm):
     torch.manual_seed(0)
-    encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).double().eval()
+    encoder = Transformer(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).double().eval()
     lengths = [3, 1, 0, 2]
     inputs = torch.tensor([[0] * (L - length) + [1] * length for length in lengths])
     states = torch.randn(len(lengths), L, D, dtype=torch.float64, requires_grad=True)
@@ -134,7 +134,7 @@ def test_gradients_are_those_of_each_window_by_itself(norm):
 @pytest.mark.parametrize("norm", ["rezero", "post", "pre"])
 def test_every_norm_keeps_the_future_out(norm):
     torch.manual_seed(0)
-    encoder = Encoder(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
+    encoder = Transformer(SequenceSettings(width=D, heads=2, norm=norm), blocks=2).eval()
     states = torch.randn(B, L, D, requires_grad=True)
     result = encoder(states, RealSteps.of(torch.ones(B, L)))
     (gradient,) = torch.autograd.grad((result[:, 0] * torch.randn(B, D)).sum(), states)

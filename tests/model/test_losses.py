@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tssr.model.batches import Batch
+from tssr.model.batches import WindowBatch
 from tssr.model.losses import (
     binary_cross_entropy,
     bpr_max,
@@ -28,7 +28,7 @@ INPUTS = [
 @pytest.fixture
 def batch():
     inputs = torch.tensor(INPUTS)
-    return Batch(inputs, torch.where(inputs > 0, 1, 0), torch.arange(B))
+    return WindowBatch(inputs, torch.where(inputs > 0, 1, 0), torch.arange(B))
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_item_contrast_of_windows_without_a_next_item_is_zero(streams, length, a
     loss = item_contrast(
         (states[0], states[1]),
         (states[2], states[3]),
-        Batch(inputs, inputs, torch.arange(len(inputs))),
+        WindowBatch(inputs, inputs, torch.arange(len(inputs))),
         temperature=1.0,
         all_steps=all_steps,
     )
@@ -157,7 +157,10 @@ def test_item_contrast_of_one_user_alone_has_no_negative(streams):
     one = [stream[4:5] for stream in streams]
     inputs = torch.tensor(INPUTS[4:5])
     loss = item_contrast(
-        (one[0], one[1]), (one[2], one[3]), Batch(inputs, inputs, torch.arange(len(inputs))), temperature=1.0
+        (one[0], one[1]),
+        (one[2], one[3]),
+        WindowBatch(inputs, inputs, torch.arange(len(inputs))),
+        temperature=1.0,
     )
     assert loss.item() == 0.0
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tssr.model.batches import Batch
+from tssr.model.batches import WindowBatch
 from tssr.model.registry import MODELS
 from tssr.model.shapes import MULTIPLE, filled, filler
 
@@ -37,7 +37,7 @@ def windows_of(real_steps, size=40, length=5):
     inputs[:whole] = torch.arange(length) + 1
     if rest:
         inputs[whole, -rest:] = 7
-    return Batch(inputs, (inputs + 1) * (inputs > 0), torch.zeros(size, dtype=torch.long))
+    return WindowBatch(inputs, (inputs + 1) * (inputs > 0), torch.zeros(size, dtype=torch.long))
 
 
 @pytest.mark.parametrize("case", CASES)

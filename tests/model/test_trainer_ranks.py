@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from tssr.core.errors import TssrError
-from tssr.core.torchrun import current_ranks
+from tssr.core.torchrun import current_world
 from tssr.model import trainer as trainer_module
 from tssr.model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 from tssr.model.tracking import LOG_FILE
@@ -29,7 +29,7 @@ def trainer_of(build, ring, training):
 
         @torch.no_grad()
         def likeness():
-            return float(torch.exp(-current_ranks().sum(model.losses(batch)["ce"])))
+            return float(torch.exp(-current_world().sum(model.losses(batch)["ce"])))
 
         return Trainer(model, samples, settings, likeness, folder)
 
@@ -66,7 +66,7 @@ def test_without_chance_they_train_the_model_of_one_process(tmp_path, trainer_of
 
 def test_the_first_alone_writes(tmp_path, trainer_of, on_ranks):
     def work():
-        rank = current_ranks().rank
+        rank = current_world().rank
         folder = tmp_path / str(rank)
         folder.mkdir()
         outcome(trainer_of(folder))
@@ -123,7 +123,7 @@ def test_a_loss_that_is_not_finite_on_one_stops_all(tmp_path, trainer_of, on_ran
         losses = trainer.model.losses
 
         def breaking(batch):
-            broken = current_ranks().rank == 1 and trainer.state.step == 2
+            broken = current_world().rank == 1 and trainer.state.step == 2
             return {name: term * float("nan") if broken else term for name, term in losses(batch).items()}
 
         trainer.model.losses = breaking

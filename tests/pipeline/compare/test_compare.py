@@ -39,8 +39,8 @@ def prepared(tssr, workspace, tmp_path):
     return tssr
 
 
-def runs_of(entrant):
-    return [run["run"] for run in entrant["runs"]]
+def runs_of(contender):
+    return [run["run"] for run in contender["runs"]]
 
 
 def test_each_model_takes_what_is_best_on_validation_and_only_that_meets_the_test_split(
@@ -48,27 +48,27 @@ def test_each_model_takes_what_is_best_on_validation_and_only_that_meets_the_tes
 ):
     shown = prepared(*COMPARE, *RATES, "--json")
     assert shown.code == 0, shown.err
-    entrant = shown.json["entrants"]["sasrec-id"]
-    tried = entrant["tried"]
+    contender = shown.json["contenders"]["sasrec-id"]
+    tried = contender["tried"]
     assert [t["values"] for t in tried] == [{"learning_rate": 1e-5}, {"learning_rate": 1e-2}]
     best = max(tried, key=lambda t: t["validation_ndcg@10"])
-    assert entrant["chosen"] == best["values"]
-    assert runs_of(entrant)[0] == best["run"]
+    assert contender["chosen"] == best["values"]
+    assert runs_of(contender)[0] == best["run"]
     records = {}
     for path in (tmp_path / "workspace" / "runs").glob("*/run.json"):
         records[path.parent.name] = json.loads(path.read_text())
-    chosen = {run for one in shown.json["entrants"].values() for run in runs_of(one)}
+    chosen = {run for one in shown.json["contenders"].values() for run in runs_of(one)}
     assert len(records) == 1 + 3
     for name in records:
         measured = (tmp_path / "workspace" / "runs" / name / "metrics.json").exists()
         assert measured == (name in chosen)
-    settings = [records[run]["settings"]["train"] for run in runs_of(entrant)]
+    settings = [records[run]["settings"]["train"] for run in runs_of(contender)]
     assert [(s["seed"], s["learning_rate"]) for s in settings] == [(1, 1e-2), (2, 1e-2)]
     values = shown.json["models"]["sasrec-id"]["seeds"]["ndcg@5"]
-    for run, value in zip(runs_of(entrant), values, strict=True):
+    for run, value in zip(runs_of(contender), values, strict=True):
         metrics = json.loads((tmp_path / "workspace" / "runs" / run / "metrics.json").read_text())
         assert metrics["measurements"][0]["metrics"]["ndcg@5"] == value
-    assert len(runs_of(shown.json["entrants"]["poprec"])) == 1, "a seed changes nothing in PopRec"
+    assert len(runs_of(shown.json["contenders"]["poprec"])) == 1, "a seed changes nothing in PopRec"
 
 
 def test_what_is_finished_is_not_done_again_and_more_seeds_are_added(prepared, commands):
@@ -142,8 +142,8 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
     assert shown.code == 0, shown.err
     assert list(shown.json["models"]) == ["poprec", "sasrec-id", "no-contrast"]
     settings = {}
-    for name, entrant in shown.json["entrants"].items():
-        (run,) = runs_of(entrant)
+    for name, contender in shown.json["contenders"].items():
+        (run,) = runs_of(contender)
         record = json.loads((tmp_path / "workspace" / "runs" / run / "run.json").read_text())
         settings[name] = record["settings"]["train"] | record["settings"]["model"]
     assert (settings["sasrec-id"]["dropout"], settings["no-contrast"]["dropout"]) == (0.25, 0.5)
@@ -269,7 +269,7 @@ def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(
         subprocess.run(command(whole, "--jobs", "2"), capture_output=True, env=environment).stdout
     )
     assert resumed["models"] == unbroken["models"]
-    for run in unbroken["entrants"]["sasrec-id"]["runs"]:
+    for run in unbroken["contenders"]["sasrec-id"]["runs"]:
         assert run["result"]["peak_memory"] > 50 << 20, "a process that has loaded torch"
 
 

@@ -20,7 +20,7 @@ from tssr.core.errors import TssrError
 from tssr.core.lock import exclusive
 from tssr.core.settings import resolve
 from tssr.features import encoding, parts
-from tssr.features.encoder import Encoder
+from tssr.features.encoder import ContentEncoder
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import list_stores, open_store
 from tssr.features.text_encoder import Tokens
@@ -50,7 +50,7 @@ class Moments(torch.nn.Module):
 @pytest.fixture(autouse=True)
 def tiny_encoder(monkeypatch):
     """An encoder that costs nothing, and parts of five texts."""
-    encoder = Encoder("tiny", 3, {"weights": "none"}, Tokens(LetterTokenizer(), 12), Moments())
+    encoder = ContentEncoder("tiny", 3, {"weights": "none"}, Tokens(LetterTokenizer(), 12), Moments())
     monkeypatch.setattr("tssr.features.loading.load_encoder", lambda choice: encoder)
     monkeypatch.setattr(parts, "PART_ROWS", PART_ROWS)
 

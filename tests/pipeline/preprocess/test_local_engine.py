@@ -12,7 +12,7 @@ from tssr.core.errors import DataError
 from tssr.pipeline.preprocess import local_engine
 from tssr.pipeline.preprocess.action_log import collect
 from tssr.pipeline.preprocess.local_engine import LocalEngine
-from tssr.pipeline.preprocess.protocol import ProtocolSettings, plan, run_plan
+from tssr.pipeline.preprocess.protocol import ProtocolSettings, run_steps, steps_of
 from tssr.pipeline.raw.source import Actions
 
 ROWS = st.lists(
@@ -136,7 +136,7 @@ def test_content_and_counts():
 
 
 def names(**settings):
-    return [step.name for step in plan(ProtocolSettings(**settings), has_content=True)]
+    return [step.name for step in steps_of(ProtocolSettings(**settings), has_content=True)]
 
 
 def test_the_order_of_the_steps_is_the_papers():
@@ -149,7 +149,7 @@ def test_the_order_of_the_steps_is_the_papers():
         "5-core",
         "up to 10 users drawn",
     ]
-    assert plan(ProtocolSettings(), has_content=False)[0].name == "5-core"
+    assert steps_of(ProtocolSettings(), has_content=False)[0].name == "5-core"
     assert names(keep_last=13, keep_last_when="after", users=10)[1:] == [
         "5-core",
         "last 13 actions kept",
@@ -158,9 +158,9 @@ def test_the_order_of_the_steps_is_the_papers():
 
 
 def test_the_step_that_empties_is_named_with_what_came_before():
-    steps = plan(ProtocolSettings(min_actions=2, repeats="drop"), has_content=False)
+    steps = steps_of(ProtocolSettings(min_actions=2, repeats="drop"), has_content=False)
     with pytest.raises(DataError) as caught:
-        run_plan(engine([("a", "x", 0), ("a", "x", 1)]), steps)
+        run_steps(engine([("a", "x", 0), ("a", "x", 1)]), steps)
     assert str(caught.value) == (
         "step '2-core' left nothing (read: 2 actions → repeats dropped: 1 actions → 2-core: 0 actions); "
         "try --repeats keep or a smaller --min-actions"
@@ -168,6 +168,6 @@ def test_the_step_that_empties_is_named_with_what_came_before():
 
 
 def test_only_steps_that_dropped_something_are_blamed():
-    steps = plan(ProtocolSettings(min_actions=2, repeats="drop"), has_content=False)
+    steps = steps_of(ProtocolSettings(min_actions=2, repeats="drop"), has_content=False)
     with pytest.raises(DataError, match=r"2-core: 0 actions\); try a smaller --min-actions$"):
-        run_plan(engine([("a", "x", 0), ("b", "y", 1)]), steps)
+        run_steps(engine([("a", "x", 0), ("b", "y", 1)]), steps)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tssr.core.errors import DataError, UsageError
 from tssr.pipeline.preprocess.action_log import collect
 from tssr.pipeline.preprocess.local_engine import LocalEngine
-from tssr.pipeline.preprocess.protocol import ProtocolSettings, plan, run_plan
+from tssr.pipeline.preprocess.protocol import ProtocolSettings, run_steps, steps_of
 from tssr.pipeline.preprocess.settings import PreprocessSettings
 from tssr.pipeline.preprocess.stage import preprocess
 from tssr.pipeline.raw.source import Actions
@@ -68,7 +68,7 @@ SETTINGS = st.builds(
 def outcome(engine, chosen):
     """Everything an engine gives: funnel, ids and actions; or what it says where nothing is left."""
     try:
-        left, funnel = run_plan(engine, plan(chosen, has_content=True))
+        left, funnel = run_steps(engine, steps_of(chosen, has_content=True))
     except DataError as error:
         return str(error)
     log = left.finished()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .settings import SequenceSettings
 
 
-class Entrance(nn.Module):
+class InputEmbedding(nn.Module):
     """Adds a learned vector for each of L steps, the last the latest action; norm and dropout on request."""
 
     def __init__(self, length: int, settings: SequenceSettings) -> None:

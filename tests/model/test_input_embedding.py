@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tssr.model.entrance import Entrance
+from tssr.model.input_embedding import InputEmbedding
 from tssr.model.registry import MODELS
 from tssr.model.settings import SequenceSettings
 
@@ -11,7 +11,7 @@ D = 4
 
 def entered(vectors, **switches):
     torch.manual_seed(3)
-    entrance = Entrance(5, SequenceSettings(width=D, heads=2, **switches))
+    entrance = InputEmbedding(5, SequenceSettings(width=D, heads=2, **switches))
     return entrance, entrance(vectors)
 
 
