@@ -60,10 +60,29 @@ def paired_test(differences: Float64, seed: int = 1) -> PairedTest:
     """Test whether the mean of the users' differences, (U,), is 0; two-sided."""
     draw = np.random.default_rng(seed)
     difference = float(differences.mean())
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(_bootstrap_means(differences, draw), (tail, 100 - tail))
+    low, high = _bootstrap_interval(differences, draw)
     p_value = _permutation_p_value(differences, draw)
-    return PairedTest(difference, float(low), float(high), p_value, adjusted=p_value)
+    return PairedTest(difference, low, high, p_value, adjusted=p_value)
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean over users, and the bootstrap's interval for it."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Float64, seed: int = 1) -> MeanInterval:
+    """The mean of the users' values, (U,), and where it would lie had other users been asked."""
+    return MeanInterval(float(values.mean()), *_bootstrap_interval(values, np.random.default_rng(seed)))
+
+
+def _bootstrap_interval(values: Float64, draw: np.random.Generator) -> tuple[float, float]:
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(_bootstrap_means(values, draw), (tail, 100 - tail))
+    return float(low), float(high)
 
 
 def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64:

@@ -54,12 +54,16 @@ class Gate(nn.Module):
         super().__init__()
         self.weigh = nn.Linear(streams * width, (streams - 1) * width)
 
-    def forward(self, streams: list[Tensor]) -> Tensor:
-        """M + 1 streams of (B, L, D) -> (B, L, D)."""
+    def shares(self, streams: list[Tensor]) -> Tensor:
+        """M + 1 streams of (B, L, D) -> their shares, (B, L, M + 1, D); over the streams they add up to 1."""
         shape = (*streams[0].shape[:-1], len(streams) - 1, streams[0].shape[-1])
         logits = self.weigh(torch.cat(streams, dim=-1)).view(shape)  # (B, L, M, D)
         logits = torch.cat([logits, torch.zeros_like(logits[..., :1, :])], dim=-2)
-        return (logits.softmax(dim=-2) * torch.stack(streams, dim=-2)).sum(dim=-2)
+        return logits.softmax(dim=-2)
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        """M + 1 streams of (B, L, D) -> (B, L, D)."""
+        return (self.shares(streams) * torch.stack(streams, dim=-2)).sum(dim=-2)
 
 
 class Sum(nn.Module):
@@ -109,18 +113,33 @@ class TSSR(SequenceRecommender):
 
     def merged_states(self, states: list[Tensor], steps: RealSteps) -> Tensor:
         """Let the streams read each other and merge them: M + 1 of (B, L, D) -> (B, L, D)."""
-        crossed = [
+        merged: Tensor = self.fusion(self._crossed(states, steps))
+        return merged
+
+    def _crossed(self, states: list[Tensor], steps: RealSteps) -> list[Tensor]:
+        """Each stream after reading the others: M + 1 of (B, L, D)."""
+        return [
             encoder(states[stream], steps, tuple(states[:stream] + states[stream + 1 :]))
             for stream, encoder in enumerate(self.cross)
         ]
-        merged: Tensor = self.fusion(crossed)
-        return merged
 
     def states(self, inputs: Tensor) -> Tensor:
         """(B, L) -> (B, L, D), the merged states."""
         steps = RealSteps.of(inputs)
         _, states = self.unimodal_states(inputs, steps)
         return self.merged_states(states, steps)
+
+    def gate_shares(self, inputs: Tensor) -> Tensor | None:
+        """(B, L) -> each stream's mean share of the merged state, (B, L, M + 1); None without a gate.
+
+        Shares are averaged over the D dimensions, each of which has a gate of its own; padding steps hold
+        anything.
+        """
+        if not isinstance(self.fusion, Gate):
+            return None
+        steps = RealSteps.of(inputs)
+        _, states = self.unimodal_states(inputs, steps)
+        return self.fusion.shares(self._crossed(states, steps)).mean(dim=-1)
 
     def losses(self, batch: WindowBatch) -> Losses:
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""

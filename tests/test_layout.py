@@ -16,7 +16,7 @@ from tssr.pipeline.commands import COMMANDS
 
 ROOT = Path(tssr.__file__).parent
 NOT_PACKAGED = {"tests", "benchmarks", "docs", "build", "dist"}
-HEAVY = ["torch", "torchvision", "transformers", "polars", "faiss", "matplotlib"]
+HEAVY = ["torch", "torchvision", "transformers", "polars", "faiss", "matplotlib", "sklearn", "jinja2"]
 PICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

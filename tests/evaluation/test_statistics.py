@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tssr.core.errors import ArtifactError
 from tssr.evaluation import statistics
 from tssr.evaluation.ranking import Ranks
-from tssr.evaluation.statistics import DRAWS, against_each, holm, paired_test, user_ndcg
+from tssr.evaluation.statistics import DRAWS, against_each, holm, mean_interval, paired_test, user_ndcg
 
 
 def ranks(*found, users=None, targets=None):
@@ -134,3 +134,17 @@ def test_a_test_in_one_line():
     assert paired_test(np.full(20, 0.25)).describe() == (
         "+0.2500 (95% interval +0.2500 to +0.2500), p = 0.0001 after Holm's correction"
     )
+
+
+def test_the_interval_of_a_mean_is_the_normal_one_for_many_users():
+    hits = np.random.default_rng(4).random(4_000) < 0.3
+    found = mean_interval(hits.astype(np.float64))
+    half = 1.96 * (found.mean * (1 - found.mean) / 4_000) ** 0.5
+    assert found.mean == hits.mean()
+    assert found.low == pytest.approx(found.mean - half, abs=0.05 * half)
+    assert found.high == pytest.approx(found.mean + half, abs=0.05 * half)
+
+
+def test_equal_values_leave_no_doubt():
+    found = mean_interval(np.full(7, 0.5))
+    assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)

@@ -33,6 +33,18 @@ def test_shares_of_three_streams_sum_to_one():
 
 
 @torch.no_grad()
+def test_the_gates_shares_make_the_state_of_the_streams_as_the_model_merges_them(build, batch):
+    model = build("tssr", dropout=0.0).eval()
+    shares = model.gate_shares(batch.inputs)
+    assert shares.shape == (*batch.inputs.shape, 2)
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones_like(shares[..., 0]))
+    model.fusion.weigh.weight.zero_()
+    model.fusion.weigh.bias.fill_(torch.logit(torch.tensor(0.8)))  # of stream 0, against the last one's 0
+    assert model.gate_shares(batch.inputs)[..., 0].allclose(torch.tensor(0.8))
+    assert build("tssr", fusion="sum").gate_shares(batch.inputs) is None
+
+
+@torch.no_grad()
 def test_one_content_stream_is_the_papers_model(build, batch):
     """Eq. 3 and the figure, written out for one ID and one content stream."""
     model = build("tssr", dropout=0.0, norm="post")
