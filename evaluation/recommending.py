@@ -35,9 +35,9 @@ def recommend(
 ) -> Lists:
     """The k items with the greatest scores for each of Q histories.
 
-    Equal scores stand in the order of item numbers. Items of `without` are in no list; where they and the
-    mask leave fewer than k items, lists are filled up. Like ranks, lists do not depend on threads or on what
-    searches; they raise the same errors.
+    Equal scores stand in the order of item numbers. Items of `without`, and what the scorer skips, are in no
+    list; where they and the mask leave fewer than k items, lists are filled up. Like ranks, lists do not
+    depend on threads or on what searches; they raise the same errors.
     """
     left_out = np.empty(0, np.int64) if without is None else without
     listed = np.setdiff1d(np.arange(1, histories.item_count + 1), left_out)  # (K,), the items of the index
@@ -71,5 +71,7 @@ def recommend(
 def _order(block: ScoreBlock, row: int, places: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
     places = places[~np.isin(places, hidden)]
     scores = block.pair_scores(np.full(len(places), row), places)
+    candidates = scores > -np.inf  # what a model skips belongs in no list, however short
+    places, scores = places[candidates], scores[candidates]
     order = np.lexsort((places, -scores))[:k]
     return places[order], scores[order]

@@ -21,6 +21,7 @@ from .settings import Backend
 
 Float64 = NDArray[np.float64]
 Scores = NDArray[Any]  # float32 or float64
+Skipped = Callable[[int, int], Int64]
 
 _PAIR_VALUES_AT_ONCE = 1 << 16  # float64 numbers that one step of `pair_scores` holds: they fit a cache
 _ROUNDING = 2.0**-24  # relative error of one operation in float32
@@ -32,12 +33,15 @@ _LARGEST = float(np.finfo(np.float32).max)
 class VectorScorer:
     """Scores by inner product: query q gives item i the score `encode(…)[q] @ items[i - 1] + bias[i - 1]`.
 
-    `encode(lo, hi)` returns the (B, D) vectors of queries lo…hi-1; `items` is (N, D), `bias` (N,).
+    `encode(lo, hi)` returns the (B, D) vectors of queries lo…hi-1; `items` is (N, D), `bias` (N,). Where
+    there is a `skipped`, `skipped(lo, hi)` names one item of each query that is no candidate, (B,), or 0 for
+    none: its score is minus infinity.
     """
 
     encode: Callable[[int, int], Float32]
     items: Float32
     bias: Float32
+    skipped: Skipped | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,11 @@ class DenseScorer:
     """Scores computed outside: `scores(lo, hi)` returns the (B, N) scores of queries lo…hi-1.
 
     They are compared as they are: a caller whose equal scores may differ in last bits rounds them first.
+    `skipped` is as in `VectorScorer`.
     """
 
     scores: Callable[[int, int], Scores]
+    skipped: Skipped | None = None
 
 
 Scorer = VectorScorer | DenseScorer
@@ -61,18 +67,27 @@ def open_index(
     Of the items in `only`, (K,) numbers, where they are given: these are items 1…K of the index.
     Raises ArtifactError where it knows another number of items, DataError for NaN or infinite item vectors.
     """
+    skipped = scorer.skipped
+    if skipped is not None and only is not None:
+        skipped = _renumbered(skipped, only, item_count)
     if isinstance(scorer, DenseScorer):
-        if only is None:
-            return DenseIndex(scorer)
         whole = scorer.scores
-        return DenseIndex(DenseScorer(lambda lo, hi: whole(lo, hi)[:, only - 1]))
+        scores = whole if only is None else lambda lo, hi: whole(lo, hi)[:, only - 1]
+        return DenseIndex(DenseScorer(scores, skipped))
     if len(scorer.items) != item_count:
         raise ArtifactError(
             f"the model scores {len(scorer.items)} items, the data set has {item_count}; train it again"
         )
     if only is not None:
-        scorer = VectorScorer(scorer.encode, scorer.items[only - 1], scorer.bias[only - 1])
+        scorer = VectorScorer(scorer.encode, scorer.items[only - 1], scorer.bias[only - 1], skipped)
     return VectorIndex(scorer, backend, device)
+
+
+def _renumbered(skipped: Skipped, only: Int64, item_count: int) -> Skipped:
+    """The skipped items by their places 1…K in `only`; 0 for one that is not there."""
+    place_of = np.zeros(item_count + 1, np.int64)
+    place_of[only] = np.arange(1, len(only) + 1)
+    return lambda lo, hi: place_of[skipped(lo, hi)]
 
 
 def _refuse_not_finite(largest: Float64, lo: int) -> None:
@@ -94,6 +109,7 @@ class VectorIndex:
 
     def __init__(self, scorer: VectorScorer, backend: Backend, device: str) -> None:
         self._encode = scorer.encode
+        self._skipped = scorer.skipped or _none_skipped
         self.vectors: Float32 = np.concatenate([scorer.items, scorer.bias[:, None]], axis=1, dtype=np.float32)
         self.largest_norm = float(_norms(self.vectors).max())
         if not self.largest_norm < _LARGEST:
@@ -105,15 +121,20 @@ class VectorIndex:
 
     def block(self, lo: int, hi: int) -> VectorBlock:
         """Encode queries lo…hi-1; raises DataError where a score could be NaN or infinite."""
-        return VectorBlock(self, self._encode(lo, hi), lo)
+        return VectorBlock(self, self._encode(lo, hi), self._skipped(lo, hi), lo)
+
+
+def _none_skipped(lo: int, hi: int) -> Int64:
+    return np.zeros(hi - lo, np.int64)
 
 
 class VectorBlock:
-    """A block of B encoded queries before all N items."""
+    """A block of B encoded queries before all N items; `skipped` is no candidate, (B,), 0 for none."""
 
-    def __init__(self, index: VectorIndex, queries: Float32, lo: int) -> None:
+    def __init__(self, index: VectorIndex, queries: Float32, skipped: Int64, lo: int) -> None:
         ones = np.ones((len(queries), 1), dtype=np.float32)
         self._index = index
+        self._skipped = skipped
         self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
         largest = _norms(self._queries) * index.largest_norm
         _refuse_not_finite(largest, lo)
@@ -124,11 +145,18 @@ class VectorBlock:
 
     def best(self, k: int) -> tuple[Scores, Int64]:
         """The k best items of each query: their float32 scores and numbers, (B, k) each, the best first."""
-        return self._index.search(self._queries, k)
+        if not self._skipped.any():
+            return self._index.search(self._queries, k)
+        scores, items = self._index.search(self._queries, min(k + 1, len(self._index.vectors)))
+        # What is skipped moves to the end, or out of the list: the best are one more than asked for.
+        scores = np.where(items == self._skipped[:, None], -np.inf, scores)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(items, order, axis=1)
 
     def whole(self, rows: Int64) -> Scores:
         """The float32 scores of all items for some queries, (R, N)."""
         scores: Float32 = self._queries[rows] @ self._index.vectors.T
+        _skip(scores, self._skipped[rows])
         return scores
 
     def pair_scores(self, rows: Int64, items: Int64) -> Float64:
@@ -140,7 +168,14 @@ class VectorBlock:
             products = self._queries[rows[part]].astype(np.float64)
             products *= self._index.vectors[items[part] - 1]
             scores[part] = products.sum(axis=1)
+        scores[items == self._skipped[rows]] = -np.inf
         return scores
+
+
+def _skip(scores: Scores, skipped: Int64) -> None:
+    """Set the score of each row's skipped item to minus infinity: scores (R, N), skipped (R,), 0 for none."""
+    rows = np.flatnonzero(skipped)
+    scores[rows, skipped[rows] - 1] = -np.inf
 
 
 class DenseIndex:
@@ -148,11 +183,15 @@ class DenseIndex:
 
     def __init__(self, scorer: DenseScorer) -> None:
         self._scores = scorer.scores
+        self._skipped = scorer.skipped
 
     def block(self, lo: int, hi: int) -> DenseBlock:
         """Ask for the scores of queries lo…hi-1; raises DataError where one is NaN or infinite."""
         scores = self._scores(lo, hi)
         _refuse_not_finite(np.abs(scores).max(axis=1), lo)
+        if self._skipped is not None:
+            scores = scores.copy()  # they are the caller's
+            _skip(scores, self._skipped(lo, hi))
         return DenseBlock(scores)
 
 

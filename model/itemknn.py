@@ -35,6 +35,7 @@ class ItemKNN(nn.Module):
     """Similarities between items; made from the train histories whenever it is built, so nothing is saved."""
 
     length = None
+    skips_last = False
 
     def __init__(self, materials: Materials, settings: ItemKNNSettings) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.dataset import Histories
 from ..core.schema import PADDING
-from .settings import ReadingSettings
+from .settings import ReadingSettings, ScaleSettings
 
 SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
 
@@ -32,26 +32,39 @@ class ContentFeatures:
         return absent
 
     def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
-        """The vectors as a model reads them: scaled, and with something for items without content.
+        """The vectors as a trained model reads them: scaled, and with something for items without content.
 
-        Mean and deviation are those of the train items that have content, each counted once.
+        Once they are centred, the mean that may stand for missing content is 0 too.
         """
-        known = self.vectors[self.present & (train_counts > 0)].float()
-        absent = self.absent
-        if len(known) == 0 or (settings.content_scale == "raw" and not absent.any()):
+        if settings.content_scale != "raw":
+            return self.centred(settings, train_counts).to(self.vectors.dtype)
+        known, absent = self._known(train_counts), self.absent
+        if settings.missing == "zero" or len(known) == 0 or not absent.any():
             return self.vectors
-        mean = known.mean(0)
         vectors = self.vectors.clone()
-        if settings.missing == "mean":
-            vectors[absent] = mean.to(vectors.dtype)
-        if settings.content_scale == "raw":
-            return vectors
-        real = self.present | absent if settings.missing == "mean" else self.present
-        deviation = known.std(0, correction=0)
-        varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
-        scaled = (vectors[real].float() - mean) / deviation.where(varies, 1)
-        vectors[real] = (scaled * varies).to(vectors.dtype)
+        vectors[absent] = known.mean(0).to(vectors.dtype)
         return vectors
+
+    def centred(self, settings: ScaleSettings, train_counts: Tensor) -> Tensor:
+        """The vectors without the mean of the train items, in float32; scaled where the settings say so.
+
+        Mean and deviation are those of the train items that have content, each counted once. Items without
+        content, and the padding, are 0.
+        """
+        known = self._known(train_counts)
+        vectors = self.vectors.float()
+        if len(known) == 0:
+            return vectors
+        vectors = vectors - known.mean(0)
+        if settings.content_scale == "standard":
+            deviation = known.std(0, correction=0)
+            varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
+            vectors = vectors / deviation.where(varies, 1) * varies
+        return vectors * self.present[:, None]
+
+    def _known(self, train_counts: Tensor) -> Tensor:
+        """The vectors of the train items that have content."""
+        return self.vectors[self.present & (train_counts > 0)].float()
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class PopRec(nn.Module):
     """Scores are train counts, the same for all users."""
 
     counts: Tensor
+    skips_last = False
 
     def __init__(self, materials: Materials, settings: PopRecSettings) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ Shapes: B batch, L steps, D width, N items.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,10 +26,16 @@ Losses = dict[str, Tensor]  # terms as they enter the sum, by name; the total is
 class VectorRecommender(Protocol):
     """A user's state and the items' vectors, compared by inner product.
 
-    `length` is L, the actions it looks back on; None where it looks at no window.
+    `length` is L, the actions it looks back on; None where it looks at no window. With `skips_last` the
+    newest item of a history is no candidate, whatever its score would be.
     """
 
     length: int | None
+
+    @property
+    def skips_last(self) -> bool:
+        """Whether the newest item of a history is left out."""
+        ...
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
         """Give the states of queries low…high-1, (B, D)."""
@@ -45,6 +52,11 @@ class DenseRecommender(Protocol):
 
     length: int | None
 
+    @property
+    def skips_last(self) -> bool:
+        """Whether the newest item of a history is left out."""
+        ...
+
     def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
         """Give all items' scores for histories low…high-1, (B, N); what should tie is equal."""
         ...
@@ -53,10 +65,34 @@ class DenseRecommender(Protocol):
 Recommender = VectorRecommender | DenseRecommender
 
 
+@runtime_checkable
+class RanksColdItems(Protocol):
+    """A vector recommender that may know items without a train action by their content."""
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether it does, as it is built."""
+        ...
+
+    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone."""
+        ...
+
+
+@runtime_checkable
+class ChosenOnValidation(Protocol):
+    """An untrained recommender that leaves some settings to validation."""
+
+    def choose(self, validate: Callable[[], float]) -> dict[str, Any]:
+        """Take the settings with the best `validate()`, and say which they are."""
+        ...
+
+
 class NeuralRecommender(nn.Module):
     """A vector recommender that is trained by gradient: it also says on what, and by which loss."""
 
     length: int | None = None
+    skips_last = False
 
     def samples(self, train: Histories, which: str, device: torch.device) -> Samples:
         """Give what the model is trained on; `which` is the person's --train-windows."""
@@ -120,6 +156,15 @@ class SequenceRecommender(NeuralRecommender):
     def items(self) -> tuple[Tensor, Tensor]:
         """Give the head's vectors (N, D) and biases (N,)."""
         return self.head.vectors(), self.head.bias
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether the head scores an item without a train action from its content."""
+        return self.head.ranks_cold_items
+
+    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+        """The head's vectors (N, D) and biases (N,), those of `cold` items, (N,), from content alone."""
+        return self.head.items_with_cold(cold)
 
 
 def parameter_count(model: Recommender) -> int:

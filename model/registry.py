@@ -11,6 +11,7 @@ from ..core.settings import Settings
 from .settings import (
     BPRSettings,
     CL4SRecSettings,
+    ContentKNNSettings,
     ContentSettings,
     GRU4RecSettings,
     ItemKNNSettings,
@@ -48,6 +49,9 @@ class ModelSpec:
 MODELS: dict[str, ModelSpec] = {
     "poprec": ModelSpec("PopRec", PopRecSettings, "poprec:PopRec", trained=False),
     "itemknn": ModelSpec("ItemKNN", ItemKNNSettings, "itemknn:ItemKNN", trained=False),
+    "content-knn": ModelSpec(
+        "Content-KNN", ContentKNNSettings, "content_knn:ContentKNN", reads_content=True, trained=False
+    ),
     "bpr-mf": ModelSpec("BPR-MF", BPRSettings, "bpr:BPRMF"),
     "gru4rec": ModelSpec("GRU4Rec", GRU4RecSettings, "gru4rec:gru4rec"),
     "mv-rnn": ModelSpec("MV-RNN", MVRNNSettings, "mvrnn:mv_rnn", reads_content=True),

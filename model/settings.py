@@ -94,29 +94,61 @@ class BPRSettings(EmbeddingSettings):
     l2: float = Field(0.0, ge=0, description="Weight of the squared lengths of the vectors in a batch.")
 
 
-class ReadingSettings(Settings):
-    """How a model reads item content."""
+class ScaleSettings(Settings):
+    """How content vectors are scaled before anything else."""
 
     model_config = ConfigDict(title="Models that read content")
 
-    missing: Literal["mean", "zero"] = Field(
-        "mean",
-        description="What stands for the vector of an item without content: the train items' mean, or 0.",
-    )
     content_scale: Literal["raw", "standard"] = Field(
         "raw",
         description="Content vectors as the encoder gave them, or with mean 0, deviation 1 over train items.",
     )
 
 
-class WindowSettings(EmbeddingSettings):
-    """A model that reads a window of actions."""
+class ReadingSettings(ScaleSettings):
+    """How a trained model reads item content."""
+
+    missing: Literal["mean", "zero"] = Field(
+        "mean",
+        description="What stands for the vector of an item without content: the train items' mean, or 0.",
+    )
+
+
+class LengthSettings(Settings):
+    """A model that looks at the newest actions alone."""
 
     model_config = ConfigDict(title="Sequence models")
 
     length: int | None = Field(
         None, ge=1, description="L, the actions a model looks back on. [default: the data set's, 10 or 20]"
     )
+
+
+class ContentKNNSettings(LengthSettings, ScaleSettings):
+    """Which actions ask for neighbours, and who may be one."""
+
+    model_config = ConfigDict(title="Content-KNN")
+
+    decay: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description=(
+            "What an action weighs beside the one after it: 0 asks with the newest alone, 1 with all L "
+            "alike. [default: chosen on validation from 0, .2 … 1]"
+        ),
+    )
+    last_item: Literal["auto", "left-out", "kept"] = Field(
+        "auto",
+        description="Whether the newest item of a history is a candidate itself; auto: chosen on validation.",
+    )
+
+
+class WindowSettings(LengthSettings, EmbeddingSettings):
+    """A trained model that reads a window of actions."""
+
+    model_config = ConfigDict(title="Sequence models")
+
     dropout: float = Field(
         0.1, ge=0, lt=1, description="Dropout on attention weights and sublayer outputs, or on GRU inputs."
     )

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...core.dataset import Queries
+from ...core.dataset import Int64, Queries
 from ...core.errors import UsageError
 from ...core.torchrun import current_world
 from ...evaluation.metrics import RankCounts
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
 from ...evaluation.scoring import DenseScorer, Scorer, VectorScorer
-from ...model.recommender import DenseRecommender, SequenceRecommender
+from ...model.batches import newest
+from ...model.recommender import DenseRecommender, RanksColdItems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...model.heads import ItemHead
     from ...model.recommender import Recommender
 
 SELECTION_K = 10  # models are selected by validation NDCG at this length
@@ -30,9 +30,14 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
 
     Items of `cold`, (N,), are scored from content alone. Raises UsageError where the model cannot do that.
     """
-    head = None if cold is None else _content_head(model)
+    if cold is not None and not ranks_cold_items(model):
+        raise UsageError(
+            "--cold-items: this model knows an item by its actions alone and cannot rank one without any; "
+            "train content-knn, or a model that reads content with --head content or --head table+content"
+        )
+    skipped = partial(_newest_items, queries) if model.skips_last else None
     if isinstance(model, DenseRecommender):
-        return DenseScorer(partial(model.scores, queries.histories))
+        return DenseScorer(partial(model.scores, queries.histories), skipped)
 
     def encode(low: int, high: int) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -40,23 +45,22 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
         return states
 
     with torch.inference_mode():
-        parts = model.items() if head is None else head.items_with_cold(torch.from_numpy(cold))
+        if cold is not None and isinstance(model, RanksColdItems):
+            parts = model.items_with_cold(torch.from_numpy(cold))
+        else:
+            parts = model.items()
         items, bias = (part.detach().float().cpu().numpy() for part in parts)
-    return VectorScorer(encode, items, bias)
+    return VectorScorer(encode, items, bias, skipped)
 
 
 def ranks_cold_items(model: object) -> bool:
     """Whether the model can score an item that nobody has taken yet."""
-    return isinstance(model, SequenceRecommender) and model.head.ranks_cold_items
+    return isinstance(model, RanksColdItems) and model.ranks_cold_items
 
 
-def _content_head(model: object) -> ItemHead:
-    if isinstance(model, SequenceRecommender) and model.head.ranks_cold_items:
-        return model.head
-    raise UsageError(
-        "--cold-items: this model knows an item by its actions alone and cannot rank one without any; "
-        "train a model that reads content with --head content or --head table+content"
-    )
+def _newest_items(queries: Queries, low: int, high: int) -> Int64:
+    """The newest item of histories low…high-1, (B,); 0 for one that is empty."""
+    return newest(queries.histories, low, high, 1)[:, 0].numpy()
 
 
 def own_queries(count: int) -> tuple[int, int]:

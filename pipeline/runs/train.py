@@ -15,6 +15,7 @@ from ...core.errors import ArtifactError
 from ...core.lock import LOCK_FILE, exclusive
 from ...core.memory import peak_memory
 from ...core.schema import SELECTION_METRIC
+from ...core.settings import as_options
 from ...core.summary import Summary
 from ...core.torchrun import current_world
 from ...core.workspace import RUN_FILE, Workspace, read_run
@@ -103,20 +104,22 @@ def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.device) -> dict[str, Any]:
     from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
     from ...model.precision import chosen_precision
-    from ...model.recommender import parameter_count
+    from ...model.recommender import ChosenOnValidation, parameter_count
     from ...model.trainer import Trainer
     from .scorer import validation_ndcg
 
     world = current_world()
+
+    def validate() -> float:
+        return validation_ndcg(model, split.validation, device)
+
     if not plan.spec.trained:
+        chosen = {"chosen": model.choose(validate)} if isinstance(model, ChosenOnValidation) else {}
         if world.leads:
             save_model(folder / MODEL_FILE, model, {"step": 0})
-        return {"parameters": 0, SELECTION_METRIC: validation_ndcg(model, split.validation, device)}
+        return {"parameters": 0, **chosen, SELECTION_METRIC: validate()}
     samples = model.samples(split.train, plan.train.train_windows, device)
-    trainer = Trainer(
-        model, samples, plan.train, lambda: validation_ndcg(model, split.validation, device), folder
-    )
-    fit = trainer.fit()
+    fit = Trainer(model, samples, plan.train, validate, folder).fit()
     world.wait()  # until the first has written the best weights
     if world.leads:
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
@@ -144,6 +147,8 @@ def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: boo
     if plan.stores:
         rows.append(("features", ", ".join(store.name for store in plan.stores)))
     rows.append(("validation NDCG@10", f"{result[SELECTION_METRIC]:.4f}"))
+    if result.get("chosen"):
+        rows.append(("chosen on validation", as_options(result["chosen"])))
     if "steps" in result:
         rows += [
             ("best at step", f"{result['best_step']} of {result['steps']} ({result['epochs']:.1f} epochs)"),

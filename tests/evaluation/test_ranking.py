@@ -1,3 +1,4 @@
+from dataclasses import replace
 from unittest.mock import patch
 
 import faiss
@@ -84,6 +85,27 @@ def test_dense_scores_are_compared_as_they_are(ask, brute_force, case, window, d
         ranks = rank_targets(queries, scorer, RankingOptions(MASKS, window, depth))
         for mask in MASKS:
             assert_array_equal(ranks.by_mask[mask], brute_force(scores, queries, mask, window, depth), mask)
+
+
+@given(case=cases(), seed=st.integers(0, 2**32), depth=st.integers(1, 12), dense=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_skipped_item_comes_after_all_others(ask, brute_force, case, seed, depth, dense):
+    """One item of each query, or none; the target too may be it, and one search still serves all masks."""
+    histories, targets, vectors = case
+    count = len(vectors.items)
+    skipped = np.random.default_rng(seed).integers(0, count + 1, len(targets))
+    queries, scores = ask(histories, targets, count), exact_scores(vectors, len(targets))
+    before = scores.copy()
+    if dense:
+        scorer = DenseScorer(lambda lo, hi: before[lo:hi], lambda lo, hi: skipped[lo:hi])
+    else:
+        scorer = replace(vectors, skipped=lambda lo, hi: skipped[lo:hi])
+    ranks = rank_targets(queries, scorer, RankingOptions(MASKS, 3, depth))
+    assert_array_equal(before, exact_scores(vectors, len(targets)))  # the caller's scores are not touched
+    for row in np.flatnonzero(skipped):
+        scores[row, skipped[row] - 1] = -np.inf
+    for mask in MASKS:
+        assert_array_equal(ranks.by_mask[mask], brute_force(scores, queries, mask, 3, depth), mask)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from tssr.evaluation.recommending import recommend
 from tssr.evaluation.scoring import DenseScorer, VectorScorer
 
 
-def brute_force(scores, histories, k, mask, without):
+def brute_force(scores, histories, k, mask, without, skipped):
     lists = np.zeros((len(histories), k), int)
     found = np.full((len(histories), k), np.nan)
     for q, history in enumerate(histories):
-        hidden = {*without, *(history if mask == "hard" else ())}
+        hidden = {*without, skipped[q], *(history if mask == "hard" else ())}
         items = [item for item in range(1, scores.shape[1] + 1) if item not in hidden]
         best = sorted(items, key=lambda item: (-scores[q, item - 1], item))[:k]
         lists[q, : len(best)] = best
@@ -41,15 +41,20 @@ def test_lists_equal_a_full_sort(ask, item_count, k, seed, mask, backend, kind, 
         vectors = rng.standard_normal((item_count, 17))[rng.integers(0, item_count, item_count)]
     states, vectors = states.astype(np.float32), vectors.astype(np.float32)
     scores = (states[:, None].astype(np.float64) * vectors[None]).sum(axis=2)
+    skipped = rng.integers(0, item_count + 1, 5) * rng.integers(0, 2)  # often nothing is
+
+    def skip(lo, hi):
+        return skipped[lo:hi]
+
     if backend == "dense":
-        scorer, backend = DenseScorer(lambda lo, hi: scores[lo:hi]), "auto"
+        scorer, backend = DenseScorer(lambda lo, hi: scores[lo:hi], skip), "auto"
     else:
-        scorer = VectorScorer(lambda lo, hi: states[lo:hi], vectors, np.zeros(item_count, np.float32))
+        scorer = VectorScorer(lambda lo, hi: states[lo:hi], vectors, np.zeros(item_count, np.float32), skip)
     queries = ask(histories, [1] * 5, item_count)
     without = rng.choice(item_count, rng.integers(0, item_count), replace=False) + 1
     with patch("tssr.evaluation.recommending.BLOCK", block):
         lists = recommend(queries.histories, scorer, k, mask, without=without, backend=backend)
-    items, found = brute_force(scores, histories, k, mask, without)
+    items, found = brute_force(scores, histories, k, mask, without, skipped)
     np.testing.assert_array_equal(lists.items, items)
     np.testing.assert_allclose(lists.scores, found, rtol=1e-12)
 

@@ -1,8 +1,10 @@
 """Every switch of every model does something: a setting that is read by nobody would be found here."""
 
+import numpy as np
 import pytest
 import torch
 
+from tssr.core.dataset import Queries
 from tssr.core.settings import as_options
 from tssr.model.recommender import DenseRecommender, NeuralRecommender
 from tssr.model.registry import MODELS
@@ -13,6 +15,8 @@ CPU = torch.device("cpu")
 OTHERS = {
     "neighbours": [(1, {})],
     "shrink": [(100.0, {})],
+    "decay": [(0.5, {})],
+    "last_item": [("kept", {})],
     "width": [(8, {})],
     "l2": [(0.1, {})],
     "missing": [("zero", {})],
@@ -66,9 +70,12 @@ CASES = [
 def learned(build, ring, name, settings):
     """The losses of four steps and the answers after them."""
     model = build(name, contents=2, **settings)
-    if not isinstance(model, NeuralRecommender):
-        assert isinstance(model, DenseRecommender)
+    if isinstance(model, DenseRecommender):
         return [torch.from_numpy(model.scores(ring, 0, len(ring)))]
+    if not isinstance(model, NeuralRecommender):
+        queries = Queries(np.arange(len(ring)), ring, np.ones(len(ring), np.int32))
+        (vectors, _), states = model.items(), model.encode_queries(queries, 0, len(ring))
+        return [states @ vectors.T, torch.tensor(model.skips_last)]
     samples = model.samples(ring, "all", CPU)
     optimizer = torch.optim.Adam(model.train().parameters(), lr=0.05)
     torch.manual_seed(3)

@@ -1,0 +1,100 @@
+"""Content-KNN: the items whose content is nearest to what the newest actions were about; nothing is trained.
+
+Each item is its content vector, centred on the train items and of length 1; a history is the mean of its
+newest L items' vectors, weighted 1, d, d², … from the newest back; an item's score is their inner product, so
+at d = 0 it is the cosine with the newest item. Several content types stand side by side, each with the same
+weight, so that the score is the mean of their cosines. An item without content is a zero vector: it asks for
+nothing and is never near.
+Centring matters: vectors of one encoder share a large common part, which makes everything seem alike.
+
+The newest item is nearest to itself, so that where nobody takes a thing twice its place at the top is lost:
+it may be left out of the candidates. Decay and candidates are chosen on validation where they are not given.
+
+Shapes: B queries, L steps, N items, C dimensions of all content types together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.dataset import Queries
+from .batches import newest
+
+if TYPE_CHECKING:
+    from .materials import Materials
+    from .settings import ContentKNNSettings
+
+DECAYS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # what validation chooses among; 1 weighs all L actions alike
+
+
+class ContentKNN(nn.Module):
+    """Neighbours by content; only the two choices are saved, the vectors come from the feature store."""
+
+    vectors: Tensor
+    decay: Tensor
+    last_left_out: Tensor
+
+    def __init__(self, materials: Materials, settings: ContentKNNSettings) -> None:
+        super().__init__()
+        self.length = materials.length
+        self.settings = settings
+        counts = materials.train_counts
+        types = [F.normalize(content.centred(settings, counts)) for content in materials.contents]
+        vectors = torch.cat(types, dim=1) / len(types) ** 0.5
+        self.register_buffer("vectors", vectors, persistent=False)  # (N + 1, C), row 0 the padding's zeros
+        self.register_buffer("decay", torch.tensor(DECAYS[0] if settings.decay is None else settings.decay))
+        self.register_buffer("last_left_out", torch.tensor(settings.last_item != "kept"))
+
+    @property
+    def skips_last(self) -> bool:
+        """Whether the newest item of a history is no candidate."""
+        return bool(self.last_left_out)
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Content is all that an item has here."""
+        return True
+
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """The weighted means of the newest L items' vectors, (B, C); zeros where none has content."""
+        inputs = newest(queries.histories, low, high, self.length).to(self.vectors.device)
+        vectors = self.vectors[inputs]  # (B, L, C)
+        back = torch.arange(self.length - 1, -1, -1, device=vectors.device)
+        weights = self.decay**back * vectors.any(dim=2)  # (B, L); 0 ** 0 is 1
+        states: Tensor = torch.einsum("bl,blc->bc", weights, vectors)
+        return states / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+
+    def items(self) -> tuple[Tensor, Tensor]:
+        """The items' vectors (N, C), and no bias (N,)."""
+        vectors = self.vectors[1:]
+        return vectors, vectors.new_zeros(len(vectors))
+
+    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as `items`: nothing here is learned from actions but the centre."""
+        return self.items()
+
+    def choose(self, validate: Callable[[], float]) -> dict[str, Any]:
+        """Choose what the settings leave open by `validate`, the validation metric of the model as it is.
+
+        The decay first, with the newest item left out; then, at this decay, whether it is. Of equals the
+        first wins: the smaller decay, left out.
+        """
+        chosen: dict[str, Any] = {}
+        if self.settings.decay is None:
+            found = []
+            for decay in DECAYS:
+                self.decay.fill_(decay)
+                found.append(validate())
+            chosen["decay"] = DECAYS[found.index(max(found))]
+            self.decay.fill_(chosen["decay"])
+        if self.settings.last_item == "auto":
+            left_out = validate()
+            self.last_left_out.fill_(False)
+            self.last_left_out.fill_(validate() <= left_out)
+            chosen["last_item"] = "left-out" if self.skips_last else "kept"
+        return chosen
