@@ -46,6 +46,11 @@ class ItemKNN(nn.Module):
         self._items, self._similarities = items[order], similarities[order]
         self._starts = np.searchsorted(neighbours[order], np.arange(materials.item_count + 2))
 
+    def pairs(self) -> tuple[Int64, Int64, NDArray[np.float64]]:
+        """Every item with each of its neighbours and their similarity, (E,) each."""
+        neighbours = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
+        return self._items, neighbours, self._similarities
+
     def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
         """Summed similarities to what is in histories low…high-1, (B, N)."""
         rows, items = histories.part(low, high).distinct()

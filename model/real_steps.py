@@ -43,6 +43,11 @@ class RealSteps:
     def of(cls, inputs: Tensor) -> RealSteps:
         """Of windows of items, (B, L)."""
         real = inputs != PADDING
+        if torch.compiler.is_exporting():
+            # A graph for batches of any kind cannot have the number of real steps as a shape: all B x L rows
+            # are computed, and those of padding are written to the row that nothing reads.
+            every = torch.arange(real.numel(), device=inputs.device)
+            return cls(every, every.where(real.flatten(), real.numel()), causal_mask(real))
         steps = real.flatten().nonzero().squeeze(1)
         more = filler(len(steps))
         sources = torch.cat([steps, steps[-1:].expand(more)])

@@ -12,4 +12,5 @@ COMMANDS = {
     "compare": ("compare", "Train and measure several models over several seeds, side by side."),
     "tune": ("tune", "Search a model's settings on validation."),
     "recommend": ("recommend", "List the best items for users, or for the histories of anyone."),
+    "export": ("export", "Write a run as files that rank without tssr, or a data set for other systems."),
 }

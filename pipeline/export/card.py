@@ -1,0 +1,138 @@
+"""README.md of an export: what the files are, what the model was made of and measured at, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...core.artifacts import read_json
+from ...core.settings import as_options
+from ...core.workspace import read_run
+from ...evaluation.metrics import Measurement, metric_title
+from ...evaluation.tables import markdown_table
+from ..runs.evaluate import metrics_name
+from ..runs.plan import RunPlan
+from .proof import Proof
+
+FILES = {
+    "user_side.onnx": "the user side for ONNX Runtime: `items` (B, L) int64, the numbers of the "
+    "newest L items, padded on the left with 0 -> `states` (B, D) float32",
+    "user_side.pt2": "the same graph for torch: `torch.export.load(…).module()`",
+    "item_side.onnx": "content to item vectors for ONNX Runtime, for items that training did not know",
+    "item_side.pt2": "the same graph for torch",
+    "user_vectors.npy": "a vector for each user of users.arrow, (U, D) float32",
+    "items.arrow": "number (1…N) and id of each item, whether lists may hold it (`listed`), bias, vector",
+    "item_vectors.npy": "the item vectors, (N, D) float32; row 0 is item number 1",
+    "item_bias.npy": "the item biases, (N,) float32: a score is state · vector + bias",
+    "items.faiss": "an exact FAISS index of the listed items, by number; the bias is one more dimension",
+    "neighbours.arrow": "pairs of an item and its neighbour, by number, with their similarity",
+    "users.arrow": "number and id of each user",
+    "rank.py": "ranks with these files alone; run by the check below",
+    "export.json": "this page's facts for programs",
+    "SHA256SUMS": "checksums of all files: `sha256sum --check SHA256SUMS`",
+}
+_LIMITS = {
+    "histories": "A history counts with its newest {length} items; items that the data set does not have "
+    "are skipped. A user is nothing but a history, so users whom training never saw are served too.",
+    "users": "Only users of the data set have a vector; one that training never saw has the mean of the "
+    "vectors of the items in the history. New actions change nothing until the model is trained again.",
+    "neighbours": "Scores are sums of similarities and no inner product of short vectors, so there is no "
+    "graph and no index: the neighbour lists are exported instead.",
+    "popularity": "Everyone gets the same list, so there is no graph: the counts are exported instead, as "
+    "each item's bias.",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export holds: its kind, the window L (None: no window), and what was found by checking it."""
+
+    kind: str
+    length: int | None
+    listed: int
+    cold: int
+    proof: Proof
+    graphs: float | None
+
+    def limits(self) -> list[str]:
+        """What a reader must know before serving it."""
+        lines = [_LIMITS[self.kind].format(length=self.length)]
+        if self.cold:
+            lines.append(f"{self.cold:,} items without a train action are in no list.")
+        return [
+            *lines,
+            "Lists may hold items of the history itself; leave them out where they do not belong.",
+        ]
+
+
+def write_card(folder: Path, run: Path, plan: RunPlan, exported: Exported, needs: Sequence[str]) -> None:
+    """Write README.md for the files in `folder`."""
+    names = [name for name in FILES if (folder / name).exists() or name == "SHA256SUMS"]
+    parts = [
+        f"# {plan.title} on {plan.dataset.name}\n",
+        f"Exported by tssr {__version__} from the run {run.name}. `python rank.py` needs {', '.join(needs)}; "
+        "it reads one JSON value a line and says in its first lines which.\n",
+        markdown_table(["file", "what it is"], [[f"`{name}`", FILES[name]] for name in names]).replace(
+            "---:", "---"
+        ),
+        "## Checked\n",
+        f"{exported.proof.describe()} (rank.py in a process that had neither tssr nor torch).\n",
+        *_graphs(exported),
+        "## Data and protocol\n",
+        *_data(plan),
+        "## Measured\n",
+        *_metrics(run),
+        "## Settings\n",
+        f"`{as_options({'model': plan.model, **_changed(plan)})}`\n",
+        "## Limits\n",
+        "".join(f"- {line}\n" for line in exported.limits()),
+    ]
+    (folder / "README.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def _graphs(exported: Exported) -> list[str]:
+    if exported.graphs is None:
+        return []
+    return [f"The graphs for torch and for ONNX Runtime give states that differ by {exported.graphs:.1e}.\n"]
+
+
+def _changed(plan: RunPlan) -> dict[str, Any]:
+    return {**plan.train.changed(), **plan.model_settings.changed()}
+
+
+def _data(plan: RunPlan) -> list[str]:
+    manifest = plan.dataset.manifest
+    counts = manifest["counts"]
+    split = "a global time split" if plan.dataset.by_time else "leave-one-out"
+    stores = ", ".join(store.name for store in plan.stores) or "none"
+    protocol: Mapping[str, Any] = manifest.get("request", {}).get("settings", {})
+    kept = {
+        name: protocol[name]
+        for name in ("min_actions", "repeats", "users", "keep_last")
+        if protocol.get(name)
+    }
+    return [
+        f"- {counts['users']:,} users, {counts['items']:,} items, {counts['actions']:,} actions; {split}\n"
+        f"- preprocessed with `{as_options(kept)}`, fingerprint `{plan.dataset.fingerprint[:16]}`\n"
+        f"- content features: {stores}\n"
+    ]
+
+
+def _metrics(run: Path) -> list[str]:
+    """The test metrics that the run's folder holds, each table with its protocol."""
+    path = run / metrics_name("test")
+    result = read_run(run)["result"]
+    selected = f"Validation NDCG@10, by which the weights were chosen: {result['validation_ndcg@10']:.4f}.\n"
+    if not path.exists():
+        return [selected, "The test split was not measured (`tssr evaluate` does).\n"]
+    record = read_json(path, cure="run tssr evaluate --force")
+    parts = [selected]
+    for measurement in map(Measurement.from_record, record["measurements"]):
+        names = [name for name in measurement.metrics if name != "queries"]
+        row = [f"{measurement.metrics[name]:.4f}" for name in names]
+        parts.append(f"{measurement.protocol.describe()}:\n")
+        parts.append(markdown_table([metric_title(name) for name in names], [row]))
+    return parts

@@ -1,0 +1,114 @@
+"""A data set as files that peers read, so that they run on exactly our data.
+
+Users and items go by their numbers in the tables, which have no spaces, and the order is that of the tables,
+also among equal times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from ...core.artifacts import atomic_folder
+from ...core.dataset import DatasetInfo, describe_dataset
+from ...core.schema import (
+    INTERACTIONS_FILE,
+    ITEM,
+    ITEM_ID,
+    ITEMS_FILE,
+    POSITION,
+    TEXT,
+    TIMESTAMP,
+    USER,
+    USER_ID,
+    USERS_FILE,
+)
+from ...core.summary import Summary
+from ...core.workspace import Workspace
+from .settings import ExportSettings
+
+SEQUENCES_FILE = "sequences.txt"
+_RECBOLE = """\
+# Our order and split in RecBole; data_path is the folder that holds this data set's folder.
+USER_ID_FIELD: user_id
+ITEM_ID_FIELD: item_id
+TIME_FIELD: position  # timestamps may be equal; positions are not
+load_col: {inter: [user_id, item_id, position]}
+user_inter_num_interval: "[0,inf)"
+item_inter_num_interval: "[0,inf)"
+"""
+_LEAVE_ONE_OUT = "eval_args: {split: {LS: valid_and_test}, order: TO, mode: full, group_by: user}\n"
+
+
+def export_data_set(workspace: Workspace, folder: Path, settings: ExportSettings) -> Summary:
+    """Write the data set of `settings` into `folder`; raises UsageError where there is none of the name."""
+    info = describe_dataset(workspace.choose_dataset(settings.dataset))
+    writers: Mapping[str, Callable[[DatasetInfo, Path], None]] = {
+        "recbole": _write_recbole,
+        "sequences": _write_sequences,
+    }
+    with atomic_folder(folder) as temporary:
+        writers[settings.to](info, temporary)
+        files = {
+            str(path.relative_to(temporary)): path.stat().st_size
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+    split = "by time" if info.by_time else "leave-one-out"
+    data = {"stage": "export", "to": settings.to, "dataset": info.name, "folder": str(folder), "files": files}
+    data |= {"counts": info.manifest["counts"], "split": split, "fingerprint": info.fingerprint}
+    rows = [(name, f"{size:,}") for name, size in files.items()]
+    notes = [f"The split is {split}; users and items go by their numbers.", f"files: {folder}"]
+    return Summary(f"Exported {info.name} to {settings.to}", rows, data, ("file", "bytes"), notes)
+
+
+def _actions(info: DatasetInfo) -> pl.LazyFrame:
+    return pl.scan_parquet(info.folder / INTERACTIONS_FILE).sort(USER, POSITION)
+
+
+def _items(info: DatasetInfo) -> pl.LazyFrame:
+    one_line = pl.col(TEXT).str.replace_all(r"\s+", " ").fill_null("")
+    return pl.scan_parquet(info.folder / ITEMS_FILE).select(ITEM, ITEM_ID, one_line)
+
+
+def _write_recbole(info: DatasetInfo, folder: Path) -> None:
+    """Atomic files: tables with tabs whose headers say each column's type, in a folder of the set's name."""
+    own = folder / info.name
+    own.mkdir()
+    actions = _actions(info).select(
+        pl.col(USER).alias("user_id:token"),
+        pl.col(ITEM).alias("item_id:token"),
+        pl.col(POSITION).alias("position:float"),
+        pl.col(TIMESTAMP).alias("timestamp:float"),
+    )
+    items = _items(info).select(
+        pl.col(ITEM).alias("item_id:token"),
+        pl.col(ITEM_ID).alias("outside_id:token"),
+        pl.col(TEXT).alias("text:token_seq"),
+    )
+    users = pl.scan_parquet(info.folder / USERS_FILE).select(
+        pl.col(USER).alias("user_id:token"), pl.col(USER_ID).alias("outside_id:token")
+    )
+    for ending, table in (("inter", actions), ("item", items), ("user", users)):
+        table.collect().write_csv(own / f"{info.name}.{ending}", separator="\t", quote_style="never")
+    (folder / "recbole.yaml").write_text(
+        _RECBOLE + ("" if info.by_time else _LEAVE_ONE_OUT), encoding="utf-8"
+    )
+
+
+def _write_sequences(info: DatasetInfo, folder: Path) -> None:
+    """One user a line, `user item item …`, oldest first; the numbers' outside ids beside them as JSON."""
+    lines = (
+        _actions(info)
+        .group_by(USER, maintain_order=True)
+        .agg(pl.col(ITEM).cast(pl.String).str.join(" "))
+        .select(pl.concat_str(USER, ITEM, separator=" "))
+        .collect()
+    )
+    (folder / SEQUENCES_FILE).write_text("".join(f"{line}\n" for line in lines.to_series()), encoding="utf-8")
+    for name, table in (("items", ITEMS_FILE), ("users", USERS_FILE)):
+        pl.read_parquet(info.folder / table).select(pl.first(), pl.nth(1)).write_ndjson(
+            folder / f"{name}.jsonl"
+        )

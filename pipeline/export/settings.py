@@ -1,0 +1,43 @@
+"""Settings of `tssr export`; nothing here imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ...core.settings import Settings
+
+
+class ExportSettings(Settings):
+    """What is written, and where to."""
+
+    output: Path | None = Field(None, description="Folder to write; a new one, or an empty one.")
+    to: Literal["serving", "recbole", "sequences"] = Field(
+        "serving",
+        description=(
+            "What to write: a run as files that rank without tssr (serving), or a data set as RecBole's "
+            "atomic files (recbole) or as lines of user item item … (sequences)."
+        ),
+    )
+    run: str | None = Field(None, description="serving: the run. [default: the newest finished one]")
+    dataset: str | None = Field(
+        None, description="recbole, sequences: the data set; may be left out where there is just one."
+    )
+    cold_items: bool = Field(
+        False,
+        description="serving: list items without a single train action too, by their content; else they are "
+        "left out, as tssr recommend does.",
+    )
+
+    @model_validator(mode="after")
+    def the_parts_fit(self) -> Self:
+        """Refuse an export to nowhere, and options of the other kind of export."""
+        if self.output is None:
+            raise ValueError("--output DIR is missing: name the folder to write")
+        if self.to == "serving" and self.dataset is not None:
+            raise ValueError("--dataset belongs to --to recbole and --to sequences; a run knows its data set")
+        if self.to != "serving" and (self.run is not None or self.cold_items):
+            raise ValueError(f"--run and --cold-items belong to a run; --to {self.to} writes a data set")
+        return self

@@ -1,0 +1,38 @@
+"""Rank items from the files beside this one, without tssr and torch: python rank.py < histories.jsonl.
+
+A line of input is a history, oldest item first: ["item 7", "item 3"]; a line of output its best items.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import faiss
+import numpy as np
+import onnxruntime
+import pyarrow as pa
+
+FOLDER = Path(__file__).parent
+item_ids = pa.ipc.open_file(FOLDER / "items.arrow").read_all()["item_id"].to_pylist()
+number_of = {item_id: number for number, item_id in enumerate(item_ids, start=1)}
+user_side = onnxruntime.InferenceSession(FOLDER / "user_side.onnx", providers=["CPUExecutionProvider"])
+index = faiss.read_index(str(FOLDER / "items.faiss"))
+
+
+def rank(histories: list[list[str]], k: int = 20) -> tuple[list[list[str]], list[list[float]]]:
+    """Give the ids and scores of the k best items for each of B histories, lists of item ids."""
+    length = user_side.get_inputs()[0].shape[1]
+    items = np.zeros((len(histories), length), np.int64)  # the newest items, padded on the left with 0
+    for row, history in enumerate(histories):
+        newest = [number_of[item] for item in history if item in number_of][-length:]
+        items[row, length - len(newest) :] = newest
+    (states,) = user_side.run(None, {"items": items})
+    queries = np.concatenate([states, np.ones((len(states), 1), np.float32)], axis=1)  # times the bias
+    scores, numbers = index.search(queries, min(k, index.ntotal))
+    return [[item_ids[number - 1] for number in row] for row in numbers], scores.tolist()
+
+
+if __name__ == "__main__":
+    ids, scores = rank([json.loads(line) for line in sys.stdin])
+    for row in zip(ids, scores, strict=True):
+        print(json.dumps(dict(zip(("items", "scores"), row, strict=True))))  # noqa: T201

@@ -1,0 +1,245 @@
+"""`tssr export`: the files alone rank as tssr does, for each kind of model, and what cannot leave says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tssr.cli import main
+from tssr.core.errors import ArtifactError
+from tssr.model.registry import MODELS
+from tssr.pipeline.export import proof
+from tssr.pipeline.export.card import FILES
+
+ITEMS, LATE = 24, 2  # the last LATE items are only ever a test target
+SMALL = ("--width", "8", "--heads", "2", "--max-epochs", "1", "--batch-size", "8")
+RUNS = {
+    "pop": ("--model", "poprec"),
+    "knn": ("--model", "itemknn"),
+    "bpr": ("--model", "bpr-mf", "--width", "8", "--max-epochs", "2"),
+    "ids": ("--model", "sasrec-id", *SMALL),
+    "looks": ("--model", "sasrec-content", "--head", "content", *SMALL),
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, bert):
+    """A log of 20 users, texts for all items, and one run of each kind of model."""
+    folder = tmp_path_factory.mktemp("shop")
+    draw = np.random.default_rng(3)
+    lines = ["user_id,item_id,time"]
+    for user in range(20):
+        taken = [int(draw.integers(ITEMS - LATE)) for _ in range(12)]
+        taken += [ITEMS - LATE + user % LATE] if user < 8 else []
+        lines += [f"u{user},i{item},{time // 2}" for time, item in enumerate(taken)]
+    (folder / "log.csv").write_text("\n".join(lines))
+    names = [f"i{item},{'red' if item % 2 else 'blue'} [shirt] {chr(97 + item)}" for item in range(ITEMS)]
+    (folder / "items.csv").write_text("\n".join(["item_id,text", *names]))
+    mapping = "user=user_id,item=item_id,time=time,text=text"
+    files = ("--interactions", folder / "log.csv", "--items", folder / "items.csv", "--map", mapping)
+    for arguments in (
+        ("preprocess", "custom", "--dataset", "late", "--min-actions", "0", *files),
+        ("extract-features", "--modality", "text", "--encoder", bert),
+        *(("train", "--run", name, *options) for name, options in RUNS.items()),
+    ):
+        main([str(part) for part in (*arguments, "--workspace", folder)])
+    return folder
+
+
+@pytest.fixture
+def export(tssr, workspace, tmp_path):
+    """Run `tssr export --json` into the folder `out` of the test's own."""
+    return lambda *options: tssr(
+        "export", "--workspace", workspace, "--output", tmp_path / "out", "--json", *options
+    )
+
+
+@pytest.fixture(scope="module")
+def ids_exported(workspace):
+    """The export of the run `ids`, which several tests look at; its test metrics are not there yet."""
+    main(["export", "--workspace", str(workspace), "--run", "ids", "--output", str(workspace / "served")])
+    return workspace / "served"
+
+
+def rank(folder: Path, lines: list) -> list[dict]:
+    """Ask the exported rank.py, in a process that could not import tssr."""
+    asked = "".join(json.dumps(line) + "\n" for line in lines)
+    done = subprocess.run(
+        [sys.executable, "-I", folder / "rank.py"], input=asked, capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_exported_files_rank_as_tssr_does(ids_exported, tssr, workspace, tmp_path):
+    found = json.loads((ids_exported / "export.json").read_text())
+    assert found["check"]["equal"] == found["check"]["users"] == 20
+    assert found["graphs_differ_by"] < 1e-5
+    (ours,) = rank(ids_exported, [["i3", "no such item", "i7"]])
+    (tmp_path / "new.txt").write_text("i3 i7\n")
+    asked = ("recommend", "--workspace", workspace, "--run", "ids", "--history", tmp_path / "new.txt")
+    (theirs,) = tssr(*asked, "--topk", "20", "--json").json["users"]
+    assert ours["items"] == [item["item_id"] for item in theirs["items"]]
+    np.testing.assert_allclose(ours["scores"], [item["score"] for item in theirs["items"]], atol=1e-5)
+
+
+def test_every_file_is_named_in_the_card_and_has_its_checksum(ids_exported):
+    folder = ids_exported
+    sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    names = {path.name for path in folder.iterdir()} - {"SHA256SUMS"}
+    assert set(sums) == names
+    for name in names:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sums[name]
+    card = (folder / "README.md").read_text()
+    assert names - {"README.md"} <= set(FILES)
+    assert all(f"`{name}`" in card for name in names - {"README.md"})
+    assert "SASRec-ID on late" in card
+    assert "20 of 20 users (100.00%) get the same 20 items" in card
+    assert "20 users, 24 items, 248 actions; leave-one-out" in card
+    assert "The test split was not measured" in card
+
+
+def test_the_card_shows_the_test_metrics_that_the_run_has(export, tssr, workspace, tmp_path):
+    tssr("evaluate", "--workspace", workspace, "--run", "pop", "--mask", "none", "--topk", "5")
+    export("--run", "pop")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| Recall@5 | NDCG@5 |" in card
+    assert "test split, 20 users, all 24 items ranked, history mask none, ties by mid-rank" in card
+
+
+def test_vectors_stand_in_arrow_and_npy_alike_and_cold_items_are_not_listed(ids_exported):
+    folder = ids_exported
+    items = pa.ipc.open_file(folder / "items.arrow").read_all()
+    vectors = np.load(folder / "item_vectors.npy")
+    assert vectors.shape == (ITEMS, 8)
+    np.testing.assert_array_equal(np.array(items["vector"].to_pylist(), np.float32), vectors)
+    np.testing.assert_array_equal(items["bias"].to_numpy(), np.load(folder / "item_bias.npy"))
+    listed = dict(zip(items["item_id"].to_pylist(), items["listed"].to_pylist(), strict=True))
+    assert [item for item, is_listed in listed.items() if not is_listed] == [f"i{ITEMS - 2}", f"i{ITEMS - 1}"]
+    assert f"i{ITEMS - 1}" not in rank(folder, [["i1"]])[0]["items"]
+
+
+@pytest.mark.parametrize(
+    ("run", "line", "files", "says"),
+    [
+        ("pop", ["i1"], {"items.arrow"}, "the counts are exported instead"),
+        (
+            "knn",
+            ["i1", "i4"],
+            {"items.arrow", "neighbours.arrow"},
+            "the neighbour lists are exported instead",
+        ),
+        ("bpr", "u3", {"user_vectors.npy", "items.faiss"}, "Only users of the data set have a vector"),
+    ],
+)
+def test_a_model_without_a_graph_says_what_it_leaves_instead(export, tmp_path, run, line, files, says):
+    found = export("--run", run).json
+    assert found["check"]["equal"] == 20
+    assert says in " ".join(found["limits"])
+    folder = tmp_path / "out"
+    assert files <= {path.name for path in folder.iterdir()}
+    assert not (folder / "user_side.onnx").exists()
+    assert len(rank(folder, [line])[0]["items"]) == 20
+
+
+def test_cold_items_stand_in_lists_on_request(export, tssr, workspace, tmp_path):
+    found = export("--run", "looks", "--cold-items").json
+    assert (found["listed_items"], found["check"]["equal"] + found["check"]["ties"]) == (ITEMS, 20)
+    refused = tssr(
+        "export", "--workspace", workspace, "--run", "ids", "--cold-items", "--output", tmp_path / "more"
+    )
+    assert "--cold-items: this model knows an item by its actions alone" in refused.err
+
+
+def test_a_list_that_differs_in_more_than_ties_leaves_no_folder(export, tmp_path, monkeypatch):
+    true = proof._lists_of
+
+    def wrong(folder, asked):
+        lists = true(folder, asked)
+        lists[4]["items"].reverse()
+        return lists
+
+    monkeypatch.setattr(proof, "_lists_of", wrong)
+    failed = export("--run", "ids")
+    assert "rank otherwise than the run for 1 of 20 users" in failed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_program_that_imports_tssr_proves_nothing(tmp_path):
+    (tmp_path / "rank.py").write_text("import sys\nsys.modules['torch'] = sys\n")
+    with pytest.raises(ArtifactError, match=r"rank.py fails \(rank.py imported tssr or torch\)"):
+        proof._lists_of(tmp_path, [])
+
+
+def test_what_cannot_be_meant_is_one_line(tssr, workspace, tmp_path, monkeypatch):
+    def said(*options):
+        outcome = tssr("export", "--workspace", workspace, *options)
+        assert outcome.code == 2
+        return outcome.err
+
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("keep me")
+    assert "the folder is not empty; name a new one" in said("--run", "ids", "--output", tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+    (tmp_path / "file").touch()
+    assert "that is a file; name a new folder" in said("--run", "ids", "--output", tmp_path / "file")
+    assert "--output DIR is missing" in said("--run", "ids")
+    assert "--dataset belongs to --to recbole" in said("--dataset", "late", "--output", "x")
+    assert "--to recbole writes a data set" in said("--to", "recbole", "--run", "ids", "--output", "x")
+    monkeypatch.setattr("tssr.pipeline.export.graphs.NEEDED", ("onnx", "no_such_module"))
+    assert "export needs no_such_module; install them with: pip install 'tssr[export]'" in said(
+        "--output", "x"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", [name for name, spec in MODELS.items() if spec.trained and name not in ("bpr-mf", "sasrec-id")]
+)
+def test_every_trained_model_leaves_as_a_graph(tssr, export, workspace, model):
+    options = [word for name, word in zip(SMALL[::2], SMALL[1::2], strict=True) for word in (name, word)]
+    if model in ("gru4rec", "mv-rnn", "mfn4rec"):
+        options = options[:2] + options[4:]
+    trained = tssr("train", "--workspace", workspace, "--model", model, "--run", model, *options)
+    assert trained.code == 0, trained.err
+    found = export("--run", model).json
+    assert found["check"]["equal"] == 20
+    assert found["graphs_differ_by"] < 1e-4
+
+
+def test_to_sequences_writes_what_preprocess_reads_back(tssr, export, tmp_path):
+    found = export("--to", "sequences").json
+    assert found["counts"]["actions"] == 248
+    again = ("preprocess", "custom", "--format", "sequences", "--dataset", "again", "--min-actions", "0")
+    tssr(*again, "--interactions", tmp_path / "out" / "sequences.txt", "--workspace", tmp_path / "w")
+    first = (tmp_path / "out" / "sequences.txt").read_text().splitlines()
+    assert len(first) == 20
+    tssr("export", "--workspace", tmp_path / "w", "--to", "sequences", "--output", tmp_path / "twice")
+    items, users = (outside_ids(tmp_path / "twice", name) for name in ("item", "user"))
+    lines = [line.split() for line in (tmp_path / "twice" / "sequences.txt").read_text().splitlines()]
+    read_back = {users[line[0]]: [items[item] for item in line[1:]] for line in lines}
+    assert read_back == {line.split()[0]: line.split()[1:] for line in first}
+
+
+def outside_ids(folder: Path, what: str) -> dict[str, str]:
+    rows = [json.loads(line) for line in (folder / f"{what}s.jsonl").read_text().splitlines()]
+    return {str(row[what]): row[f"{what}_id"] for row in rows}
+
+
+def test_to_recbole_writes_atomic_files(export, workspace, tmp_path):
+    export("--to", "recbole", "--dataset", "late")
+    inter = (tmp_path / "out" / "late" / "late.inter").read_text().splitlines()
+    assert inter[0] == "user_id:token\titem_id:token\tposition:float\ttimestamp:float"
+    assert len(inter) == 1 + 248
+    rows = [line.split("\t") for line in inter[1:]]
+    assert [row[2] for row in rows if row[0] == "0"] == [str(place) for place in range(13)]
+    items = (tmp_path / "out" / "late" / "late.item").read_text().splitlines()
+    assert items[0] == "item_id:token\toutside_id:token\ttext:token_seq"
+    assert len(items) == 1 + ITEMS
+    assert "TIME_FIELD: position" in (tmp_path / "out" / "recbole.yaml").read_text()
