@@ -5,18 +5,18 @@ Also the hashes by which an artifact says what it was made from.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactError, os_errors_as_tssr
+from .lock import take_lock
 
 TEMPORARY_SUFFIX = ".partial"
 
@@ -84,8 +84,7 @@ def _held(folder: Path) -> Iterator[None]:
     fresh.mkdir()
     descriptor = os.open(fresh, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks: nobody else can take this one either
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take_lock(descriptor, wait=True)  # where there are no locks, `_is_free` never calls a folder free
         fresh.rename(folder)
         yield
     finally:
@@ -110,11 +109,7 @@ def _is_free(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        return True
+        return take_lock(descriptor, wait=False) is True
     finally:
         os.close(descriptor)
 

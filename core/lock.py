@@ -1,7 +1,12 @@
-"""One writer a folder: a lock that the kernel releases when its holder dies, so none can go stale."""
+"""One writer a folder: a lock that the kernel releases when its holder dies, so none can go stale.
+
+Some file systems, of clusters above all, have no such locks. There a command goes on without and says so:
+two that write the same folder at once would then spoil each other's files, which one at a time cannot.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -14,6 +19,27 @@ from .progress import note
 
 LOCK_FILE = ".lock"
 
+# What a file system without locks answers. NFS makes them of another kind, which wants a file opened for
+# writing: a folder, which nobody can open so, has none there (EBADF).
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF)
+
+
+def take_lock(descriptor: int, *, wait: bool) -> bool | None:
+    """Take the lock of an open file or folder; it is let go when the file is closed or the process dies.
+
+    True where it is ours now, False where another process holds it and we do not `wait`, None where the file
+    system has no locks. Raises OSError for anything else.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return True
+
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
@@ -24,13 +50,17 @@ def exclusive(folder: Path) -> Iterator[None]:
         file = path.open("a+b", buffering=0)  # a full disk is told by the write, not again by the end
     with file:
         with os_errors_as_tssr(f"lock {folder}", path):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            held = take_lock(file.fileno(), wait=False)
+            if held is False:
                 file.seek(0)
                 holder = file.read().decode().strip()
                 note(f"{folder.name} is being written by {holder}; waiting for it to finish")
-                fcntl.flock(file, fcntl.LOCK_EX)
+                take_lock(file.fileno(), wait=True)
+            elif held is None:
+                note(
+                    f"the file system of {folder} has no locks; give only one command at a time that writes "
+                    "there"
+                )
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
+from ..core.float32 import full_float32
 from .masks import SeenItems, reach
 from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, open_index
 from .settings import DEPTH, Backend, Mask
@@ -58,6 +59,7 @@ def shard_range(query_count: int, shard: int, shards: int) -> tuple[int, int]:
     return lo, hi
 
 
+@full_float32()
 def rank_targets(
     queries: Queries,
     scorer: Scorer,

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from ..core.dataset import Histories, Int32, Int64
+from ..core.float32 import full_float32
 from ..core.schema import PADDING
 from .masks import SeenItems
 from .ranking import BLOCK
@@ -23,6 +24,7 @@ class Lists:
     scores: Float64
 
 
+@full_float32()
 def recommend(
     histories: Histories,
     scorer: Scorer,

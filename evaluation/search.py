@@ -5,15 +5,15 @@ Both return the same items up to the rounding of float32, which the callers sett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Int64
 from ..core.errors import UsageError
+from ..core.float32 import full_float32
 from .settings import Backend
 
 Float32 = NDArray[np.float32]
@@ -66,17 +66,8 @@ def _torch_search(vectors: Float32, device: str) -> Search:
     items = torch.from_numpy(vectors).to(device)
     rows_at_once = max(1, SCORES_AT_ONCE // len(vectors))
 
-    @contextmanager
-    def full_precision() -> Iterator[None]:
-        products = torch.backends.cuda.matmul
-        before, products.fp32_precision = products.fp32_precision, "ieee"
-        try:
-            yield
-        finally:
-            products.fp32_precision = before
-
     def search(queries: Float32, k: int) -> tuple[Float32, Int64]:
-        with torch.inference_mode(), full_precision():
+        with torch.inference_mode(), full_float32():
             parts = [
                 (torch.from_numpy(queries[lo : lo + rows_at_once]).to(device) @ items.T).topk(k)
                 for lo in range(0, len(queries), rows_at_once)

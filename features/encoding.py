@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 
 from ..core.device import choose_device
+from ..core.float32 import full_float32
 from .batches import ContentBatch, Loading, picture_batches, text_batches
 from .encoder import ContentEncoder
 from .parts import Chunk, write_part
@@ -59,6 +60,7 @@ def prepared_batches(
 
 
 @torch.inference_mode()
+@full_float32()
 def encode_chunks(
     encoder: ContentEncoder,
     content: pa.Table,
@@ -70,7 +72,7 @@ def encode_chunks(
 ) -> None:
     """Encode the members of `chunks` and write one part into `folder` for each.
 
-    Half precision (bf16) is used on CUDA only.
+    Half precision (bf16) is used on CUDA only; elsewhere the vectors are float32 until they are stored.
     """
     device = choose_device(settings.device if encoder.kind == "vectors" else "cpu")
     dtype_name = encoder.dtype or settings.dtype

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import memory_errors_as_tssr
+from ..core.float32 import full_float32
 from ..core.torchrun import current_world
 from .batches import Samples
 from .compiling import compile_encoders
@@ -46,7 +47,7 @@ class Stepping:
     def compile(self) -> None:
         """Compile what can be, if the settings ask for it."""
         if self.settings.compile:
-            with self._memory_errors(0):
+            with self._memory_errors(0), full_float32(gpu_gru=False):
                 compile_encoders(self.model, lambda: self._backward(0))
 
     def learning_rate(self, step: int) -> float:
@@ -58,7 +59,7 @@ class Stepping:
 
         Raises TssrError where memory runs out.
         """
-        with self._memory_errors(step):
+        with self._memory_errors(step), full_float32(gpu_gru=False):
             losses = self._backward(step)
             if self.settings.clip_norm:
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)

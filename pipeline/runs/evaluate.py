@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.artifacts import fingerprint, read_json, sha256_file, write_json
+from ...core.artifacts import atomic_path, fingerprint, read_json, sha256_file, write_json
 from ...core.dataset import Dataset, DatasetInfo, Queries, Split, load_dataset
 from ...core.device import choose_device
 from ...core.errors import ArtifactError, UsageError
@@ -65,10 +65,19 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
     }
     if current_world().leads:
-        metrics_file.unlink(missing_ok=True)  # a kill here must not leave old metrics beside new ranks
-        write_ranks(folder / ranks_name(settings.split), ranks)
-        write_json(metrics_file, record)
+        _write(metrics_file, folder / ranks_name(settings.split), record, ranks)
     return _summary(folder, record, settings, cached=False)
+
+
+def _write(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:
+    """Replace metrics and ranks together: old ones go only when both new ones are on the disk.
+
+    A kill between the two renames leaves no metrics, so that old metrics never stand beside new ranks.
+    """
+    with atomic_path(metrics_file) as new_metrics, atomic_path(ranks_file) as new_ranks:
+        write_json(new_metrics, record)
+        write_ranks(new_ranks, ranks)
+        metrics_file.unlink(missing_ok=True)
 
 
 def metrics_name(split: str) -> str:

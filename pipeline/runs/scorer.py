@@ -10,6 +10,7 @@ import torch
 
 from ...core.dataset import Int64, Queries
 from ...core.errors import UsageError
+from ...core.float32 import full_float32
 from ...core.torchrun import current_world
 from ...evaluation.metrics import RankCounts
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
@@ -40,11 +41,11 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
         return DenseScorer(partial(model.scores, queries.histories), skipped)
 
     def encode(low: int, high: int) -> NDArray[np.float32]:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             states: NDArray[np.float32] = model.encode_queries(queries, low, high).float().cpu().numpy()
         return states
 
-    with torch.inference_mode():
+    with torch.inference_mode(), full_float32():
         if cold is not None and isinstance(model, RanksColdItems):
             parts = model.items_with_cold(torch.from_numpy(cold))
         else:

@@ -34,7 +34,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     Under torchrun the processes share each batch, and the first alone writes.
     Raises ArtifactError where a run folder of that name holds another plan, and for damaged features.
     """
-    from ...model.checkpoint import MODEL_FILE
+    from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 
     folder = plan.folder(workspace, name)
     result = None if force else _finished(folder, plan)
@@ -63,6 +63,8 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
         if world.leads:
             result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)
+            # Not before the record is on the disk: until then it is all that a kill leaves of a run.
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return _summary(folder, plan, result, cached=False)
 
 
@@ -77,7 +79,11 @@ def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete what is in a run's folder, except the lock that is held."""
+    """Delete what is in a run's folder, except the lock that is held; the record first.
+
+    A kill in the middle would else leave a run that counts as finished and lacks its weights.
+    """
+    (folder / RUN_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -102,7 +108,7 @@ def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.device) -> dict[str, Any]:
-    from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, load_model, save_model
+    from ...model.checkpoint import MODEL_FILE, load_model, save_model
     from ...model.precision import chosen_precision
     from ...model.recommender import ChosenOnValidation, parameter_count
     from ...model.trainer import Trainer
@@ -121,8 +127,6 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
     samples = model.samples(split.train, plan.train.train_windows, device)
     fit = Trainer(model, samples, plan.train, validate, folder).fit()
     world.wait()  # until the first has written the best weights
-    if world.leads:
-        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     load_model(folder / MODEL_FILE, model)
     return {
         "parameters": parameter_count(model),

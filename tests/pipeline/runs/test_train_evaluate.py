@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from contextlib import contextmanager
 
@@ -11,6 +13,7 @@ import pytest
 from tssr.cli import main
 from tssr.core.lock import exclusive
 from tssr.pipeline.runs import plan as plan_module
+from tssr.pipeline.runs import train as train_module
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
 TRAIN = ("train", "--width", "16", "--heads", "2", "--max-epochs", "2", "--batch-size", "16")
@@ -74,6 +77,52 @@ def test_a_second_time_does_nothing_and_force_does_it_again(prepared):
     assert [prepared("evaluate", "--json").json["cached"] for _ in range(2)] == [False, True]
     assert not prepared("evaluate", "--json", "--topk", "3").json["cached"]
     assert not prepared("evaluate", "--json", "--topk", "3", "--force").json["cached"]
+
+
+def disk_full(*_arguments, **_options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_is_full_when_the_run_ends_costs_no_step(prepared, tmp_path, monkeypatch):
+    """The checkpoint goes only when the record that says "finished" is on the disk."""
+    written = train_module.write_run
+    monkeypatch.setattr(
+        train_module,
+        "write_run",
+        lambda folder, plan, result: (result and disk_full()) or written(folder, plan, result),
+    )
+    assert prepared(*TRAIN, "--run", "r").code == 1
+    run = tmp_path / "workspace" / "runs" / "r"
+    log = (run / "log.jsonl").read_text()
+    monkeypatch.setattr(train_module, "write_run", written)
+    monkeypatch.setattr("tssr.model.stepping.Stepping.take", lambda *_: 1 / 0)  # there is no step to take
+    resumed = prepared(*TRAIN, "--run", "r", "--json")
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["result"]["steps"] > 0
+    assert (run / "log.jsonl").read_text() == log
+    assert not list(run.glob("*checkpoint*"))
+
+
+def test_a_kill_while_force_clears_leaves_no_run_that_looks_finished(prepared, tmp_path, monkeypatch):
+    prepared("train", "--model", "poprec", "--run", "r")
+    monkeypatch.setattr("pathlib.Path.iterdir", lambda _: 1 / 0)
+    assert prepared("train", "--model", "poprec", "--run", "r", "--force").code == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    said = prepared("evaluate", "--run", "r").err
+    assert "holds no finished run" in said
+
+
+@pytest.mark.parametrize("broken", ["write_json", "write_ranks"])
+def test_old_metrics_stay_until_the_new_ones_are_written(prepared, tmp_path, monkeypatch, broken):
+    prepared("train", "--model", "poprec", "--run", "r")
+    prepared("evaluate", "--topk", "5")
+    run = tmp_path / "workspace" / "runs" / "r"
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    monkeypatch.setattr(f"tssr.pipeline.runs.evaluate.{broken}", disk_full)
+    failed = prepared("evaluate", "--topk", "3", "--mask", "none")
+    assert (failed.code, failed.err.count("\n")) == (1, 1)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
 def test_where_and_how_it_is_computed_makes_no_other_run(prepared):
