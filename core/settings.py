@@ -10,11 +10,14 @@ import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import UsageError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound="Settings")
 
@@ -83,6 +86,45 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"--config {path}: {error.strerror}") from None
 
 
+# What a value should be, by pydantic's name for what is wrong with it; {…} are values of its context, such as
+# the bound that is broken. Its sentences speak of Python ("a valid tuple"), and differ between its versions.
+_SHOULD = {
+    "int_type": "should be a valid integer",
+    "int_parsing": "should be a valid integer",
+    "int_parsing_size": "should be a valid integer of less than 4,300 digits",
+    "int_from_float": "should be a valid integer",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "string_type": "should be text",
+    "path_type": "should be a path",
+    "tuple_type": "should be a list, as in [10, 20]",
+    "dict_type": "should be a table",
+    "literal_error": "should be {expected}",
+    "greater_than": "should be greater than {gt}",
+    "greater_than_equal": "should be greater than or equal to {ge}",
+    "less_than": "should be less than {lt}",
+    "less_than_equal": "should be less than or equal to {le}",
+    "too_short": "should have at least {min_length} entries",
+    "value_error": "{error}",  # of our own validators, which say it whole
+}
+
+
+def _should(item: ErrorDetails) -> str:
+    """One problem in words; in pydantic's own where its kind is none of ours."""
+    words = _SHOULD.get(item["type"])
+    if words is None:
+        return item["msg"]
+    # A bound of a float is 1.0 there and 1 in the words a person expects.
+    bounds = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in item.get("ctx", {}).items()
+    }
+    return words.format_map(bounds)
+
+
 def _words(error: ValidationError, known: Sequence[str], origin: Mapping[str, str]) -> str:
     lines = []
     for item in error.errors(include_url=False):
@@ -91,10 +133,7 @@ def _words(error: ValidationError, known: Sequence[str], origin: Mapping[str, st
         if item["type"] == "extra_forbidden":
             lines.append(f"{source}: unknown setting {key!r}; known here: {', '.join(sorted(known))}")
         else:
-            message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-            message = message.replace("a valid tuple", "a list, as in [10, 20]").replace(
-                "a valid dictionary", "a table"
-            )
+            message = _should(item)
             given = f", not {item['input']!r}" if key else ""
             lines.append(f"{source}: {message}{given}" if key else message)
     return "; ".join(lines)

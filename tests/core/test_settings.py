@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Literal, Self
 
 import pytest
@@ -11,6 +12,13 @@ class Example(Settings):
     learning_rate: float = Field(0.1, gt=0)
     heads: int = Field(4, ge=1)
     norm: Literal["pre", "post"] = "pre"
+    topk: tuple[int, ...] = Field((10,), min_length=1)
+    weights: dict[str, float] = Field(default_factory=dict)
+    strict: bool = False
+    text: str | None = None
+    folder: Path | None = None
+    share: float = Field(0.5, le=1)
+    seed: int = Field(1, lt=2**31)
 
     @model_validator(mode="after")
     def not_both(self) -> Self:
@@ -21,7 +29,7 @@ class Example(Settings):
 
 def test_options_win_over_config_and_config_over_defaults(tmp_path):
     chosen = resolve(Example, {"heads": 2}, {"heads": 8, "norm": "post"}, tmp_path / "c.toml")
-    assert chosen.record() == {"learning_rate": 0.1, "heads": 2, "norm": "post"}
+    assert chosen.changed() == {"heads": 2, "norm": "post"}
 
 
 def test_what_was_changed():
@@ -42,7 +50,8 @@ def test_settings_are_frozen():
         ({"heads": 13}, r"^--heads 13 brings bad luck$"),
         (
             {"head": 1},
-            r"^--head: unknown setting 'head'; known here: heads, learning_rate, norm$",
+            r"^--head: unknown setting 'head'; known here: folder, heads, learning_rate, norm, "
+            r"seed, share, strict, text, topk, weights$",
         ),
         ({"heads": 0, "norm": "up"}, r"^--heads: .*; --norm: .*$"),
     ],
@@ -50,6 +59,34 @@ def test_settings_are_frozen():
 def test_every_problem_is_told_in_the_words_that_were_typed(options, words):
     with pytest.raises(UsageError, match=words):
         resolve(Example, options)
+
+
+KINDS = [
+    ("heads", "many", "should be a valid integer, not 'many'"),
+    ("heads", 1.5, "should be a valid integer, not 1.5"),
+    ("heads", [1], "should be a valid integer, not [1]"),
+    ("heads", "9" * 5000, "should be a valid integer of less than 4,300 digits, not '999"),
+    ("learning_rate", "fast", "should be a number, not 'fast'"),
+    ("learning_rate", {}, "should be a number, not {}"),
+    ("learning_rate", float("nan"), "should be a finite number, not nan"),
+    ("share", 1.5, "should be less than or equal to 1, not 1.5"),
+    ("seed", 2**31, "should be less than 2147483648, not 2147483648"),
+    ("topk", 10, "should be a list, as in [10, 20], not 10"),
+    ("topk", [], "should have at least 1 entries, not []"),
+    ("topk", ["a"], "should be a valid integer, not 'a'"),
+    ("weights", 3, "should be a table, not 3"),
+    ("strict", "perhaps", "should be true or false, not 'perhaps'"),
+    ("strict", [], "should be true or false, not []"),
+    ("text", 7, "should be text, not 7"),
+    ("folder", 7, "should be a path, not 7"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), KINDS)
+def test_what_a_value_should_be_is_said_in_our_words(key, value, words):
+    with pytest.raises(UsageError) as caught:
+        resolve(Example, {key: value})
+    assert f"{option_name(key)}: {words}" in str(caught.value)
 
 
 def test_a_problem_of_the_config_file_names_file_and_key(tmp_path):
