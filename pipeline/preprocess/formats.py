@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..raw.settings import UTF_8
+
 
 @dataclass(frozen=True)
 class PaperRow:
@@ -95,12 +97,15 @@ FORMATS = {
 }
 
 
-def open_dump(name: str, root: Path) -> Any:
-    """Import the reader of a format and open the dump in `root`; raises DataError where files are missing."""
+def open_dump(name: str, root: Path, encoding: str = UTF_8) -> Any:
+    """Import the reader of a format and open the dump in `root`, whose text is UTF-8 or in `encoding`.
+
+    Raises DataError where files are missing.
+    """
     from ..raw.files import RawFolder
 
     chosen = FORMATS[name]
     signatures = {other: each.signatures for other, each in FORMATS.items()}
     module, reader = chosen.reader.split(":")
-    folder = RawFolder(root, name, chosen.expected, chosen.source, signatures)
+    folder = RawFolder(root, name, chosen.expected, chosen.source, signatures, encoding)
     return getattr(importlib.import_module(f"..raw.{module}", __package__), reader)(folder)

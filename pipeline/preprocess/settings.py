@@ -9,10 +9,11 @@ from pydantic import Field
 
 from ...core.errors import UsageError
 from ...core.settings import option_name
+from ..raw.settings import RawFileSettings
 from .protocol import ProtocolSettings
 
 
-class PreprocessSettings(ProtocolSettings):
+class PreprocessSettings(ProtocolSettings, RawFileSettings):
     """The protocol and the raw files."""
 
     raw: Path | None = Field(

@@ -171,5 +171,6 @@ def _numbered(table: DataFrame, key: str, name: str) -> DataFrame:
 def _tables(folder: Path) -> Iterator[pa.Table]:
     """The canonical tables in a folder that Spark wrote in order: its files' names count up."""
     for path in sorted(folder.glob("part-*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield pa.Table.from_batches([batch]).cast(INTERACTIONS)
+        with pq.ParquetFile(path) as part:
+            for batch in part.iter_batches(use_threads=False):  # whoever reads may stop at any batch
+                yield pa.Table.from_batches([batch]).cast(INTERACTIONS)

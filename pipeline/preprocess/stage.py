@@ -50,9 +50,10 @@ def preprocess(
     if manifest is not None:
         return _summary(folder, manifest, cached=True)
     source = _open(format_name, settings, raw)
-    problems = Problems(strict=settings.strict)
+    problems = Problems(strict=settings.strict, allow_loss=settings.allow_loss)
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
+    problems.refuse_loss()
     with atomic_folder(folder) as temporary:
         funnel = _write(temporary, format_name, settings, source, catalogue, problems)
         counts = {unit: funnel[-1][unit] for unit in ("users", "items", "actions")}
@@ -103,6 +104,7 @@ def _write(
     batches = _shown(format_name, source.actions(problems))
     with open_engine(settings, batches, usable, folder) as engine:
         _refuse_empty(engine, source, problems)
+        problems.refuse_loss()
         _note_unlisted(engine, catalogue, problems)
         has_content = catalogue is not None and bool(catalogue.modalities)
         try:
@@ -120,11 +122,12 @@ def _write(
 def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
     if format_name != "custom":
         settings.refuse_custom_options(format_name)
-        return cast(Source, open_dump(format_name, settings.raw or raw))
+        return cast(Source, open_dump(format_name, settings.raw or raw, settings.encoding))
     if settings.interactions is None:
         raise UsageError("custom needs --interactions FILE")
     mapping = parse_map(settings.map or "")
-    return Custom(settings.interactions, settings.items, mapping, settings.format, settings.raw)
+    files = (settings.interactions, settings.items)
+    return Custom(*files, mapping, settings.format, settings.raw, settings.encoding)
 
 
 def _shown(format_name: str, batches: Iterable[Actions]) -> Iterator[Actions]:
@@ -137,8 +140,7 @@ def _shown(format_name: str, batches: Iterable[Actions]) -> Iterator[Actions]:
 
 def _refuse_empty(engine: Engine, source: Source, problems: Problems) -> None:
     if engine.counts()[2] == 0:
-        why = f"; {problems.lines()[0]}" if problems.malformed else ""
-        raise DataError(f"{source.files()[0]} has no actions{why}")
+        raise DataError(f"{source.files()[0]} has no actions{problems.why_empty()}")
 
 
 def _usable(catalogue: Catalogue | None) -> pl.Series:

@@ -13,6 +13,8 @@ import ast
 import html
 import re
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,13 @@ from .files import RawFile, RawFolder
 from .jsonlines import as_text, no_text, parse_json, read_json_lines, read_objects
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, joined, with_named_pictures
+from .rows import Rows, text_array
+from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
 from .unpack import unpack_pictures
 
 USER, ITEM, TIME = "reviewerID", "asin", "unixReviewTime"
 RATINGS = Dialect(names=(ITEM, USER, "overall", TIME))
+PRODUCTS = 1 << 16  # of the metadata, that become one table at once
 KEPT = (ITEM, "title", "brand", "category", "main_cat", "price", "image_urls")
 
 _NAMES = (
@@ -81,15 +85,21 @@ class Amazon:
     def catalogue(self, problems: Problems) -> Catalogue:
         """Products with title, brand and category as text, their picture, and the addresses of pictures."""
         unpack_pictures(self.root, "images")
-        table = pl.DataFrame(
-            list(self._products(problems)), schema=dict.fromkeys(KEPT, pl.String), orient="row"
-        )
+        table = item_frame(self._products(problems), KEPT, self.metadata, problems, ITEM)
         text = joined(("title", "brand", "category"))
         items = catalogue_table(self.metadata, table, problems, item=ITEM, text=text, image=pl.lit(None))
         cure = f"; fetch them with: tssr download-images {self.format}"
         return Catalogue(with_named_pictures(items, self.pictures, "images", problems, cure), ("image",))
 
-    def _products(self, problems: Problems) -> Iterator[tuple[str | None, ...]]:
+    def _products(self, problems: Problems) -> Iterator[Rows]:
+        entries = self._read_products(problems)
+        while some := list(islice(entries, PRODUCTS)):
+            lines, products = zip(*some, strict=True)
+            columns = zip(KEPT, zip(*products, strict=True), strict=True)
+            yield Rows({name: text_array(values) for name, values in columns}, partial(list, lines))
+
+    def _read_products(self, problems: Problems) -> Iterator[tuple[int, tuple[str | None, ...]]]:
+        """Each product as a row of KEPT, with its line."""
         for line, entry in read_objects(self.metadata, problems, _json_or_literal):
             try:
                 product = _product(entry)
@@ -104,7 +114,7 @@ class Amazon:
             problems.tally(f"titles of {self.metadata} had HTML, which is taken out", _has_html(title))
             odd = isinstance(title, list | dict)
             problems.tally(f"titles of {self.metadata} are lists or objects, taken as text", odd)
-            yield product
+            yield line, product
 
 
 class Phone(Amazon):

@@ -28,6 +28,7 @@ _COMPRESSED = (
     (rb"\x28\xb5\x2f\xfd", "zstd", "unpack it"),
 )
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_TAR_MARK = 257  # where every tar says what it is
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,30 @@ def _read(file: RawFile, stream: BinaryIO, line: int) -> bytes:
         ) from None
     except OSError as error:
         raise DataError(f"{file}: could not be read ({error.strerror or error})") from None
+    except UnicodeError:
+        raise DataError(
+            f"{file}: is no text in the encoding {file.encoding}, somewhere after line {line - 1}; name "
+            "another one with --encoding"
+        ) from None
 
 
 def read_blocks(file: RawFile, *, quoted: bool = False) -> Iterator[ByteBlock]:
     """Yield the blocks of `file` in order, without a byte order mark; an empty file raises DataError.
 
-    Raises DataError for a compressed file that is cut off, for text that is not UTF-8 but UTF-16, and for a
-    line longer than LONGEST_LINE.
+    Raises DataError for a compressed file that is cut off, for text that is UTF-16 where `file` says UTF-8,
+    and for a line longer than LONGEST_LINE.
     """
     with file.open() as stream:
         rest, line = _read(file, stream, 1).removeprefix(_BOM), 1
         if not rest:
             raise DataError(f"{file} is empty")
         if rest.startswith(_UTF_16):
-            raise DataError(f"{file} is UTF-16 text; save it as UTF-8")
+            raise DataError(f"{file} is UTF-16 text; save it as UTF-8, or read it with --encoding utf-16")
         for start, kind, cure in _COMPRESSED:
             if re.match(start, rest):
                 raise DataError(f"{file} is compressed by {kind} whatever its name says; {cure}")
+        if rest[_TAR_MARK : _TAR_MARK + 5] == b"ustar":
+            raise DataError(f"{file} is a tar archive whatever its name says; unpack it")
         more = True
         while more:
             end = _cut(rest, quoted=quoted and len(rest) <= LONGEST_ROW)

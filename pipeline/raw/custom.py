@@ -5,7 +5,8 @@ CSV, TSV, JSON lines or Parquet, told by the suffix; the text formats may end in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -13,24 +14,29 @@ from typing import Literal
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ...core.errors import DataError, UsageError
-from .blocks import read_blocks
+from .blocks import ByteBlock, read_blocks
 from .delimited import CSV, TSV, check_columns, read_delimited, read_header
+from .encodings import not_utf_8
 from .files import RawFile
 from .jsonlines import no_text, read_json_lines, read_objects
+from .numbers import as_ids
 from .parquet import column_names, read_parquet
 from .pictures import Pictures
-from .problems import Problems
-from .rows import Rows
+from .problems import Problems, Reason
+from .rows import Rows, text_array
+from .settings import UTF_8
 from .source import (
     Actions,
     Catalogue,
     actions_of,
     catalogue_table,
+    id_faults,
+    item_frame,
     joined,
     shortened,
-    text_frame,
     with_pictures,
 )
 
@@ -56,18 +62,18 @@ def parse_map(text: str) -> dict[str, str]:
     return entries
 
 
-def _existing(path: Path, option: str) -> RawFile:
+def _existing(path: Path, option: str, encoding: str) -> RawFile:
     if not path.is_file():
         what = "that is a folder" if path.is_dir() else "there is no such file"
         raise UsageError(f"{option} {path}: {what}")
-    file = RawFile(path)
+    file = RawFile(path, encoding=encoding)
     if file.kind == "parquet" and path.name.lower().endswith(".gz"):
         raise UsageError(f"{option} {path}: Parquet is compressed inside; unpack the .gz")
     return file
 
 
-def _table_file(path: Path, option: str) -> RawFile:
-    file = _existing(path, option)
+def _table_file(path: Path, option: str, encoding: str) -> RawFile:
+    file = _existing(path, option, encoding)
     if file.kind not in TABLE_KINDS:
         raise UsageError(
             f"{option} {path}: the name must end in .{', .'.join(TABLE_KINDS)} (text formats also .gz); "
@@ -76,8 +82,8 @@ def _table_file(path: Path, option: str) -> RawFile:
     return file
 
 
-def _line_file(path: Path, option: str) -> RawFile:
-    file = _existing(path, option)
+def _line_file(path: Path, option: str, encoding: str) -> RawFile:
+    file = _existing(path, option, encoding)
     if file.kind in TABLE_KINDS:
         raise UsageError(
             f"{option} {path}: --format sequences is for files with one user a line, and this is a table by "
@@ -107,7 +113,7 @@ def _read(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[
     if file.kind in _DIALECTS:
         return read_delimited(file, wanted, problems, _DIALECTS[file.kind])
     if file.kind == "parquet":
-        return read_parquet(file, wanted)
+        return read_parquet(file, wanted, problems)
     return read_json_lines(file, wanted, problems)
 
 
@@ -121,11 +127,13 @@ class Custom:
         mapping: Mapping[str, str],
         form: Literal["rows", "sequences"],
         root: Path | None,
+        encoding: str = UTF_8,
     ) -> None:
         self.mapping = mapping
         self.sequences = form == "sequences"
-        self.interactions = (_line_file if self.sequences else _table_file)(interactions, "--interactions")
-        self.items = _table_file(items, "--items") if items is not None else None
+        open_file = _line_file if self.sequences else _table_file
+        self.interactions = open_file(interactions, "--interactions", encoding)
+        self.items = _table_file(items, "--items", encoding) if items is not None else None
         self.root = root or (items or interactions).parent
         self.pictures = Pictures(self.root)
         self._check_map()
@@ -169,22 +177,19 @@ class Custom:
     def _sequences(self, problems: Problems) -> Iterator[Actions]:
         first = 0
         for block in read_blocks(self.interactions):
-            users: list[str] = []
-            lengths: list[int] = []
-            items: list[list[str]] = []
-            for line, data in enumerate(block.data.split(b"\n"), start=block.first_line):
-                words = _words(self.interactions, line, data, problems)
-                if words:
-                    users.append(words[0])
-                    items.append(words[1:])
-                    lengths.append(len(words) - 1)
-            repeated = np.repeat(np.arange(len(users)), lengths)
+            found = _word_lines(self.interactions, block, problems)
+            words, lines = _id_lines(self.interactions, found, problems)
+            is_item = np.ones(len(words), bool)
+            starts = np.flatnonzero(np.diff(lines, prepend=-1))
+            is_item[starts] = False
+            lengths = np.diff(starts, append=len(words)) - 1
+            count = int(lengths.sum())
             yield Actions(
-                pa.array(users, pa.string()).take(pa.array(repeated)),
-                pa.array(chain.from_iterable(items), pa.string()),
-                np.arange(first, first + len(repeated), dtype=np.int64),
+                words.take(pa.array(np.repeat(starts, lengths))),
+                words.filter(pa.array(is_item)),
+                np.arange(first, first + count, dtype=np.int64),
             )
-            first += len(repeated)
+            first += count
 
     def catalogue(self, problems: Problems) -> Catalogue | None:
         """The items file with the mapped text and picture."""
@@ -194,7 +199,7 @@ class Custom:
         image = self.mapping.get("image")
         item, names = self.mapping["item"], _columns(self.items)
         check_columns(self.items, names, [item, *text, *([image] if image else [])])
-        table = text_frame(list(_read(self.items, names, problems)), names)
+        table = item_frame(_read(self.items, names, problems), names, self.items, problems, item)
         items = catalogue_table(
             self.items,
             table,
@@ -208,19 +213,52 @@ class Custom:
         return Catalogue(items, [key for key in ("text", "image") if key in self.mapping])
 
 
+def _word_lines(file: RawFile, block: ByteBlock, problems: Problems) -> dict[int, list[str]]:
+    """The user and the items of each line, by its number."""
+    lines = enumerate(block.data.split(b"\n"), start=block.first_line)
+    return {line: words for line, data in lines if (words := _words(file, line, data, problems))}
+
+
+def _id_lines(
+    file: RawFile, found: Mapping[int, list[str]], problems: Problems
+) -> tuple[pa.Array, NDArray[np.int64]]:
+    """All words of the lines as ids, one after the other, and the number of each word's line.
+
+    A line with a word that is no id is counted and left out whole.
+    """
+    ids = as_ids(text_array(list(chain.from_iterable(found.values()))))
+    numbers = np.array(list(found), np.int64)
+    line_of = np.repeat(np.arange(len(found)), [len(words) for words in found.values()])
+    good = np.ones(len(found), bool)
+    for wrong, words, reason in id_faults(ids, "a word"):
+        lines, first = np.unique(line_of[wrong], return_index=True)
+        word_of = dict(zip(lines.tolist(), np.flatnonzero(wrong)[first].tolist(), strict=True))
+        bad = np.isin(np.arange(len(found)), lines) & good
+        problems.rows(file, bad, numbers.tolist, partial(_said, words, word_of), reason)
+        good &= ~bad
+    kept = good[line_of]
+    return ids.texts.filter(pa.array(kept)), numbers[line_of][kept]
+
+
+def _said(words: Callable[[int], str], word_of: Mapping[int, int], line: int) -> str:
+    """What is wrong with a line, told by its first wrong word."""
+    return words(word_of[line])
+
+
 def _words(file: RawFile, line: int, data: bytes, problems: Problems) -> list[str]:
     """The user and the items of one line; [] for a blank or malformed one."""
     if not data.strip():
         return []
+    problems.found(file, 1)
     try:
         words = data.decode("utf-8").split()
     except UnicodeDecodeError:
-        problems.row(file, line, "is not UTF-8")
+        problems.row(file, line, "is not UTF-8", not_utf_8(data))
         return []
     if "\0" in "".join(words):
         problems.row(file, line, "holds a NUL byte")
         return []
     if len(words) < 2:
-        problems.row(file, line, f"user {words[0]!r} has no item")
+        problems.row(file, line, f"user {words[0]!r} has no item", Reason("a user has no item"))
         return []
     return words

@@ -19,8 +19,9 @@ import pyarrow.csv
 from ...core.errors import DataError
 from ...core.words import first_few
 from .blocks import LONGEST_LINE, ByteBlock, read_blocks
+from .encodings import not_utf_8
 from .files import RawFile
-from .problems import Problems
+from .problems import Problems, Reason
 from .rows import Rows, flat, text_array
 
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
@@ -42,6 +43,11 @@ class Dialect:
 CSV, TSV = Dialect(), Dialect("\t")
 
 _RETURN = "has a carriage return within the row"
+_OTHER_FIELDS = Reason(
+    "has another number of fields",
+    "see whether the file is what its name says, with fields separated as expected",
+)
+_AGAIN = Reason("repeats the header")
 
 
 def _blocks(file: RawFile, dialect: Dialect) -> Iterator[ByteBlock]:
@@ -120,15 +126,17 @@ def _slowly(
     places = [names.index(name) for name in wanted]
     lines: list[int] = []
     for line, fields in _parse(block, dialect):
+        problems.found(file, 1)
         if isinstance(fields, str):
             problems.row(file, line, fields)
             continue
         if len(fields) != len(names):
-            problems.row(file, line, f"has {len(fields)} fields, expected {len(names)}")
+            problems.row(file, line, f"has {len(fields)} fields, expected {len(names)}", _OTHER_FIELDS)
             continue
         values = [fields[place] for place in places]
         if not all(value.isascii() or _is_unicode(value) for value in values):
-            problems.row(file, line, "is not UTF-8")
+            data = "; ".join(values).encode("utf-8", errors="surrogateescape")
+            problems.row(file, line, "is not UTF-8", not_utf_8(data))
             continue
         if any("\0" in value for value in values):
             problems.row(file, line, "holds a NUL byte")
@@ -169,7 +177,9 @@ def _at_once(block: ByteBlock, names: Sequence[str], wanted: Sequence[str], dial
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(data),
-            read_options=pa.csv.ReadOptions(column_names=list(names), block_size=1 << 21),
+            # Arrow's threads go on when one of them has met a malformed row, and a process that ends
+            # meanwhile is aborted: without threads nothing is left half-read.
+            read_options=pa.csv.ReadOptions(column_names=list(names), block_size=1 << 21, use_threads=False),
             parse_options=pa.csv.ParseOptions(
                 delimiter=dialect.delimiter,
                 quote_char='"' if dialect.quoted else False,
@@ -210,7 +220,10 @@ def read_delimited(
         body = _without_header(block, dialect) if index == 0 and dialect.names is None else block
         if body.data:
             rows = _at_once(body, distinct, wanted, dialect)
-            rows = rows or _slowly(file, body, distinct, wanted, dialect, problems)
+            if rows is None:
+                rows = _slowly(file, body, distinct, wanted, dialect, problems)
+            else:
+                problems.found(file, len(rows))
             yield rows if dialect.names else _without_headers(rows, file, problems)
 
 
@@ -221,10 +234,8 @@ def _without_headers(rows: Rows, file: RawFile, problems: Problems) -> Rows:
         repeats &= np.asarray(pc.equal(column, name))
         if not repeats.any():
             return rows
-    lines = rows.lines()
-    problems.rows(file, repeats, lambda: lines, lambda _: "repeats the header")
-    kept = {name: column.filter(pa.array(~repeats)) for name, column in rows.columns.items()}
-    return Rows(kept, lambda: [lines[row] for row in np.flatnonzero(~repeats).tolist()])
+    problems.rows(file, repeats, rows.lines, lambda _: "repeats the header", _AGAIN)
+    return rows.kept(~repeats)
 
 
 def _without_header(block: ByteBlock, dialect: Dialect) -> ByteBlock:

@@ -16,6 +16,8 @@ from typing import BinaryIO, cast
 from ...core.errors import DataError, os_errors_as_tssr
 from ...core.words import first_few
 from .archives import archives_in, find_member, open_archive
+from .encodings import as_utf_8
+from .settings import UTF_8
 
 LISTED = 8
 
@@ -26,6 +28,8 @@ class RawFile:
 
     path: Path
     member: str | None = None
+    encoding: str = UTF_8
+    """How a text file writes its letters as bytes."""
 
     def __str__(self) -> str:
         return self.path.name if self.member is None else f"{self.path.name}:{self.member}"
@@ -42,7 +46,7 @@ class RawFile:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Open the file's bytes, uncompressed; raises TssrError where it cannot be read."""
+        """Open the file's bytes, uncompressed and as UTF-8; raises TssrError where it cannot be read."""
         with ExitStack() as stack:
             with os_errors_as_tssr(f"read {self.path}", self.path):
                 if self.member is None:
@@ -52,7 +56,7 @@ class RawFile:
                     stream = stack.enter_context(archive.open(self.member))
             if self.name.lower().endswith(".gz"):
                 stream = cast(BinaryIO, stack.enter_context(gzip.open(stream)))
-            yield stream
+            yield as_utf_8(stream, self.encoding)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class RawFolder:
     source: str
     signatures: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """For every format the globs that tell its dumps from others."""
+    encoding: str = UTF_8
+    """Of its text files."""
 
     def find(self, name: str) -> RawFile:
         """The file `name`; raises DataError that says what is there instead."""
@@ -81,19 +87,20 @@ class RawFolder:
         for archive in archives_in(self.path):
             member = find_member(archive, name) or find_member(archive, f"{name}.gz")
             if member is not None:
-                return RawFile(archive, member)
+                return RawFile(archive, member, self.encoding)
         return None
 
     def find_unpacked(self, name: str) -> RawFile | None:
         """The file `name` in the folder itself, perhaps with `.gz` behind it, or None."""
         candidates = (self.path / name, self.path / f"{name}.gz")
-        return next((RawFile(path) for path in candidates if path.is_file()), None)
+        found = (path for path in candidates if path.is_file())
+        return next((RawFile(path, encoding=self.encoding) for path in found), None)
 
     def find_in_archive(self, archive: str, name: str) -> RawFile | None:
         """The file `name` in the archive `archive` of the folder, or None."""
         path = self.path / archive
         member = find_member(path, name) if path.is_file() else None
-        return RawFile(path, member) if member is not None else None
+        return RawFile(path, member, self.encoding) if member is not None else None
 
     def wrong(self, what: str) -> DataError:
         """The error for a folder that lacks what its format needs."""

@@ -16,7 +16,7 @@ from .delimited import read_delimited, read_header
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame, with_pictures
+from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_pictures
 from .unpack import unpack_pictures
 
 TEXT_COLUMNS = ("prod_name", "product_type_name", "colour_group_name", "detail_desc")
@@ -50,7 +50,8 @@ class HM:
         unpack_pictures(self.root, "images")
         names = read_header(self.articles)
         wanted = tuple(dict.fromkeys(("article_id", *TEXT_COLUMNS, *names)))
-        table = text_frame(list(read_delimited(self.articles, wanted, problems)), wanted)
+        rows = read_delimited(self.articles, wanted, problems)
+        table = item_frame(rows, wanted, self.articles, problems, "article_id")
         identifier = pl.col("article_id")
         image = pl.format("images/{}/{}.jpg", identifier.str.slice(0, 3), identifier)
         items = catalogue_table(

@@ -11,9 +11,13 @@ import pyarrow.json
 
 from .blocks import ByteBlock, read_blocks
 from .delimited import check_columns
+from .encodings import not_utf_8
 from .files import RawFile
-from .problems import Problems
+from .numbers import number_text
+from .problems import Problems, Reason
 from .rows import Rows, flat, text_array
+
+_NO_OBJECT = Reason("is no JSON object", "the file should have one JSON object a line")
 
 
 def parse_json(line: str) -> Any:
@@ -22,9 +26,11 @@ def parse_json(line: str) -> Any:
 
 
 def as_text(value: object) -> str | None:
-    """A JSON value as text: lists joined by commas, null stays null, objects as JSON."""
+    """A JSON value as text: lists joined by commas, null and NaN are null, objects as JSON."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return number_text(value)
     if isinstance(value, list):
         return ", ".join(filter(None, map(as_text, value)))
     return json.dumps(value, ensure_ascii=False)
@@ -44,17 +50,18 @@ def _objects(
     for line, data in enumerate(block.data.split(b"\n"), start=block.first_line):
         if not data.strip():
             continue
+        problems.found(file, 1)
         try:
             value = parse(data.decode("utf-8"))
         except UnicodeDecodeError:
-            problems.row(file, line, "is not UTF-8")
+            problems.row(file, line, "is not UTF-8", not_utf_8(data))
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            problems.row(file, line, f"is no JSON object ({type(error).__name__})")
+            problems.row(file, line, f"is no JSON object ({type(error).__name__})", _NO_OBJECT)
         else:
             if isinstance(value, dict):
                 yield line, value
             else:
-                problems.row(file, line, f"is no JSON object but {type(value).__name__}")
+                problems.row(file, line, f"is no JSON object but {type(value).__name__}", _NO_OBJECT)
 
 
 def _slowly(file: RawFile, block: ByteBlock, wanted: Sequence[str], problems: Problems) -> Rows:
@@ -95,7 +102,10 @@ def _at_once(block: ByteBlock, schema: pa.Schema) -> Rows | None:
         pa.array([block.data]).cast(pa.string())  # Arrow's parser takes any bytes as UTF-8 unseen
         table = pa.json.read_json(
             pa.BufferReader(block.data),
-            read_options=pa.json.ReadOptions(block_size=max(len(block.data) // 4, 1 << 20)),
+            # Without threads, for the reason that delimited.py gives.
+            read_options=pa.json.ReadOptions(
+                block_size=max(len(block.data) // 4, 1 << 20), use_threads=False
+            ),
             parse_options=pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
         )
     except pa.ArrowInvalid:
@@ -116,7 +126,7 @@ def _schema(first: dict[str, Any], wanted: Sequence[str]) -> pa.Schema | None:
 def read_json_lines(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
     """Yield the fields `wanted` of a file with one JSON object a line, some rows at a time, as text.
 
-    A field of whole numbers may come as int64. A field that an object lacks is null.
+    A field of whole numbers may come as int64. A field that an object lacks is null, and so is NaN.
     Raises DataError for an empty file, a damaged one, or one whose first object lacks a wanted field.
     """
     schema: pa.Schema | None = None
@@ -127,4 +137,9 @@ def read_json_lines(file: RawFile, wanted: Sequence[str], problems: Problems) ->
             if first is not None:
                 check_columns(file, list(first), wanted)
                 schema, known = _schema(first, wanted), True
-        yield (_at_once(block, schema) if schema else None) or _slowly(file, block, wanted, problems)
+        rows = _at_once(block, schema) if schema else None
+        if rows is None:
+            rows = _slowly(file, block, wanted, problems)
+        else:
+            problems.found(file, len(rows))
+        yield rows

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -19,9 +20,9 @@ from .delimited import Dialect, read_delimited
 from .files import RawFile, RawFolder
 from .ids import IdCoder
 from .pictures import Pictures
-from .problems import Problems
+from .problems import Problems, Reason
 from .rows import Rows
-from .source import Actions, Catalogue, catalogue_table, joined, shortened, text_frame
+from .source import Actions, Catalogue, catalogue_table, ids_of, item_frame, joined, shortened
 
 BEHAVIORS = ("impression_id", "user_id", "time", "history", "impressions")
 NEWS_KEPT = ("news_id", "category", "subcategory", "title", "abstract", "url")
@@ -57,11 +58,12 @@ class Mind:
 
     def catalogue(self, problems: Problems) -> Catalogue:
         """News with their title as text; abstract and category as further columns."""
-        parts: list[Rows] = []
+        parts = []
         for _, news in self.parts:
-            parts += read_delimited(news, NEWS_KEPT, problems, _table(NEWS))
+            rows = read_delimited(news, NEWS_KEPT, problems, _table(NEWS))
+            parts.append(item_frame(rows, NEWS_KEPT, news, problems, "news_id"))
         # The parts share most of their news: that an item comes again says nothing here, another title does.
-        told = text_frame(parts, NEWS_KEPT)
+        told = pl.concat(parts)
         table = told.unique("news_id", keep="first", maintain_order=True)
         titles = told.select("news_id", "title").n_unique()
         problems.tally("news come again with another title; their first is kept", titles - len(table))
@@ -108,17 +110,21 @@ def _part(folder: RawFolder, name: str) -> tuple[RawFile, RawFile] | None:
 
 def _clicks(rows: Rows, file: RawFile, seen: IdCoder, problems: Problems) -> Actions:
     """The clicks of some rows; `seen` knows the users whose history has been counted."""
-    frame = pl.DataFrame({name: pl.Series(column) for name, column in rows.columns.items()})
+    good = np.ones(len(rows), bool)
+    columns = {**rows.columns, "user_id": ids_of(rows, file, problems, "user_id", good)}
+    frame = pl.DataFrame({name: pl.Series(column) for name, column in columns.items()})
     frame = frame.with_columns(
         pl.col("time").str.to_datetime(TIME_FORMAT, strict=False).dt.epoch("s").alias("timestamp")
     )
-    nameless = frame.select(pl.col("user_id") == "").to_series().to_numpy()
     timeless = frame["timestamp"].is_null().to_numpy()
-    problems.rows(file, nameless, rows.lines, lambda _: "user_id is empty")
     problems.rows(
-        file, timeless & ~nameless, rows.lines, lambda row: f"time {shortened(frame['time'][row])} is no time"
+        file,
+        good & timeless,
+        rows.lines,
+        lambda row: f"time {shortened(frame['time'][row])} is no time",
+        Reason("time is no time", "MIND writes times as 11/15/2019 8:55:22 AM"),
     )
-    frame = frame.filter(~(nameless | timeless)).with_row_index("row")
+    frame = frame.filter(good & ~timeless).with_row_index("row")
     users = frame["user_id"].to_arrow()
     newcomers = frame.filter(pl.Series(seen.newcomers(users)))
     history = _exploded(newcomers.with_columns(pl.lit(HISTORY_TIME).alias("timestamp")), "history", r"\S+")

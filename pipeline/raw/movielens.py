@@ -19,7 +19,7 @@ from .delimited import CSV, Dialect, read_delimited
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame, with_named_pictures
+from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
 from .unpack import unpack_pictures
 
 RATINGS = ("userId", "movieId", "rating", "timestamp")
@@ -71,8 +71,8 @@ class MovieLens:
 
     def catalogue(self, problems: Problems) -> Catalogue:
         """Movies with title and genres as text, and with posters where there are any."""
-        rows = list(read_delimited(self.movies, MOVIES, problems, _dialect(self.movies, MOVIES)))
-        table = text_frame(rows, MOVIES)
+        rows = read_delimited(self.movies, MOVIES, problems, _dialect(self.movies, MOVIES))
+        table = item_frame(rows, MOVIES, self.movies, problems, "movieId")
         text = joined(("title", "genres"))
         items = catalogue_table(self.movies, table, problems, item="movieId", text=text, image=pl.lit(None))
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,22 @@ class Rows:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def kept(self, good: NDArray[np.bool_]) -> Rows:
+        """The rows marked in `good`, each with its line."""
+        if good.all():
+            return self
+        lines, mask = self.lines, pa.array(good)
+
+        def kept_lines() -> Sequence[int]:
+            numbers = lines()
+            return [numbers[row] for row in np.flatnonzero(good).tolist()]
+
+        return replace(
+            self,
+            columns={name: column.filter(mask) for name, column in self.columns.items()},
+            lines=kept_lines,
+        )
 
 
 def text_array(values: Sequence[str | None]) -> pa.Array:

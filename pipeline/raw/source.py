@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ...core.errors import DataError
 from ...core.schema import IMAGE, ITEM, ITEM_ID, TEXT
 from ...core.words import first_few
 from .files import RawFile
+from .numbers import NO_TEXT, Ids, as_ids
 from .pictures import Pictures
-from .problems import Problems
+from .problems import Problems, Reason
 from .rows import Rows, strings
 from .times import parse_times
 
@@ -79,12 +78,8 @@ def actions_of(
 
     Without a `time` column the row's place in the file is its time: the first row here has place `first`.
     """
-    users, items = strings(rows.columns[user]), strings(rows.columns[item])
     good = np.ones(len(rows), bool)
-    for name, column in ((user, users), (item, items)):
-        empty = np.asarray(pc.fill_null(pc.equal(column, ""), True))
-        problems.rows(file, good & empty, rows.lines, partial(_is_empty, name))
-        good &= ~empty
+    users, items = (ids_of(rows, file, problems, name, good) for name in (user, item))
     timestamps = np.arange(first, first + len(rows), dtype=np.int64)
     if time is not None:
         column = rows.columns[time]
@@ -97,6 +92,7 @@ def actions_of(
             lambda index: (
                 f"{time} {shortened(column[index].as_py())} is neither a whole number nor an ISO date"
             ),
+            Reason(f"{time} is no time", "write times as whole numbers or as 2024-05-01 09:30:00"),
         )
         good &= ~wrong
     if good.all():
@@ -105,8 +101,33 @@ def actions_of(
     return Actions(users.filter(mask), items.filter(mask), timestamps[good])
 
 
-def _is_empty(name: str, _: int) -> str:
-    return f"{name} is empty"
+def ids_of(rows: Rows, file: RawFile, problems: Problems, name: str, good: NDArray[np.bool_]) -> pa.Array:
+    """The ids in the column `name` as text; rows without one are counted, and unmarked in `good`."""
+    ids = as_ids(rows.columns[name])
+    for wrong, words, reason in id_faults(ids, name):
+        problems.rows(file, good & wrong, rows.lines, words, reason)
+        good &= ~wrong
+    problems.tally(
+        f"values of {name} in {file} are floating-point numbers beyond 2^53, where several ids may have "
+        "become one; keep ids as integers or text",
+        ids.rounded,
+    )
+    return ids.texts
+
+
+def id_faults(ids: Ids, name: str) -> Iterator[tuple[NDArray[np.bool_], Callable[[int], str], Reason]]:
+    """What may be wrong with a column of ids: which rows, in words for each of them, and why they go."""
+
+    def nothing(index: int) -> str:
+        value = ids.texts[index].as_py()
+        return f"{name} is empty" if value in (None, "") else f"{name} is {value}, which is no id"
+
+    yield ids.nothing, nothing, Reason(f"{name} is empty", "fill it in")
+    yield (
+        ids.fractions,
+        lambda index: f"{name} {ids.texts[index]} is a number with a fraction, and ids are whole",
+        Reason(f"{name} has a fraction", "see whether this is the column with the ids"),
+    )
 
 
 def shortened(value: object) -> str:
@@ -116,10 +137,15 @@ def shortened(value: object) -> str:
 
 
 def joined(columns: Sequence[str]) -> pl.Expr:
-    """One text of several columns: trimmed, empty ones left out, put after one another as sentences."""
+    """One text of several columns: trimmed, put after one another as sentences.
+
+    Left out is what says nothing: empty texts, and the words for a number that is none (NaN).
+    """
     parts = [pl.col(name).str.replace_all(r"\s+", " ").str.strip_chars(" .") for name in columns]
     text = pl.concat_str(
-        [pl.when(part != "").then(part) for part in parts], separator=". ", ignore_nulls=True
+        [pl.when(~part.is_in(["", *NO_TEXT])).then(part) for part in parts],
+        separator=". ",
+        ignore_nulls=True,
     )
     return pl.when(text != "").then(text)
 
@@ -129,9 +155,8 @@ def catalogue_table(
 ) -> pl.DataFrame:
     """The table of a catalogue: canonical columns first, then the source's own.
 
-    An item that occurs again is counted and its first row kept; a row without an id is left out. Columns of
-    the source named like canonical ones get the prefix `source_`, so often that the name is free. Raises
-    DataError for an empty table.
+    An item that occurs again is counted and its first row kept. Columns of the source named like canonical
+    ones get the prefix `source_`, so often that the name is free. Raises DataError for an empty table.
     """
     canonical = (ITEM, ITEM_ID, TEXT, IMAGE)
     own = table.rename({name: _free_name(name, table.columns) for name in table.columns if name in canonical})
@@ -140,17 +165,12 @@ def catalogue_table(
     )
     own = own.drop(_free_name(item, table.columns) if item in canonical else item)
     whole = pl.concat([lead, own], how="horizontal")
-    named = whole.filter(pl.col(ITEM_ID).fill_null("") != "")
-    if named.is_empty():
-        why = f"; {problems.lines()[0]}" if problems.malformed else ""
-        raise DataError(f"{file} has no items{why}")
-    once = named.unique(ITEM_ID, keep="first", maintain_order=True)
-    for count, what in (
-        (whole.height - named.height, f"without {item}, left out"),
-        (named.height - once.height, "of items that occurred before, left out"),
-    ):
-        if count:
-            problems.note(f"{file}: {count} rows {what}")
+    if whole.is_empty():
+        raise DataError(f"{file} has no items{problems.why_empty()}")
+    once = whole.unique(ITEM_ID, keep="first", maintain_order=True)
+    if once.height < whole.height:
+        again = whole.height - once.height
+        problems.note(f"{file}: {again:,} rows of items that occurred before, left out")
     return once
 
 
@@ -189,6 +209,21 @@ def with_named_pictures(
     if missing:
         problems.note(f"{missing:,} of {len(paths):,} items have no picture in {folder}/{cure}")
     return table.with_columns(pl.Series(IMAGE, paths, pl.String))
+
+
+def item_frame(
+    batches: Iterable[Rows], names: Sequence[str], file: RawFile, problems: Problems, item: str
+) -> pl.DataFrame:
+    """Rows of items as one table of text; rows without an id in `item` are counted and left out.
+
+    Raises DataError where strict and there is such a row.
+    """
+    kept = []
+    for rows in batches:
+        good = np.ones(len(rows), bool)
+        ids = ids_of(rows, file, problems, item, good)
+        kept.append(replace(rows, columns={**rows.columns, item: ids}).kept(good))
+    return text_frame(kept, names)
 
 
 def text_frame(batches: Sequence[Rows], names: Sequence[str]) -> pl.DataFrame:

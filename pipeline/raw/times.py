@@ -1,14 +1,20 @@
-"""Times as whole seconds since 1970 (UTC), exact: integers stay as they are, ISO dates are converted."""
+"""Times as whole seconds since 1970 (UTC), exact: integers stay as they are, dates are converted."""
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .numbers import WRITTEN_FLOAT
+
+_PLAIN = r"^[+-]?(\d{1,19}(\.0*)?|\d{1,18}\.\d*)$"  # a number, perhaps with a fraction
+_CUT = r"(^[+-]?\d+|:\d\d)\.0*[1-9]\d*([^\deE]|$)"  # what has a fraction that is not 0, and no exponent
 _FRACTION = r"(:\d\d)\.\d+"
-_INTEGER = r"^[+-]?\d{1,19}(\.0+)?$"
+_DAY = r"^\d{4}-\d\d-\d\d"
 
 
 def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
@@ -16,15 +22,16 @@ def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_],
 
     Returns the int64 times, which rows are no time, and how many lost a fraction of a second.
 
-    A time is an integer (kept as it is, whatever its unit), an ISO date (`2020-09-22`, its midnight UTC) or
-    an ISO date with time (`2020-09-22 13:05:00`, `…T13:05:00Z`, `…+02:00`; fractions of a second are cut).
+    A time is an integer (kept as it is, whatever its unit), a number with a fraction (cut to the integer
+    below), a date (`2020-09-22` or `2020/9/22`, its midnight UTC) or a date with time (`2020-09-22 13:05:00`,
+    `…T13:05:00Z`, `… 13:05:00 UTC`, `…+02:00`; fractions of a second are cut).
     """
     if pa.types.is_int64(column.type):
         return column.fill_null(0).to_numpy(zero_copy_only=False), np.asarray(column.is_null()), 0
     encoded = column.dictionary_encode()
     words = encoded.dictionary
-    times = _integers(words)
-    for reading in (_dates, _moments):
+    times = _numbers(words)
+    for reading in (_exponents, _dates, _moments):
         if times.null_count:
             times = pc.coalesce(times, reading(words))
     wrong = np.asarray(times.is_null())
@@ -32,7 +39,7 @@ def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_],
     # A null row has no word: it takes the extra place behind the last one.
     places = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
     wrong = np.append(wrong, True)
-    cut = np.append(np.asarray(pc.match_substring_regex(words, r":\d\d\.0*[1-9]"), bool), False) & ~wrong
+    cut = np.append(np.asarray(pc.match_substring_regex(words, _CUT), bool), False) & ~wrong
     return np.append(values, 0)[places], wrong[places], int(cut[places].sum())
 
 
@@ -59,18 +66,45 @@ _CONVERSIONS = {
 }
 
 
-def _integers(words: pa.Array) -> pa.Array:
-    usable = pc.match_substring_regex(words, _INTEGER)
-    plain = pc.replace_substring_regex(words, r"\.0+$|^\+", "")
-    return _each(plain, usable, "integer")
+def _numbers(words: pa.Array) -> pa.Array:
+    """Integers, and numbers with a fraction as the integer below: -1.5 is -2, as for dates before 1970."""
+    usable = pc.match_substring_regex(words, _PLAIN)
+    whole = _each(pc.replace_substring_regex(words, r"\..*$|^\+", ""), usable, "integer")
+    below = pc.match_substring_regex(words, r"^-\d+\.0*[1-9]")
+    return pc.if_else(below, pc.subtract(whole, 1), whole) if pc.any(below).as_py() else whole
+
+
+def _exponents(words: pa.Array) -> pa.Array:
+    """Floats as programs print large ones: 1.5724e+12 is 1572400000000; with a fraction they are no time."""
+    floats = np.asarray(pc.match_substring_regex(words, WRITTEN_FLOAT), bool)
+    values: list[int | None] = [None] * len(words)
+    for place in np.flatnonzero(floats).tolist():
+        number = Decimal(words[place].as_py())
+        if number == number.to_integral_value() and abs(number) < 2**63:
+            values[place] = int(number)
+    return pa.array(values, pa.int64())
+
+
+def _as_iso(words: pa.Array) -> pa.Array:
+    """Dates with other signs between their parts, and zones behind a space, as ISO 8601 has them.
+
+    `2024/5/1` is 2024-05-01, `2019-10-01 00:00:00 UTC` is 2019-10-01 00:00:00Z. Only dates that begin with
+    the year are read: 01/05/2024 is January in one country and May in another.
+    """
+    words = pc.replace_substring_regex(words, r"^(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})\b", r"\1-0\2-0\3")
+    words = pc.replace_substring_regex(words, r"^(\d{4})-0?(\d\d)-0?(\d\d)\b", r"\1-\2-\3")
+    words = pc.replace_substring_regex(words, r" ?(UTC|GMT|Z)$", "Z")
+    return pc.replace_substring_regex(words, r" ([+-]\d\d(:?\d\d)?)$", r"\1")
 
 
 def _dates(words: pa.Array) -> pa.Array:
-    return _each(words, pc.match_substring_regex(words, r"^\d{4}-\d\d-\d\d$"), "date")
+    words = _as_iso(words)
+    return _each(words, pc.match_substring_regex(words, _DAY + "$"), "date")
 
 
 def _moments(words: pa.Array) -> pa.Array:
-    moment = r"^\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
+    words = _as_iso(words)
+    moment = _DAY + r"[ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?"
     local = pc.match_substring_regex(words, moment + "$")
     zoned = pc.match_substring_regex(words, moment + r"(Z|[+-]\d\d(:?\d\d)?)$")
     whole = pc.replace_substring_regex(words, _FRACTION, r"\1")  # nanoseconds reach from 1677 to 2262 only

@@ -19,7 +19,7 @@ from .files import RawFile, RawFolder
 from .jsonlines import read_json_lines
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, joined, text_frame
+from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, text_frame
 from .unpack import unpack_pictures
 
 LABELS = ("food", "inside", "outside", "drink", "menu")
@@ -50,7 +50,8 @@ class Yelp:
 
     def catalogue(self, problems: Problems) -> Catalogue:
         """Businesses with name and categories as text, and with their picture."""
-        table = text_frame(list(read_json_lines(self.businesses, BUSINESS, problems)), BUSINESS)
+        rows = read_json_lines(self.businesses, BUSINESS, problems)
+        table = item_frame(rows, BUSINESS, self.businesses, problems, "business_id")
         text = joined(("name", "categories"))
         items = catalogue_table(
             self.businesses, table, problems, item="business_id", text=text, image=pl.lit(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,12 @@ from ...core.errors import DataError, UsageError, os_errors_as_tssr
 from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, USER_ID, USERS, USERS_FILE, read_table
 from ...core.words import first_few
 from ..raw.custom import TABLE_KINDS, Custom, parse_map
+from ..raw.encodings import not_utf_8
 from ..raw.files import RawFile
+from ..raw.numbers import as_ids
 from ..raw.problems import Problems
+from ..raw.rows import text_array
+from .recommend_settings import RecommendSettings
 
 STDIN = Path("-")
 DEFAULT_MAP = f"user={USER_ID},item={ITEM_ID}"
@@ -55,18 +59,19 @@ def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
     return AskedUsers(ids, Queries(users, histories, np.full(len(users), NO_TARGET, np.int32)), [])
 
 
-def given_users(dataset: DatasetInfo, path: Path, mapping: str | None, *, strict: bool) -> AskedUsers:
-    """The users of a file, or of stdin, as no data set knows them: by the history given alone.
+def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -> AskedUsers:
+    """The users of the file `path`, or of stdin, as no data set knows them: by the history given alone.
 
     Items that the data set does not have are left out and counted, and so are users without any other.
     Raises UsageError or DataError for a file that is missing, unreadable or of unknown items only, and, when
     strict, for the first thing that would be left out.
     """
-    problems = Problems(strict=strict)
-    names, items = _read(path, mapping, problems)
+    problems = Problems(strict=settings.strict, allow_loss=settings.allow_loss)
+    names, items = _read(path, settings, problems)
     if not names:
-        raise DataError(f"{path} holds no history")
-    numbers, notes = _numbers(dataset, path, names, items, strict=strict)
+        raise DataError(f"{path} holds no history{problems.why_empty()}")
+    problems.refuse_loss()
+    numbers, notes = _numbers(dataset, path, names, items, strict=settings.strict)
     lengths = np.array([len(own) for own in numbers])
     ends = np.cumsum(lengths)
     flat = np.fromiter(chain.from_iterable(numbers), np.int32, int(ends[-1]))
@@ -77,32 +82,37 @@ def given_users(dataset: DatasetInfo, path: Path, mapping: str | None, *, strict
     return AskedUsers([names[row] for row in able], queries, [*problems.lines(), *notes])
 
 
-def _read(path: Path, mapping: str | None, problems: Problems) -> tuple[list[str], list[list[str]]]:
+def _read(path: Path, settings: RecommendSettings, problems: Problems) -> tuple[list[str], list[list[str]]]:
     """The users' names and the outside ids of what they took."""
     if path != STDIN and not path.is_file():
         raise UsageError(f"--history {path}: there is no such file")
     if path != STDIN and RawFile(path).kind in TABLE_KINDS:
-        return _table(path, mapping, problems)
-    if mapping is not None:
+        return _table(path, settings, problems)
+    if settings.map is not None:
         raise UsageError(
             f"--map is for tables of actions (.{', .'.join(TABLE_KINDS)}); {path} is read as lines"
         )
     with os_errors_as_tssr(f"read {path}", path):
         data = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = data.decode(settings.encoding).removeprefix("\ufeff").splitlines()
     except UnicodeDecodeError as error:
+        cure = not_utf_8(data[max(error.start - 20, 0) :][:40]).cure
         raise DataError(
-            f"--history {path} is not UTF-8 text ({error.reason} at byte {error.start})"
+            f"--history {path} is not {settings.encoding.upper()} text "
+            f"({error.reason} at byte {error.start}); {cure}"
         ) from None
-    return [f"line {number}" for number in range(1, len(lines) + 1)], [line.split() for line in lines]
+    names = [f"line {number}" for number in range(1, len(lines) + 1)]
+    words = [line.split() for line in lines]
+    ids = iter(as_ids(text_array(list(chain.from_iterable(words)))).texts.to_pylist())
+    return names, [list(islice(ids, len(own))) for own in words]
 
 
-def _table(path: Path, mapping: str | None, problems: Problems) -> tuple[list[str], list[list[str]]]:
-    columns = parse_map(mapping or DEFAULT_MAP)
+def _table(path: Path, settings: RecommendSettings, problems: Problems) -> tuple[list[str], list[list[str]]]:
+    columns = parse_map(settings.map or DEFAULT_MAP)
     if unread := sorted(set(columns) - {"user", "item", "time"}):
         raise UsageError(f"--map {unread[0]}={columns[unread[0]]}: a history has user, item and time alone")
-    batches = Custom(path, None, columns, "rows", None).actions(problems)
+    batches = Custom(path, None, columns, "rows", None, settings.encoding).actions(problems)
     frames = [
         pl.DataFrame({"user": pl.from_arrow(b.users), "item": pl.from_arrow(b.items), "time": b.timestamps})
         for b in batches

@@ -41,7 +41,7 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
     check_topk([settings.topk], plan.dataset)
     dataset = load_dataset(plan.dataset)
     if settings.history is not None:
-        asked = given_users(plan.dataset, settings.history, settings.map, strict=settings.strict)
+        asked = given_users(plan.dataset, settings.history, settings)
     else:
         asked = known_users(dataset, settings.user)
     lists, notes = _lists(folder, plan, dataset, asked, settings)

@@ -7,11 +7,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ...core.settings import Settings, Verbatim
+from ...core.settings import Verbatim
 from ...evaluation.settings import Backend
+from ..raw.settings import RawFileSettings
 
 
-class RecommendSettings(Settings):
+class RecommendSettings(RawFileSettings):
     """Whom to recommend to, and how."""
 
     history: Path | None = Field(

@@ -45,7 +45,8 @@ def write_hm(root, *, customers=8, articles=7, pictures=6):
 
 
 def run(folder, raw=Path("unused"), format_name="hm", *, force=False, **settings):
-    return preprocess(format_name, PreprocessSettings(**settings), raw, folder, force=force)
+    options = PreprocessSettings(**{"allow_loss": True, **settings})
+    return preprocess(format_name, options, raw, folder, force=force)
 
 
 def custom(folder, text, mapping, *, items=None, name="log.csv", **settings):
@@ -121,7 +122,7 @@ from tssr.pipeline.preprocess.stage import preprocess
 from tssr.pipeline.preprocess.settings import PreprocessSettings
 from tssr.pipeline.raw import blocks
 blocks.BLOCK_BYTES, local_engine.PART = 1 << 14, 1000
-preprocess("hm", PreprocessSettings(repeats="drop", users=300), *map(Path, sys.argv[1:]))
+preprocess("hm", PreprocessSettings(repeats="drop", users=300, allow_loss=True), *map(Path, sys.argv[1:]))
 """
 
 

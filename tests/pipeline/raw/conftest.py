@@ -13,7 +13,8 @@ def read(tmp_path):
     """Preprocess a dump without filters; gives its actions, items and problems."""
 
     def run(format_name, raw=None, **settings):
-        options = PreprocessSettings(**{"min_actions": 0, "keep_missing_content": True, **settings})
+        lenient = {"min_actions": 0, "keep_missing_content": True, "allow_loss": True}
+        options = PreprocessSettings(**{**lenient, **settings})
         folder = tmp_path / "read"
         summary = preprocess(format_name, options, Path(raw or tmp_path / "raw"), folder, force=True)
         log = pl.read_parquet(folder / "interactions.parquet")

@@ -51,6 +51,7 @@ def outcome(tssr, raw, tmp_path):
             "--workspace",
             tmp_path / "ws",
             "--keep-missing-content",
+            "--allow-loss",
             "--min-actions",
             "0",
             "--json",

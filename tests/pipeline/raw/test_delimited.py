@@ -56,7 +56,7 @@ def test_malformed_rows_are_counted_and_three_are_shown(tmp_path):
     assert problems.malformed == 4
     assert problems.lines() == [
         "4 malformed rows dropped: t.csv, line 3: has 1 fields, expected 2; "
-        "t.csv, line 4: has 3 fields, expected 2; t.csv, line 5: is not UTF-8"
+        "t.csv, line 4: has 3 fields, expected 2; t.csv, line 5: is not UTF-8 (66.7 % of t.csv)"
     ]
 
 

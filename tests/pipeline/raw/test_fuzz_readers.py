@@ -145,7 +145,7 @@ def damaged(files, edits):
 
 
 def run(format_name, raw, out):
-    options = {"min_actions": 0, "keep_missing_content": True}
+    options = {"min_actions": 0, "keep_missing_content": True, "allow_loss": True}
     if format_name == "custom":
         log, items = (next(iter(raw.glob(f"{name}*")), raw / name) for name in ("log.csv", "items.jsonl"))
         options |= {"interactions": log, "items": items}

@@ -77,7 +77,8 @@ def test_malformed_rows(raw, read):
     assert len(found.actions) == 8
     assert found.problems[0] == (
         "3 malformed rows dropped: behaviors.tsv, line 7: has 4 fields, expected 5; "
-        "behaviors.tsv, line 6: user_id is empty; behaviors.tsv, line 5: time 'yesterday' is no time"
+        "behaviors.tsv, line 6: user_id is empty; behaviors.tsv, line 5: time 'yesterday' is no time "
+        "(42.9 % of behaviors.tsv)"
     )
 
 

@@ -44,7 +44,11 @@ def test_posters_by_movie_id(raw, read):
 
 def test_a_malformed_line_and_a_missing_table(raw, read):
     folder = raw({"ratings.dat": RATINGS_DAT + "3::10\n", "movies.dat": MOVIES_DAT})
-    assert read("movielens").problems[0].endswith("ratings.dat, line 4: has 2 fields, expected 4")
+    assert (
+        read("movielens")
+        .problems[0]
+        .endswith("ratings.dat, line 4: has 2 fields, expected 4 (25.0 % of ratings.dat)")
+    )
     (folder / "movies.dat").unlink()
     with pytest.raises(
         DataError, match=r"ratings\.csv with movies\.csv, is not there; movielens expects ratings\.dat"

@@ -92,7 +92,7 @@ def test_a_line_that_is_cut_off_is_named(raw, read):
     found = read("yelp")
     assert len(found.actions) == 2
     assert found.problems[0] == (
-        f"1 malformed row dropped: {REVIEW}, line 3: is no JSON object (JSONDecodeError)"
+        f"1 malformed row dropped: {REVIEW}, line 3: is no JSON object (JSONDecodeError) (33.3 % of {REVIEW})"
     )
 
 

@@ -267,6 +267,46 @@ def test_a_history_that_holds_a_header_alone(ask, tmp_path):
     assert "h.csv holds no history" in refused.err
 
 
+@pytest.fixture
+def numbered(tssr, tmp_path):
+    """A log with whole numbers as ids and a popularity run; how to ask it for two items nobody had."""
+    rows = [f"{user},{item}" for user in (1, 2) for item in (101, 102, 103, 104, 105, 106)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id", *rows]) + "\n")
+    mapping = ("--map", "user=user_id,item=item_id", "--min-actions", 0)
+    assert tssr("preprocess", "custom", "--interactions", "log.csv", *mapping).code == 0
+    assert tssr("train", "--model", "poprec").code == 0
+    return lambda path, *options: tssr(
+        "recommend", "--history", path, "--mask", "hard", "--topk", 2, "--json", *options
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_histories_of_floats(numbered, tmp_path, kind):
+    asked = pl.DataFrame({"user_id": ["x", "x", "x"], "item_id": [101.0, 102.0, float("nan")]})
+    path = tmp_path / f"new.{kind}"
+    {"csv": asked.write_csv, "jsonl": asked.write_ndjson, "parquet": asked.write_parquet}[kind](path)
+    lost = numbered(path)
+    assert (lost.code, lost.err.count("\n")) == (1, 1)
+    assert f"1 of 3 rows (33.3 %) of new.{kind} would be dropped for one reason" in lost.err
+    assert items_of(numbered(path, "--allow-loss")) == {"x": ["103", "104"]}
+
+
+def test_a_line_of_floats(numbered, tmp_path):
+    (tmp_path / "new.txt").write_text("101.0 102.0\n")
+    assert items_of(numbered(tmp_path / "new.txt")) == {"line 1": ["103", "104"]}
+
+
+@pytest.mark.parametrize(("kind", "text"), [("csv", "user_id,item_id\nZoë,101\n"), ("txt", "101 ë\n")])
+def test_a_history_in_another_encoding(numbered, tmp_path, kind, text):
+    path = tmp_path / f"new.{kind}"
+    path.write_bytes(text.encode("latin-1"))
+    refused = numbered(path)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "--encoding latin-1" in refused.err
+    found = items_of(numbered(path, "--encoding", "latin-1"))
+    assert found == {"Zoë" if kind == "csv" else "line 1": ["102", "103"]}
+
+
 def test_ids_may_hold_commas_and_a_user_named_twice_gets_one_list(tssr, tmp_path):
     rows = [f'"{user}",i{item}' for user in ("a,b", "c") for item in range(4)]
     (tmp_path / "log.csv").write_text("\n".join(["user,item", *rows]) + "\n")
