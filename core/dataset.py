@@ -168,6 +168,18 @@ class Dataset:
         return Split(train, ask(validation_starts, test_starts), ask(test_starts, whole.ends))
 
 
+def load_times(info: DatasetInfo) -> Int64:
+    """The time of every action, in the order of `Dataset.histories.items`.
+
+    Raises ArtifactError where the table is missing or damaged.
+    """
+    table = read_table(
+        info.folder / INTERACTIONS_FILE, INTERACTIONS, cure=remake(info.name), columns=[TIMESTAMP]
+    )
+    times: Int64 = table[TIMESTAMP].to_numpy()
+    return times
+
+
 def remake(name: str) -> str:
     """The cure for a damaged table of data set `name`, as an error says it."""
     return f"make data set {name} again with: tssr preprocess … --force"

@@ -8,7 +8,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import UsageError
-from .metrics import Measurement, Protocol, metric_title
+from .measurement import Measurement, Protocol
+from .metrics import metric_title
 from .tables import BOLD, markdown_table
 
 _METRICS = ("recall", "ndcg")
@@ -138,7 +139,7 @@ def compare(
     names = [f"{metric}@{k}" for k in topk for metric in _METRICS]
     for model, measured in measurements.items():
         for measurement in measured:
-            if measurement.protocol != one.protocol:
+            if not measurement.protocol.asks_the_same_as(one.protocol):
                 raise UsageError(
                     f"{model} and {first} cannot be compared: {model} was measured on "
                     f"{measurement.protocol.describe()}; {first} on {one.protocol.describe()}"

@@ -27,7 +27,8 @@ def reach(masks: Collection[Mask], window: int) -> int | None:
 class SeenItems:
     """The distinct items of a block of histories, (P,) each: row of the block, item, how long ago.
 
-    `age` is 0 for the last action; where an item occurs several times its last time counts.
+    Sorted by row and item. `age` is 0 for the last action; where an item occurs several times its last time
+    counts.
     """
 
     rows: Int64
@@ -56,3 +57,22 @@ class SeenItems:
             return np.ones(len(self.rows), dtype=np.bool_)
         exempt: NDArray[np.bool_] = np.logical_and(self.age < window, self.items != targets[self.rows])
         return exempt
+
+    def only(self, chosen: NDArray[np.bool_]) -> SeenItems:
+        """Those of these items that are `chosen`, (P,)."""
+        return SeenItems(self.rows[chosen], self.items[chosen], self.age[chosen])
+
+    def holds(self, items: Int64) -> NDArray[np.bool_]:
+        """Which of the items (B, W), W for each row of the block, are among these, (B, W)."""
+        if len(self.rows) == 0:
+            return np.zeros(items.shape, dtype=np.bool_)
+        width = int(max(items.max(), self.items.max())) + 1
+        held = self.rows * width + self.items
+        asked = np.arange(len(items))[:, None] * width + items
+        found: NDArray[np.bool_] = held[np.minimum(np.searchsorted(held, asked), len(held) - 1)] == asked
+        return found
+
+    def of_row(self, row: int) -> Int64:
+        """The items of one row of the block."""
+        first, last = np.searchsorted(self.rows, (row, row + 1))
+        return self.items[first:last]

@@ -1,65 +1,132 @@
-"""Recall, NDCG and MRR at k, and the protocol without which such a number means nothing.
+"""The metrics by name: each one entry with its title, formula and source.
 
-With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1. A target is a hit at k where
-fewer than k items stand before it, each item that ties with it counting half: where rank < k + 1. NaN ranks,
-beyond the depth or masked, are misses.
+A rank metric is a mean over users of what the rank of the target gives; a list metric looks at all lists
+together. To add one, write its function with a worked example in `rank_metrics` or `list_metrics`, and its
+entry here: `evaluate` measures it, and tables find its title.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.dataset import Int64
-from ..core.errors import ArtifactError
+from .list_metrics import (
+    Recommended,
+    coverage_at,
+    diversity_at,
+    gini_at,
+    novelty_at,
+    popularity_at,
+    popularity_shares_at,
+    serendipity_at,
+)
+from .rank_metrics import mrr_at, ndcg_at, recall_at
 from .scoring import Float64
-from .settings import Mask
-
-Targets = Literal["all", "warm", "cold"]
 
 
-def recall_at(ranks: Float64, k: int) -> Float64:
-    """1 for a hit, else 0.
+@dataclass(frozen=True)
+class RankMetric:
+    """A mean over users; `gain` is given ranks (Q,) and k, and gives what each is worth, (Q,)."""
 
-    >>> recall_at(np.array([1, 10.5, 11, np.nan]), 10).tolist()
-    [1.0, 1.0, 0.0, 0.0]
-    """
-    return np.where(ranks < k + 1, 1.0, 0.0)
-
-
-def ndcg_at(ranks: Float64, k: int) -> Float64:
-    """1 / log2(rank + 1) for a hit, else 0.
-
-    >>> ndcg_at(np.array([1, 3, 7, 11]), 10).round(4).tolist()
-    [1.0, 0.5, 0.3333, 0.0]
-    """
-    return np.where(ranks < k + 1, 1 / np.log2(ranks + 1), 0.0)
+    title: str
+    formula: str
+    source: str
+    gain: Callable[[Float64, int], Float64]
 
 
-def mrr_at(ranks: Float64, k: int) -> Float64:
-    """1 / rank for a hit, else 0.
+@dataclass(frozen=True)
+class ListMetric:
+    """A number for all lists cut at k, or several by the name of their part, as diversity has by content."""
 
-    >>> mrr_at(np.array([1, 2.5, 4, 11]), 10).tolist()
-    [1.0, 0.4, 0.25, 0.0]
-    """
-    return np.where(ranks < k + 1, 1 / ranks, 0.0)
+    title: str
+    formula: str
+    source: str
+    measure: Callable[[Recommended, int], float | dict[str, float]]
 
 
-METRICS = {"recall": recall_at, "ndcg": ndcg_at, "mrr": mrr_at}
-_TITLES = {"recall": "Recall", "ndcg": "NDCG", "mrr": "MRR"}
+RANK_METRICS = {
+    "recall": RankMetric(
+        "Recall", "[rank < k + 1]", "Sarwar et al., EC 2000; with one target also HR@k", recall_at
+    ),
+    "ndcg": RankMetric(
+        "NDCG",
+        "1 / log2(rank + 1) where rank < k + 1, else 0",
+        "Järvelin and Kekäläinen, ACM TOIS 20(4), 2002",
+        ndcg_at,
+    ),
+    "mrr": RankMetric("MRR", "1 / rank where rank < k + 1, else 0", "Voorhees, TREC-8, 1999", mrr_at),
+}
+LIST_METRICS = {
+    "coverage": ListMetric(
+        "Coverage",
+        "items in at least one list / N",
+        "Ge et al., RecSys 2010; as CatalogCoverage(normalize=True) of RecTools",
+        coverage_at,
+    ),
+    "gini": ListMetric(
+        "Gini",
+        "sum over i of (2i - N - 1) c_i / (N * sum of c_i), c rising: in how many lists an item is",
+        "Gini 1912, as in Shani and Gunawardana, Recommender Systems Handbook, 2011, and in RecBole",
+        gini_at,
+    ),
+    "popularity": ListMetric(
+        "Popularity",
+        "mean over users of the mean train actions of the k items",
+        "Yin et al., VLDB 2012 (ARP); as AvgRecPopularity of RecTools",
+        popularity_at,
+    ),
+    "share": ListMetric(
+        "Share",
+        "places of lists that go to items with so many train actions / all places",
+        "the distribution behind the mean popularity",
+        popularity_shares_at,
+    ),
+    "novelty": ListMetric(
+        "Novelty",
+        "mean over users of the mean -log2(train users of the item / all train users)",
+        "Zhou et al., PNAS 107(10), 2010; as MeanInvUserFreq of RecTools",
+        novelty_at,
+    ),
+    "diversity": ListMetric(
+        "Diversity",
+        "mean over users of the mean of 1 - cosine over the pairs of a list",
+        "Ziegler et al., WWW 2005; as IntraListDiversity of RecTools with this distance",
+        diversity_at,
+    ),
+    "serendipity": ListMetric(
+        "Serendipity",
+        "mean over users of max(p(place) - p(place by popularity), 0) of the hit / k, p(i) = (N + 1 - i) / N",
+        "Ge et al., RecSys 2010, as Serendipity of RecTools has it",
+        serendipity_at,
+    ),
+}
 
 
 def metric_title(name: str) -> str:
     """A metric's name as tables show it.
 
-    >>> metric_title("ndcg@10")
-    'NDCG@10'
+    >>> metric_title("ndcg@10"), metric_title("diversity[text]@10")
+    ('NDCG@10', 'Diversity@10 [text]')
     """
     metric, at, k = name.partition("@")
-    return _TITLES[metric] + at + k
+    metric, bracket, part = metric.partition("[")
+    return (RANK_METRICS | LIST_METRICS)[metric].title + at + k + (f" {bracket}{part}" if part else "")
+
+
+def measure_lists(recommended: Recommended, topk: Sequence[int]) -> dict[str, float]:
+    """Every list metric by name, such as coverage@10, share[20+]@10 and diversity[text]@10."""
+    found: dict[str, float] = {}
+    for k in topk:
+        for name, metric in LIST_METRICS.items():
+            value = metric.measure(recommended, k)
+            if isinstance(value, dict):
+                found |= {f"{name}[{part}]@{k}": each for part, each in value.items()}
+            else:
+                found[f"{name}@{k}"] = value
+    return found
 
 
 @dataclass(frozen=True)
@@ -87,7 +154,7 @@ class RankCounts:
         """Join two shards."""
         return RankCounts(self.queries + other.queries, self.counts + other.counts)
 
-    def metrics(self, topk: tuple[int, ...]) -> dict[str, float]:
+    def metrics(self, topk: Sequence[int]) -> dict[str, float]:
         """Means over all queries, by name: recall@10, ndcg@10, mrr@10, …; k may not exceed the depth.
 
         >>> RankCounts.of(np.array([1, 3, 11, np.nan]), depth=20).metrics((10,))
@@ -95,54 +162,7 @@ class RankCounts:
         """
         ranks = np.arange(2, len(self.counts) + 2) / 2
         return {
-            f"{name}@{k}": float(np.sum(self.counts * gain(ranks, k)) / self.queries)
+            f"{name}@{k}": float(np.sum(self.counts * metric.gain(ranks, k)) / self.queries)
             for k in topk
-            for name, gain in METRICS.items()
+            for name, metric in RANK_METRICS.items()
         }
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What was asked: the conditions under which two numbers may be compared."""
-
-    split: str
-    queries: int
-    candidates: int
-    mask: Mask
-    window: int | None  # L of the mask `exempt`; None for the others
-    ties: str = "mid-rank"
-    targets: Targets = "all"  # which queries: by whether the target has a train action
-    cold_items: Literal["as trained", "from content"] = "as trained"
-
-    def describe(self, *, mask: bool = True) -> str:
-        """The protocol in one line, to stand beside the numbers; `mask` is False where masks stand there."""
-        window = f" (last {self.window} actions)" if self.window is not None else ""
-        which = f" with {self.targets} targets" if self.targets != "all" else ""
-        cold = f", cold items {self.cold_items}" if self.cold_items != "as trained" else ""
-        masked = f"history mask {self.mask}{window}, " if mask else ""
-        return (
-            f"{self.split} split, {self.queries:,} users{which}, all {self.candidates:,} items ranked{cold}, "
-            f"{masked}ties by {self.ties}"
-        )
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Metrics by name, and the protocol they were measured under."""
-
-    protocol: Protocol
-    metrics: dict[str, float]
-
-    def record(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"protocol": asdict(self.protocol), "metrics": self.metrics}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Measurement:
-        """Read what `record` wrote; raises ArtifactError where it was not written by this version."""
-        try:
-            return cls(Protocol(**record["protocol"]), dict(record["metrics"]))
-        except (KeyError, TypeError):
-            raise ArtifactError(
-                "metrics of another version of tssr; measure again with: tssr evaluate --force"
-            ) from None

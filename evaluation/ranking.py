@@ -13,12 +13,13 @@ rounding is kept out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
 from ..core.float32 import full_float32
+from .listing import OrderedBlock
 from .masks import SeenItems, reach
 from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, open_index
 from .settings import DEPTH, Backend, Mask
@@ -31,8 +32,9 @@ _WHOLE_SCORES_AT_ONCE = 1 << 22  # scores of whole rows that are counted in one 
 class RankingOptions:
     """How to rank: under which masks, how deep, and what searches.
 
-    `window` is L, the actions a model looks back on; only the mask `exempt` asks for it. `device` is a
-    device as torch names it; the search follows it, the rest is on the CPU.
+    `window` is L, the actions a model looks back on; only the mask `exempt` asks for it. With `lists` above 0
+    the best so many items of each query are given too. `device` is a device as torch names it; the search
+    follows it, the rest is on the CPU.
     """
 
     masks: tuple[Mask, ...] = ("none",)
@@ -40,16 +42,22 @@ class RankingOptions:
     depth: int = DEPTH
     backend: Backend = "auto"
     device: str = "cpu"
+    lists: int = 0
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The rank of each of Q targets under each mask, (Q,); NaN beyond `depth` and where the mask hides it."""
+    """The rank of each of Q targets under each mask, (Q,); NaN beyond `depth` and where the mask hides it.
+
+    `lists` has, where they were asked for, the best items of each query under each mask, (Q, K), the best
+    first; equal scores stand in the order of item numbers, and 0 fills up.
+    """
 
     users: Int32
     targets: Int32
     by_mask: dict[Mask, Float64]
     depth: int
+    lists: dict[Mask, Int32] = field(default_factory=dict)
 
 
 def shard_range(query_count: int, shard: int, shards: int) -> tuple[int, int]:
@@ -76,17 +84,23 @@ def rank_targets(
     lo, hi = bounds if bounds is not None else (0, len(queries))
     index = open_index(scorer, queries.histories.item_count, options.backend, options.device)
     ranks: dict[Mask, Float64] = {mask: np.empty(hi - lo) for mask in options.masks}
+    listed = options.masks if options.lists else ()
+    lists: dict[Mask, Int32] = {mask: np.empty((hi - lo, options.lists), np.int32) for mask in listed}
     for first in range(lo, hi, BLOCK):
         last = min(first + BLOCK, hi)
-        for mask, found in _rank_block(queries, index, options, first, last).items():
-            ranks[mask][first - lo : last - lo] = found
+        part = slice(first - lo, last - lo)
+        for mask, (found, best) in _rank_block(queries, index, options, first, last).items():
+            ranks[mask][part] = found
+            if best is not None:
+                lists[mask][part] = best
         advance(last - first)
-    return Ranks(queries.users[lo:hi], queries.targets[lo:hi], ranks, options.depth)
+    return Ranks(queries.users[lo:hi], queries.targets[lo:hi], ranks, options.depth, lists)
 
 
 def _rank_block(
     queries: Queries, index: Index, options: RankingOptions, lo: int, hi: int
-) -> dict[Mask, Float64]:
+) -> dict[Mask, tuple[Float64, Int32 | None]]:
+    """The ranks of queries lo…hi-1 under each mask, (B,), and their lists, (B, K), where those are wanted."""
     item_count, targets = queries.histories.item_count, queries.targets[lo:hi].astype(np.int64)
     block = index.block(lo, hi)
     count = _Ahead(block, targets)
@@ -105,12 +119,14 @@ def _rank_block(
         unsettled = np.flatnonzero((scores[:, -1] >= count.low) & (least < options.depth + 1))
         ahead[unsettled] = count.among_all(unsettled, item_count)
 
-    ranks = {}
+    ordered = OrderedBlock.of(block, scores, items, item_count) if options.lists else None
+    found = {}
     for mask, hide in hides.items():
         rank = 1 + ahead - hidden[mask]
         rank[seen.rows[hide & (seen.items == targets[seen.rows])]] = np.nan
-        ranks[mask] = np.where(rank < options.depth + 1, rank, np.nan)
-    return ranks
+        lists = None if ordered is None else ordered.lists(options.lists, seen.only(hide))
+        found[mask] = np.where(rank < options.depth + 1, rank, np.nan), lists
+    return found
 
 
 def _sum_rows(rows: Int64, weights: Float64, count: int) -> Float64:

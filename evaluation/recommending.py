@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from ..core.dataset import Histories, Int32, Int64
 from ..core.float32 import full_float32
 from ..core.schema import PADDING
+from .listing import OrderedBlock
 from .masks import SeenItems
 from .ranking import BLOCK
-from .scoring import Float64, ScoreBlock, Scorer, open_index
+from .scoring import Float64, Scorer, open_index
 from .settings import Backend
 
 
@@ -53,27 +54,12 @@ def recommend(
         hi = min(lo + BLOCK, len(histories))
         block = index.block(lo, hi)
         seen = SeenItems.of(histories, lo, hi, 0 if mask == "none" else None)
-        bounds = np.searchsorted(seen.rows, np.arange(hi - lo + 1))
-        width = min(len(listed), 2 * k + int(np.diff(bounds).max()))
-        scores, places = block.best(width)
-        for row in range(hi - lo):
-            hidden = place_of[seen.items[bounds[row] : bounds[row + 1]]]
-            best, found = _order(block, row, places[row], hidden, k)
-            least = found.min(initial=np.inf)
-            if width < len(listed) and least <= scores[row, -1] + block.tolerance[row]:
-                # What was not listed may belong here too: look at all items that could.
-                whole = block.whole(np.array([row]))[0]
-                candidates = np.flatnonzero(whole >= least - block.tolerance[row]) + 1
-                best, found = _order(block, row, candidates, hidden, k)
-            lists.items[lo + row, : len(best)] = listed[best - 1]
-            lists.scores[lo + row, : len(best)] = found
+        hidden = replace(seen, items=place_of[seen.items]).only(place_of[seen.items] > 0)
+        longest = int(np.bincount(hidden.rows, minlength=1).max())
+        ordered = OrderedBlock.of(block, *block.best(min(len(listed), 2 * k + longest)), len(listed))
+        places = ordered.lists(k, hidden)
+        rows, columns = np.nonzero(places)
+        found = places[rows, columns].astype(np.int64)
+        lists.items[lo + rows, columns] = listed[found - 1]
+        lists.scores[lo + rows, columns] = block.pair_scores(rows, found)
     return lists
-
-
-def _order(block: ScoreBlock, row: int, places: Int64, hidden: Int64, k: int) -> tuple[Int64, Float64]:
-    places = places[~np.isin(places, hidden)]
-    scores = block.pair_scores(np.full(len(places), row), places)
-    candidates = scores > -np.inf  # what a model skips belongs in no list, however short
-    places, scores = places[candidates], scores[candidates]
-    order = np.lexsort((places, -scores))[:k]
-    return places[order], scores[order]

@@ -10,6 +10,7 @@ from ..core.settings import Settings
 
 Mask = Literal["none", "exempt", "hard"]
 Backend = Literal["auto", "faiss", "torch"]
+By = Literal["popularity", "history", "repeat", "tied"]
 
 DEPTH = 100  # per-user ranks are kept exactly at least so far
 
@@ -33,6 +34,12 @@ class EvaluateSettings(Settings):
         False,
         description="Score items without a single train action from their content alone, and report the "
         "users who took one apart.",
+    )
+    by: By | None = Field(
+        None,
+        description="Also show the users apart: by how often the target was taken in training, by the length "
+        "of the history, by whether the target had been taken before, or by whether it has the same time as "
+        "the action before it.",
     )
     backend: Backend = Field(
         "auto", description="Search backend: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."

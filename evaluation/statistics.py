@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ArtifactError
-from .metrics import ndcg_at
+from .rank_metrics import ndcg_at
 from .ranking import Ranks
 from .scoring import Float64
 from .settings import Mask

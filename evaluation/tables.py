@@ -49,3 +49,16 @@ def csv_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([columns, *rows])
     return text.getvalue()
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines of plain text whose columns stand under each other.
+
+    >>> aligned([["mask", "NDCG"], ["none", ".5"]])
+    ['mask  NDCG', 'none  .5']
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]

@@ -11,10 +11,13 @@ from typing import Any
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options
 from ...evaluation.comparison import Comparison
-from ...evaluation.metrics import Measurement, metric_title
+from ...evaluation.measurement import Measurement
+from ...evaluation.metrics import metric_title
 from ...evaluation.ranking import Ranks
+from ...evaluation.settings import By
+from ...evaluation.slices import TITLES
 from ...evaluation.statistics import CONFIDENCE, PairedTest
-from ...evaluation.tables import BOLD, csv_table, latex_table, markdown_table
+from ...evaluation.tables import BOLD, aligned, csv_table, latex_table, markdown_table
 from .contenders import Contender
 from .training_pool import Trained
 
@@ -72,9 +75,10 @@ class Compared:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """The comparison, the focus tested against each other model, and metrics by popularity where asked for.
+    """The comparison, the focus tested against each other model, and metrics by slice where asked for.
 
-    `tests` are of the metric `tested`; `popularity` has for each model its metrics by group of items.
+    `tests` are of the metric `tested`; `slices` has for each model its metrics by slice of the users, told
+    apart as `by` says.
     """
 
     dataset: str
@@ -83,7 +87,8 @@ class ComparisonReport:
     comparison: Comparison
     tested: str
     tests: Mapping[str, PairedTest]
-    popularity: Mapping[str, Mapping[str, Mapping[str, float]]]
+    by: By | None
+    slices: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     @property
     def title(self) -> str:
@@ -103,11 +108,10 @@ class ComparisonReport:
 
     def notes(self) -> list[str]:
         """What to know beside the main table, one line each."""
-        if not self.popularity:
+        if self.by is None:
             return self._remarks()
-        columns, rows = self.popularity_table()
-        title = "By how often the target was taken in training:"
-        return [*self._remarks(), title, *_aligned([columns, *rows])]
+        columns, rows = self.slices_table()
+        return [*self._remarks(), f"{TITLES[self.by]}:", *aligned([columns, *rows])]
 
     def _remarks(self) -> list[str]:
         notes = [self.comparison.note()]
@@ -129,11 +133,8 @@ class ComparisonReport:
         if self.tests:
             title = f"## {metric_title(self.tested)} of {self.comparison.focus} against each\n"
             parts += [title, markdown_table(*self._tests()), f"{HOW_TESTED}\n"]
-        if self.popularity:
-            parts += [
-                "## By how often the target was taken in training\n",
-                markdown_table(*self.popularity_table()),
-            ]
+        if self.by is not None:
+            parts += [f"## {TITLES[self.by]}\n", markdown_table(*self.slices_table())]
         if any(one.chosen for one in self.compared):
             parts += ["## Tried on validation\n", markdown_table(*self._choices())]
         return "\n".join(parts)
@@ -164,19 +165,19 @@ class ComparisonReport:
             **self.comparison.record(),
             "tested": self.tested,
             "tests": {name: test.record() for name, test in self.tests.items()},
-            "popularity": self.popularity,
+            "by": self.by,
+            "slices": self.slices,
             "contenders": {one.contender.name: one.record() for one in self.compared},
         }
 
-    def popularity_table(self) -> tuple[list[str], list[list[str]]]:
-        """Columns and rows of the metrics by group: one row a model and metric."""
-        groups = next(iter(self.popularity.values()))
-        names = [name for name in self.comparison.names if name in next(iter(groups.values()))]
-        users = [f"{group}: {int(metrics['queries']):,} users" for group, metrics in groups.items()]
+    def slices_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of the metrics by slice: one row a model and metric."""
+        slices = next(iter(self.slices.values()))
+        users = [f"{label}: {int(metrics['queries']):,} users" for label, metrics in slices.items()]
         rows = [
             [model, metric_title(name), *(f"{metrics[name]:.4f}" for metrics in found.values())]
-            for model, found in self.popularity.items()
-            for name in names
+            for model, found in self.slices.items()
+            for name in self.comparison.names
         ]
         return ["model", "metric", *users], rows
 
@@ -221,12 +222,4 @@ def _cost_cells(one: Compared) -> list[str]:
         _NONE
         if memory is None
         else f"{memory / _MIB:,.0f} MiB" + ("" if on_gpu is None else f", GPU {on_gpu / _MIB:,.0f} MiB"),
-    ]
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
     ]

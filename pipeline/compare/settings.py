@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ...evaluation.settings import Mask
+from ...evaluation.settings import By, Mask
 from ..runs.settings import SourceSettings
 
 ALL = "all"
@@ -32,9 +32,7 @@ class CompareSettings(SourceSettings):
     )
     topk: tuple[int, ...] = Field((10, 20), min_length=1, description="List lengths of Recall and NDCG.")
     mask: Mask = Field("none", description="History mask that the table shows; see tssr evaluate.")
-    by_popularity: bool = Field(
-        False, description="Also measure apart by how often the target was taken in training."
-    )
+    by: By | None = Field(None, description="Also show the users apart; see tssr evaluate --by.")
     jobs: int = Field(1, ge=1, description="Train so many runs at once, sharing the processor cores.")
     name: str | None = Field(
         None, description="Name of the files in the folder comparisons. [default: made from what is compared]"

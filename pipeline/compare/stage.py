@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ...core.artifacts import fingerprint, write_json, write_text
-from ...core.dataset import DatasetInfo, load_dataset
+from ...core.dataset import DatasetInfo
 from ...core.errors import UsageError
 from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
@@ -21,9 +21,9 @@ from ...core.settings import as_options, option_name, resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace, check_name
 from ...evaluation.comparison import Comparison, compare
-from ...evaluation.popularity import PopularityGroups
 from ...evaluation.ranks import read_ranks
-from ...evaluation.settings import EvaluateSettings
+from ...evaluation.settings import By, EvaluateSettings
+from ...evaluation.slices import slices_of
 from ...evaluation.statistics import PairedTest, against_each
 from ..runs.evaluate import check_topk, evaluate, ranks_name
 from ..runs.plan import window_of
@@ -165,10 +165,10 @@ def _report(
     dataset: DatasetInfo, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
 ) -> ComparisonReport:
     k = settings.topk[0]
-    popularity = _by_popularity(dataset, settings, compared) if settings.by_popularity else {}
+    slices = {} if settings.by is None else _by_slice(settings.by, settings, compared)
     tests = _tests(compared, comparison.focus, settings, k)
     return ComparisonReport(
-        dataset.name, settings.record(), compared, comparison, f"ndcg@{k}", tests, popularity
+        dataset.name, settings.record(), compared, comparison, f"ndcg@{k}", tests, settings.by, slices
     )
 
 
@@ -181,17 +181,19 @@ def _tests(
     return against_each(ranks.pop(focus), ranks, settings.mask, k)
 
 
-def _by_popularity(
-    dataset: DatasetInfo, settings: CompareSettings, compared: Sequence[Compared]
+def _by_slice(
+    by: By, settings: CompareSettings, compared: Sequence[Compared]
 ) -> dict[str, Mapping[str, Mapping[str, float]]]:
-    """For each model, its metrics by group of items, the mean over seeds."""
-    groups = PopularityGroups.of(load_dataset(dataset).split().train.counts())
+    """For each model, its metrics by slice, the mean over seeds."""
     found: dict[str, Mapping[str, Mapping[str, float]]] = {}
     for one in compared:
-        seeds = [groups.measure(ranks, settings.mask, settings.topk[:1]) for ranks in one.ranks]
+        reports = [slices_of(report, by, settings.mask) for report in one.measured]
         found[one.contender.name] = {
-            group: {name: fmean(seed[group][name] for seed in seeds) for name in metrics}
-            for group, metrics in seeds[0].items()
+            seeds[0]["slice"]: {
+                "queries": seeds[0]["queries"],
+                **{name: fmean(seed["metrics"][name] for seed in seeds) for name in seeds[0]["metrics"]},
+            }
+            for seeds in zip(*reports, strict=True)  # the same slice at each seed
         }
     return found
 

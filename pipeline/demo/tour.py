@@ -14,7 +14,7 @@ from ...core.settings import resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace
 from ...evaluation.comparison import Comparison, compare
-from ...evaluation.metrics import Measurement
+from ...evaluation.measurement import Measurement
 from ...evaluation.settings import EvaluateSettings
 from ...features.settings import RANDOM, FeatureSettings
 from ...model.registry import model_spec

@@ -11,7 +11,8 @@ from ... import __version__
 from ...core.artifacts import read_json
 from ...core.settings import as_options
 from ...core.workspace import read_run
-from ...evaluation.metrics import Measurement, metric_title
+from ...evaluation.measurement import Measurement
+from ...evaluation.metrics import RANK_METRICS, metric_title
 from ...evaluation.tables import markdown_table
 from ..runs.evaluate import metrics_name
 from ..runs.plan import RunPlan
@@ -131,7 +132,7 @@ def _metrics(run: Path) -> list[str]:
     record = read_json(path, cure="run tssr evaluate --force")
     parts = [selected]
     for measurement in map(Measurement.from_record, record["measurements"]):
-        names = [name for name in measurement.metrics if name != "queries"]
+        names = [name for name in measurement.metrics if name.partition("@")[0] in RANK_METRICS]
         row = [f"{measurement.metrics[name]:.4f}" for name in names]
         parts.append(f"{measurement.protocol.describe()}:\n")
         parts.append(markdown_table([metric_title(name) for name in names], [row]))

@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...core.artifacts import atomic_path, fingerprint, read_json, sha256_file, write_json
-from ...core.dataset import Dataset, DatasetInfo, Queries, Split, load_dataset
+from ...core.dataset import Dataset, DatasetInfo, Queries, load_dataset
 from ...core.device import choose_device
 from ...core.errors import ArtifactError, UsageError
 from ...core.progress import progress
 from ...core.summary import Summary
 from ...core.torchrun import current_world
 from ...core.workspace import Workspace, read_run
-from ...evaluation.metrics import Measurement, Protocol, RankCounts, Targets, metric_title
 from ...evaluation.ranking import RankingOptions, rank_targets
 from ...evaluation.ranks import write_ranks
 from ...evaluation.settings import EvaluateSettings
+from ...features.store import StoreInfo
 from .build import build_model, refuse_empty
+from .measured import measured_summary
+from .measuring import VERSION, Question, diversity_stores, measure
 from .plan import RunPlan, window_of
 from .record import open_run
 
@@ -39,34 +38,28 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
     folder = workspace.choose_run(run)
     plan = open_run(workspace, folder)  # also before an answer from the cache: is its data still there?
     metrics_file = folder / metrics_name(settings.split)
-    key = _key(folder, settings)
+    contents = diversity_stores(workspace, plan.dataset.name, plan.stores)
+    key = _key(folder, settings, contents)
     if metrics_file.exists() and not force:
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
-            return _summary(folder, record, settings, cached=True)
+            return measured_summary(metrics_file, record, settings, [], cached=True)
     dataset = load_dataset(plan.dataset)
-    split = dataset.split()
-    queries = _queries(dataset, split, settings)
-    cold = split.cold_items()
-    ranks, window, rankable = _rank(
-        folder, plan, dataset, queries, cold if settings.cold_items else None, settings
-    )
-    is_cold = cold[ranks.targets - 1]
-    everyone = np.ones_like(is_cold)
+    question = Question(dataset, _queries(dataset, settings), settings, window_of(plan), contents)
+    ranks, rankable = _rank(folder, plan, question)
+    measured = measure(ranks, question)
+    measured["cold"]["rankable"] = rankable
     record = {
         "key": key,
         "run": folder.name,
         "model": plan.model,
         "title": plan.title,
         "dataset": plan.dataset.name,
-        "depth": settings.depth,
-        "measurements": _measure(ranks, plan, settings, window, {"all": everyone}),
-        "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum()), "rankable": rankable},
-        "by_target": _measure(ranks, plan, settings, window, {"warm": ~is_cold, "cold": is_cold}),
+        **measured,
     }
     if current_world().leads:
         _write(metrics_file, folder / ranks_name(settings.split), record, ranks)
-    return _summary(folder, record, settings, cached=False)
+    return measured_summary(metrics_file, record, settings, [], cached=False)
 
 
 def _write(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:
@@ -110,13 +103,17 @@ def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: st
     return model
 
 
-def _key(folder: Path, settings: EvaluateSettings) -> str:
+def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]) -> str:
+    """The hash of all that decides what is measured: the run, the settings, and what diversity looks at."""
     trained = read_run(folder)
-    chosen = {name: value for name, value in settings.record().items() if name not in ("device", "backend")}
-    return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **chosen})
+    shown_only = ("device", "backend", "by")
+    chosen = {name: value for name, value in settings.record().items() if name not in shown_only}
+    measured = {"version": VERSION, "contents": [store.fingerprint for store in contents], **chosen}
+    return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **measured})
 
 
-def _queries(dataset: Dataset, split: Split, settings: EvaluateSettings) -> Queries:
+def _queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
+    split = dataset.split()
     queries = split.test if settings.split == "test" else split.validation
     refuse_empty(queries, dataset)
     check_topk(settings.topk, dataset.info)
@@ -130,74 +127,24 @@ def check_topk(topk: Sequence[int], dataset: DatasetInfo) -> None:
             raise UsageError(f"--topk {k}: {dataset.name} has only {dataset.item_count} items")
 
 
-def _rank(
-    folder: Path,
-    plan: RunPlan,
-    dataset: Dataset,
-    queries: Queries,
-    cold: NDArray[np.bool_] | None,
-    settings: EvaluateSettings,
-) -> tuple[Ranks, int, bool]:
-    """Ranks, the window that mask `exempt` keeps, and whether the model can rank cold items."""
+def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool]:
+    """Ranks and lists of all queries, and whether the model can rank cold items."""
     from .scorer import joined, own_queries, ranks_cold_items, scorer_of
 
-    device = choose_device(settings.device)
-    model = trained_model(folder, plan, dataset, settings.device)
-    window = window_of(plan)
-    options = RankingOptions(settings.mask, window, settings.depth, settings.backend, str(device))
+    settings, queries = question.settings, question.queries
+    model = trained_model(folder, plan, question.dataset, settings.device)
+    options = RankingOptions(
+        settings.mask,
+        question.window,
+        settings.depth,
+        settings.backend,
+        str(choose_device(settings.device)),
+        lists=max(settings.topk),
+    )
+    cold = question.dataset.split().cold_items() if settings.cold_items else None
     scorer = scorer_of(model, queries, cold)
     lo, hi = own_queries(len(queries))
     what, leads = f"ranking {plan.dataset.item_count:,} items", current_world().leads
     with progress(what, hi - lo, "users", shown=leads) as advance:
         ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
-    return ranks, window, ranks_cold_items(model)
-
-
-def _measure(
-    ranks: Ranks,
-    plan: RunPlan,
-    settings: EvaluateSettings,
-    window: int,
-    groups: Mapping[Targets, NDArray[np.bool_]],
-) -> list[dict[str, Any]]:
-    """What was measured for each group of queries, (Q,) each, that has any, under each history mask."""
-    measurements = []
-    for targets, asked in groups.items():
-        for mask in settings.mask if asked.any() else ():
-            counts = RankCounts.of(ranks.by_mask[mask][asked], ranks.depth)
-            protocol = Protocol(
-                split=f"time {settings.split}" if plan.dataset.by_time else settings.split,
-                queries=counts.queries,
-                candidates=plan.dataset.item_count,
-                mask=mask,
-                window=window if mask == "exempt" else None,
-                targets=targets,
-                cold_items="from content" if settings.cold_items else "as trained",
-            )
-            measurements.append(Measurement(protocol, counts.metrics(settings.topk)).record())
-    return measurements
-
-
-def _summary(folder: Path, record: dict[str, Any], settings: EvaluateSettings, *, cached: bool) -> Summary:
-    names = [f"{metric}@{k}" for metric in ("recall", "ndcg", "mrr") for k in settings.topk]
-    columns = ["mask", *map(metric_title, names)]
-    shown = [*record["measurements"], *(record["by_target"] if settings.cold_items else [])]
-    rows = [(m["protocol"]["mask"], *(f"{m['metrics'][name]:.4f}" for name in names)) for m in shown]
-    if settings.cold_items:
-        columns = ["targets", "users", *columns]
-        asked = [(m["protocol"]["targets"], f"{m['protocol']['queries']:,}") for m in shown]
-        rows = [(*group, *row) for group, row in zip(asked, rows, strict=True)]
-    protocol = Measurement.from_record(record["measurements"][0]).protocol
-    notes = [f"{protocol.describe(mask=False)}; {folder / metrics_name(settings.split)}"]
-    if record["cold"]["items"]:
-        notes.append(_cold_note(record["cold"], from_content=settings.cold_items))
-    data = {"stage": "evaluate", "folder": str(folder), **record}
-    title = f"{record['title']} on {record['dataset']}"
-    return Summary(title, rows, data, columns, notes=notes, cached=cached)
-
-
-def _cold_note(cold: Mapping[str, int], *, from_content: bool) -> str:
-    hint = " (--cold-items scores them from content)" if cold.get("rankable") else ""
-    how = "from content alone" if from_content else f"by what training left in their rows{hint}"
-    whose = f"{cold['items']:,} items, the targets of {cold['targets']:,} users"
-    return f"{whose}, have no train action and are scored {how}"
+    return ranks, ranks_cold_items(model)

@@ -75,7 +75,8 @@ def joined(part: Ranks) -> Ranks:
     gather = current_world().gather
     users, targets = (gather(torch.tensor(numbers)).numpy() for numbers in (part.users, part.targets))
     by_mask = {mask: gather(torch.tensor(found)).numpy() for mask, found in part.by_mask.items()}
-    return Ranks(users, targets, by_mask, part.depth)
+    lists = {mask: gather(torch.tensor(items)).numpy() for mask, items in part.lists.items()}
+    return Ranks(users, targets, by_mask, part.depth, lists)
 
 
 def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) -> float:

@@ -2,7 +2,7 @@ import pytest
 
 from tssr.core.errors import ArtifactError, UsageError
 from tssr.evaluation.comparison import compare
-from tssr.evaluation.metrics import Measurement, Protocol
+from tssr.evaluation.measurement import Measurement, Protocol
 
 PROTOCOL = Protocol("test", 1000, 800, "none", None)
 

@@ -8,13 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tssr.evaluation import metrics
-from tssr.evaluation.metrics import Measurement, Protocol, RankCounts, mrr_at, ndcg_at, recall_at
+from tssr.evaluation import list_metrics, metrics, rank_metrics
+from tssr.evaluation.measurement import Measurement, Protocol
+from tssr.evaluation.metrics import LIST_METRICS, RANK_METRICS, RankCounts, metric_title
+from tssr.evaluation.rank_metrics import mrr_at, ndcg_at, recall_at
 
 
-def test_worked_examples_hold():
-    assert doctest.testmod(metrics).attempted >= 5
-    assert doctest.testmod(metrics).failed == 0
+@pytest.mark.parametrize("module", [metrics, rank_metrics, list_metrics])
+def test_worked_examples_hold(module):
+    found = doctest.testmod(module)
+    assert found.failed == 0
+    assert found.attempted >= 3
+
+
+@pytest.mark.parametrize("name", [*RANK_METRICS, *LIST_METRICS])
+def test_an_entry_has_title_formula_source_and_a_worked_example(name):
+    entry = (RANK_METRICS | LIST_METRICS)[name]
+    assert metric_title(f"{name}@10") == f"{entry.title}@10"
+    assert entry.formula
+    assert entry.source
+    function = entry.gain if name in RANK_METRICS else entry.measure
+    assert ">>>" in function.__doc__
 
 
 def test_ten_ranks_by_hand():
@@ -77,6 +91,7 @@ def test_a_number_travels_with_its_protocol():
             "ties": "mid-rank",
             "targets": "all",
             "cold_items": "as trained",
+            "listed": None,
         },
         "metrics": {"recall@10": 0.5},
     }
@@ -84,3 +99,7 @@ def test_a_number_travels_with_its_protocol():
     assert "history mask hard, ties" in hard.describe()
     cold = replace(hard, targets="cold", cold_items="from content")
     assert "3 users with cold targets, all 9 items ranked, cold items from content," in cold.describe()
+    lists = replace(hard, listed=100)
+    assert "3 users, of 9 items the lists given, truncated at 100, history mask hard" in lists.describe()
+    assert lists.asks_the_same_as(hard)
+    assert not lists.asks_the_same_as(cold)

@@ -285,3 +285,36 @@ def test_a_model_of_another_data_set_is_refused(ask):
     scorer = vector_scorer(np.ones((1, 2), np.float32), np.ones((4, 2)))
     with pytest.raises(ArtifactError, match="the model scores 4 items, the data set has 3; train it again"):
         rank_targets(ask([[1]], [2], 3), scorer, RankingOptions())
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 8),
+    st.integers(0, 2**32),
+    st.sampled_from(["faiss", "torch", "dense"]),
+    st.sampled_from(["ties", "copies"]),
+)
+@settings(max_examples=100, deadline=None)
+def test_lists_beside_the_ranks_equal_a_full_sort(ask, item_count, k, seed, backend, kind):
+    rng = np.random.default_rng(seed)
+    histories = [rng.integers(1, item_count + 1, rng.integers(0, 20)).tolist() for _ in range(5)]
+    if kind == "ties":
+        states, vectors = rng.integers(-1, 2, (5, 3)), rng.integers(-1, 2, (item_count, 3))
+    else:
+        states = rng.standard_normal((5, 17))
+        vectors = rng.standard_normal((item_count, 17))[rng.integers(0, item_count, item_count)]
+    states, vectors = states.astype(np.float32), vectors.astype(np.float32)
+    scores = (states[:, None].astype(np.float64) * vectors[None]).sum(axis=2)
+    queries = ask(histories, rng.integers(1, item_count + 1, 5).tolist(), item_count)
+    scorer = VectorScorer(lambda lo, hi: states[lo:hi], vectors, np.zeros(item_count, np.float32))
+    if backend == "dense":
+        scorer, backend = DenseScorer(lambda lo, hi: scores[lo:hi]), "auto"
+    options = RankingOptions(("none", "exempt", "hard"), window=4, depth=3, lists=k, backend=backend)
+    found = rank_targets(queries, scorer, options)
+    for mask, lists in found.lists.items():
+        for q, target in enumerate(queries.targets):
+            last = histories[q][-4:]
+            hidden = {"none": [], "exempt": [i for i in last if i != target], "hard": histories[q]}[mask]
+            items = [item for item in range(1, item_count + 1) if item not in hidden]
+            best = sorted(items, key=lambda item: (-scores[q, item - 1], item))[:k]
+            assert lists[q].tolist() == best + [0] * (k - len(best)), mask

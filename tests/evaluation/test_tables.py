@@ -10,7 +10,7 @@ ROWS = [["a_b & co", "**0.1 ± 0.2 (+5.0%)**"], ["****", ""]]
 
 
 def test_docstring_examples():
-    assert doctest.testmod(tables) == (0, 1)
+    assert doctest.testmod(tables) == (0, 2)
 
 
 def test_markdown():

@@ -86,7 +86,7 @@ def test_what_is_finished_is_not_done_again_and_more_seeds_are_added(prepared, c
 
 
 def test_the_tables_for_people_papers_and_programs(prepared, commands, tmp_path):
-    shown = prepared(*COMPARE, *RATES, "--focus", "sasrec-id", "--by-popularity", "--name", "mine")
+    shown = prepared(*COMPARE, *RATES, "--focus", "sasrec-id", "--by", "popularity", "--name", "mine")
     assert shown.code == 0, shown.err
     said = " ".join(shown.out.split())
     assert "sasrec-id chose --learning-rate 0.01 of 2 on validation" in said
@@ -97,7 +97,7 @@ def test_the_tables_for_people_papers_and_programs(prepared, commands, tmp_path)
     model = record["models"]["sasrec-id"]
     difference = model["metrics"]["ndcg@5"] - record["models"]["poprec"]["metrics"]["ndcg@5"]
     assert record["tests"]["poprec"]["difference"] == pytest.approx(difference)
-    groups = record["popularity"]["sasrec-id"].values()
+    groups = record["slices"]["sasrec-id"].values()
     assert sum(group["queries"] for group in groups) == 60
     weighted = sum(group["queries"] * group["recall@5"] for group in groups) / 60
     assert weighted == pytest.approx(model["metrics"]["recall@5"])

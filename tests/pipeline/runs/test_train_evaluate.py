@@ -47,9 +47,10 @@ def test_the_four_commands_of_the_card(tssr, shop, tmp_path):
     metrics = json.loads((run / "metrics.json").read_text())
     assert [m["protocol"]["mask"] for m in metrics["measurements"]] == ["none", "exempt", "hard"]
     assert all(m["protocol"]["split"] == "test" for m in metrics["measurements"])
-    assert set(metrics["measurements"][0]["metrics"]) == {
-        f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (10, 20)
-    }
+    names = ["recall", "ndcg", "mrr", "coverage", "gini", "popularity", "novelty", "diversity[image]"]
+    names += ["serendipity", *(f"share[{label}]" for label in ("0", "1-4", "5-19", "20+"))]
+    assert set(metrics["measurements"][0]["metrics"]) == {f"{name}@{k}" for name in names for k in (10, 20)}
+    assert set(metrics["slices"]) == {"popularity", "history", "repeat", "tied"}
     ranks = pq.read_table(run / "ranks-test.parquet")
     assert ranks.num_rows == 60
     recall = np.mean(ranks["rank_none"].fill_null(np.inf).to_numpy() <= 10)
@@ -63,7 +64,25 @@ def test_the_four_commands_of_the_card(tssr, shop, tmp_path):
 def test_every_spelling_of_topk_means_the_same(prepared, spelling):
     prepared("train", "--model", "poprec")
     names = set(prepared("evaluate", *spelling, "--json").json["measurements"][0]["metrics"])
-    assert names == {f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (2, 5)}
+    for name in ("recall", "ndcg", "mrr", "coverage"):
+        assert {each for each in names if each.startswith(name)} == {f"{name}@2", f"{name}@5"}
+
+
+def test_users_apart_by_the_property_asked_for(prepared):
+    prepared("train", "--model", "poprec")
+    measured = prepared("evaluate", "--topk", "5", "--json").json
+    for by, slices in measured["slices"].items():
+        hard = [entry for entry in slices if entry["mask"] == "hard"]
+        assert sum(entry["queries"] for entry in hard) == 60, by
+        mean = sum(entry["queries"] * entry["metrics"]["mrr@5"] for entry in hard) / 60
+        assert mean == pytest.approx(measured["measurements"][2]["metrics"]["mrr@5"]), by
+    assert {entry["slice"] for entry in measured["slices"]["tied"]} == {"not tied"}, "each day has one action"
+    shown = prepared("evaluate", "--topk", "5", "--by", "history").out
+    assert "Nothing changed" in shown, "what is shown is no other measurement"
+    assert "By the number of actions before the target:" in shown
+    assert "5-9" in shown
+    assert "What is in the lists:" in shown
+    assert prepared("evaluate", "--by", "weather").code == 2
 
 
 def test_a_second_time_does_nothing_and_force_does_it_again(prepared):

@@ -1,0 +1,41 @@
+"""Metrics of one user at a time, from the rank of the item that the user really took.
+
+With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1. A target is a hit at k where
+fewer than k items stand before it, each item that ties with it counting half: where rank < k + 1. NaN ranks,
+beyond the depth or masked, are misses. All take ranks (Q,) and give gains (Q,); a metric is their mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .scoring import Float64
+
+
+def recall_at(ranks: Float64, k: int) -> Float64:
+    """1 for a hit, else 0.
+
+    >>> recall_at(np.array([1, 10.5, 11, np.nan]), 10).tolist()
+    [1.0, 1.0, 0.0, 0.0]
+    """
+    return np.where(ranks < k + 1, 1.0, 0.0)
+
+
+def ndcg_at(ranks: Float64, k: int) -> Float64:
+    """1 / log2(rank + 1) for a hit, else 0.
+
+    Rank 3 gives 1 / log2(4) = 1/2, rank 7 gives 1 / log2(8) = 1/3:
+
+    >>> ndcg_at(np.array([1, 3, 7, 11]), 10).tolist() == [1, 1 / 2, 1 / 3, 0]
+    True
+    """
+    return np.where(ranks < k + 1, 1 / np.log2(ranks + 1), 0.0)
+
+
+def mrr_at(ranks: Float64, k: int) -> Float64:
+    """1 / rank for a hit, else 0.
+
+    >>> mrr_at(np.array([1, 2.5, 4, 11]), 10).tolist() == [1, 2 / 5, 1 / 4, 0]
+    True
+    """
+    return np.where(ranks < k + 1, 1 / ranks, 0.0)

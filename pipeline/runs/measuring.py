@@ -1,0 +1,121 @@
+"""From ranks and lists to what metrics.json holds: metrics under each mask, and apart by slices of users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.dataset import Dataset, Queries, load_times
+from ...core.workspace import Workspace
+from ...evaluation.list_metrics import Catalogue, Recommended
+from ...evaluation.measurement import Measurement, Protocol, Targets
+from ...evaluation.metrics import RankCounts, measure_lists
+from ...evaluation.ranking import Ranks
+from ...evaluation.settings import EvaluateSettings, Mask
+from ...evaluation.slices import slice_queries
+from ...features.store import StoreInfo, list_stores, open_store
+
+VERSION = 2  # counts up when metrics.json has other content for the same ranks: older files are made again
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a split asks of whoever answers: its queries, and what is needed to measure the answers.
+
+    `window` is the number of actions that mask `exempt` looks at. `listed` is the length of the longest list
+    where the answer is lists cut short, and None where all items were ranked.
+    """
+
+    dataset: Dataset
+    queries: Queries
+    settings: EvaluateSettings
+    window: int
+    contents: list[StoreInfo]
+    listed: int | None = None
+
+    def protocol(self, mask: Mask, queries: int, targets: Targets = "all") -> Protocol:
+        """The conditions of a number that is a mean over so many queries."""
+        split, info = self.settings.split, self.dataset.info
+        return Protocol(
+            split=f"time {split}" if info.by_time else split,
+            queries=queries,
+            candidates=info.item_count,
+            mask=mask,
+            window=self.window if mask == "exempt" else None,
+            targets=targets,
+            cold_items="from content" if self.settings.cold_items else "as trained",
+            listed=self.listed,
+        )
+
+
+def measure(ranks: Ranks, question: Question) -> dict[str, Any]:
+    """All that is measured of the answers, as plain JSON values; `ranks` are of all queries in order."""
+    cold = question.dataset.split().cold_items()
+    is_cold = cold[ranks.targets - 1]
+    everyone = _measurements(ranks, question, {"all": np.ones_like(is_cold)})
+    lists = _of_lists(ranks, question)
+    for measurement in everyone:
+        measurement["metrics"] |= lists[measurement["protocol"]["mask"]]
+    return {
+        "version": VERSION,
+        "depth": question.settings.depth,
+        "measurements": everyone,
+        "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum())},
+        "by_target": _measurements(ranks, question, {"warm": ~is_cold, "cold": is_cold}),
+        "slices": _slices(ranks, question),
+    }
+
+
+def _measurements(
+    ranks: Ranks, question: Question, groups: Mapping[Targets, NDArray[np.bool_]]
+) -> list[dict[str, Any]]:
+    """What was measured for each group of queries, (Q,) each, that has any, under each history mask."""
+    measurements = []
+    for targets, asked in groups.items():
+        for mask in question.settings.mask if asked.any() else ():
+            counts = RankCounts.of(ranks.by_mask[mask][asked], ranks.depth)
+            protocol = question.protocol(mask, counts.queries, targets)
+            measurements.append(Measurement(protocol, counts.metrics(question.settings.topk)).record())
+    return measurements
+
+
+def _of_lists(ranks: Ranks, question: Question) -> dict[Mask, dict[str, float]]:
+    contents = {store.modality: open_store(store).item_features()[0] for store in question.contents}
+    catalogue = Catalogue.of(question.dataset.split().train, contents)
+    return {
+        mask: measure_lists(Recommended(lists, ranks.targets, catalogue), question.settings.topk)
+        for mask, lists in ranks.lists.items()
+    }
+
+
+def _slices(ranks: Ranks, question: Question) -> dict[str, list[dict[str, Any]]]:
+    """Metrics of each slice under each mask, by the name of the slicing."""
+    counts = question.dataset.split().train.counts()
+    slicings = slice_queries(question.queries, counts, load_times(question.dataset.info))
+    return {
+        by: [
+            {"mask": mask, **slice_}
+            for mask in question.settings.mask
+            for slice_ in slicing.measure(ranks.by_mask[mask], ranks.depth, question.settings.topk)
+        ]
+        for by, slicing in slicings.items()
+    }
+
+
+def diversity_stores(workspace: Workspace, dataset: str, read: list[StoreInfo]) -> list[StoreInfo]:
+    """The store of each modality by which lists are called diverse, in the order of their names.
+
+    Those the model has `read`; of a modality that it does not read the only store there is, so that models
+    with and without content are measured alike. Where there are several, that modality is left out.
+    """
+    chosen = {store.modality: store for store in read}
+    others: dict[str, list[StoreInfo]] = {}
+    for store in list_stores(workspace.features(dataset)):
+        if store.kind == "vectors" and store.modality not in chosen:
+            others.setdefault(store.modality, []).append(store)
+    chosen |= {modality: stores[0] for modality, stores in others.items() if len(stores) == 1}
+    return [chosen[modality] for modality in sorted(chosen)]
