@@ -10,6 +10,7 @@ import click
 
 from . import __version__
 from .core.errors import TssrError
+from .core.signals import stoppable, stopped_by
 from .pipeline.commands import COMMANDS
 
 
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a foreseen error is one line on stderr, a traceback only with --debug."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        cli.main(args=given, prog_name="tssr", standalone_mode=False)
+        with stoppable():
+            cli.main(args=given, prog_name="tssr", standalone_mode=False)
     except TssrError as error:
         if "--debug" in given:
             traceback.print_exc()
@@ -68,8 +70,8 @@ def main(arguments: list[str] | None = None) -> None:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "tssr"
         _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; finished work is kept, the same command resumes", 130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        _fail("interrupted; finished work is kept, the same command resumes", 128 + stopped_by(error))
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:  # the last resort, so that no one meets a bare traceback

@@ -24,6 +24,10 @@ class DataError(TssrError):
     """Input that is missing, malformed, or emptied by the settings."""
 
 
+class DivergedError(DataError):
+    """A training whose numbers left what float32 holds: trained again, it would end the same way."""
+
+
 class ArtifactError(TssrError):
     """A file tssr wrote that is missing, damaged, or belongs to something else."""
 

@@ -17,7 +17,7 @@ Advance = Callable[..., None]
 
 def note(message: str) -> None:
     """Say one line on stderr at once."""
-    print(message, file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
+    print(f"{message}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
 
 
 def clock(seconds: float) -> str:
@@ -33,12 +33,13 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> Iterator[Advance]:
-    """Show how far a loop is; yields `advance(count=1, text="")`, `text` being the newest figures.
+    """Show how far a loop is; yields `advance(count=1, text="", now=False)`, `text` being the newest figures.
 
+    With `now` they are worth a line of their own where the output is piped, however new the last line is.
     `total` None means that the end is not known; where it is not `shown`, another process shows it.
     """
     if not shown:
-        yield lambda count=1, text="": None
+        yield lambda count=1, text="", now=False: None
     elif sys.stderr.isatty():
         with _bar(what, total, unit) as advance:
             yield advance
@@ -62,7 +63,7 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(what, total=total, text="")
 
-        def advance(count: int = 1, text: str = "") -> None:
+        def advance(count: int = 1, text: str = "", now: bool = False) -> None:
             if text:
                 bars.update(task, text=text)
             bars.update(task, advance=count)
@@ -74,14 +75,50 @@ def _lines(what: str, total: int | None, unit: str) -> Advance:
     started = last = time.monotonic()
     done = 0
 
-    def advance(count: int = 1, text: str = "") -> None:
+    def advance(count: int = 1, text: str = "", now: bool = False) -> None:
         nonlocal done, last
         done += count
-        now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES:
-            last = now
+        moment = time.monotonic()
+        if now or moment - last >= SECONDS_BETWEEN_LINES:
+            last = moment
             of = f"/{total}" if total is not None else ""
-            rate = done / (now - started)
+            rate = done / max(moment - started, 1e-9)
             note(f"{what}: {done}{of} {unit}, {rate:.1f}/s{', ' + text if text else ''}")
 
     return advance
+
+
+Tell = Callable[[str, str], None]
+
+
+@contextmanager
+def side_by_side() -> Iterator[Tell]:
+    """Show what several tasks say at once; yields `tell(task, line)`, an empty line ends the task.
+
+    On a terminal each task has one line, its newest; where the output is piped, every line is written.
+    Threads may tell at the same time.
+    """
+    if not sys.stderr.isatty():
+        yield lambda task, line: note(f"{task}: {line}") if line else None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[line]}", markup=False),
+    )
+    shown: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as lines:
+
+        def tell(task: str, line: str) -> None:
+            if task not in shown:
+                shown[task] = lines.add_task(task, total=None, line=line)
+            elif line:
+                lines.update(shown[task], line=line)
+            else:
+                lines.remove_task(shown.pop(task))
+
+        yield tell

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Int64
-from ..core.errors import ArtifactError, DataError
+from ..core.errors import ArtifactError, DivergedError
 from .search import Float32, exact_search
 from .settings import Backend
 
@@ -65,7 +65,7 @@ def open_index(
     """Make a scorer ready to be asked block by block.
 
     Of the items in `only`, (K,) numbers, where they are given: these are items 1…K of the index.
-    Raises ArtifactError where it knows another number of items, DataError for NaN or infinite item vectors.
+    Raises ArtifactError where it knows another number of items, DivergedError for NaN or infinite vectors.
     """
     skipped = scorer.skipped
     if skipped is not None and only is not None:
@@ -93,7 +93,7 @@ def _renumbered(skipped: Skipped, only: Int64, item_count: int) -> Skipped:
 def _refuse_not_finite(largest: Float64, lo: int) -> None:
     bad = np.flatnonzero(~(largest < _LARGEST))
     if len(bad):
-        raise DataError(
+        raise DivergedError(
             f"scores are NaN or infinite for query {lo + int(bad[0])} and {len(bad) - 1} more "
             "of its block; the training diverged: lower --learning-rate and train again"
         )
@@ -113,14 +113,14 @@ class VectorIndex:
         self.vectors: Float32 = np.concatenate([scorer.items, scorer.bias[:, None]], axis=1, dtype=np.float32)
         self.largest_norm = float(_norms(self.vectors).max())
         if not self.largest_norm < _LARGEST:
-            raise DataError(
+            raise DivergedError(
                 "the model's item vectors are NaN or infinite; the training diverged: "
                 "lower --learning-rate and train again"
             )
         self.search = exact_search(self.vectors, backend, device)
 
     def block(self, lo: int, hi: int) -> VectorBlock:
-        """Encode queries lo…hi-1; raises DataError where a score could be NaN or infinite."""
+        """Encode queries lo…hi-1; raises DivergedError where a score could be NaN or infinite."""
         return VectorBlock(self, self._encode(lo, hi), self._skipped(lo, hi), lo)
 
 
@@ -186,7 +186,7 @@ class DenseIndex:
         self._skipped = scorer.skipped
 
     def block(self, lo: int, hi: int) -> DenseBlock:
-        """Ask for the scores of queries lo…hi-1; raises DataError where one is NaN or infinite."""
+        """Ask for the scores of queries lo…hi-1; raises DivergedError where one is NaN or infinite."""
         scores = self._scores(lo, hi)
         _refuse_not_finite(np.abs(scores).max(axis=1), lo)
         if self._skipped is not None:

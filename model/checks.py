@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..core.errors import TssrError
+from ..core.errors import DivergedError
 from ..core.torchrun import current_world
 from .checkpoint import CHECKPOINT_FILE
 from .recommender import Losses
 
 
 def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> dict[str, float]:
-    """The sum of each term over the steps up to `step`; raises TssrError where one is not finite.
+    """The sum of each term over the steps up to `step`; raises DivergedError where one is not finite.
 
     `recent` are the shares of this process; all get the sums, or the error.
     """
@@ -35,12 +35,12 @@ def check_weights(recent: list[Losses], step: int, model: nn.Module, folder: Pat
         raise _not_finite(f"the weights are not finite after step {step}", recent[-1], model, folder)
 
 
-def _not_finite(what: str, losses: Losses, model: nn.Module, folder: Path) -> TssrError:
+def _not_finite(what: str, losses: Losses, model: nn.Module, folder: Path) -> DivergedError:
     terms = ", ".join(f"{name} {float(term):g}" for name, term in losses.items())
     norms = ", ".join(f"{name} {norm:.3g}" for name, norm in _largest_norms(model))
     kept = f". The last good checkpoint is kept in {folder}" if (folder / CHECKPOINT_FILE).exists() else ""
     cure = "lower --learning-rate or raise the temperatures"
-    return TssrError(f"{what} ({terms}; largest weights now: {norms}); {cure}{kept}")
+    return DivergedError(f"{what} ({terms}; largest weights now: {norms}); {cure}{kept}")
 
 
 def _largest_norms(model: nn.Module) -> list[tuple[str, float]]:

@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model of the registry; `builder` is 'module:name' of what takes materials and settings."""
+    """One model of the registry; `builder` is 'module:name' of what takes materials and settings.
+
+    `same_as` names the model of which this is another name in the literature: same builder, same settings.
+    """
 
     title: str
     settings: type[Settings]
     builder: str
     reads_content: bool = False
     trained: bool = True
+    same_as: str | None = None
 
     def build(self, materials: Materials, settings: Settings) -> Recommender:
         """Build the model with its first weights, from torch's random state."""
@@ -55,7 +59,9 @@ MODELS: dict[str, ModelSpec] = {
     "bpr-mf": ModelSpec("BPR-MF", BPRSettings, "bpr:BPRMF"),
     "gru4rec": ModelSpec("GRU4Rec", GRU4RecSettings, "gru4rec:gru4rec"),
     "mv-rnn": ModelSpec("MV-RNN", MVRNNSettings, "mvrnn:mv_rnn", reads_content=True),
-    "mv-trm": ModelSpec("MV-TRM", SASRecContentSettings, "mvrnn:mv_trm", reads_content=True),
+    "mv-trm": ModelSpec(
+        "MV-TRM", SASRecContentSettings, "mvrnn:mv_trm", reads_content=True, same_as="sasrec-hybrid"
+    ),
     "cl4srec": ModelSpec("CL4SRec", CL4SRecSettings, "cl4srec:CL4SRec"),
     "fdsa": ModelSpec("FDSA", ContentSettings, "fdsa:FDSA", reads_content=True),
     "mfn4rec": ModelSpec("MFN4Rec", MFN4RecSettings, "mfn4rec:MFN4Rec", reads_content=True),

@@ -91,13 +91,12 @@ class Trainer:
                 saving = self.world.agree(due)  # clocks differ
                 if saving:
                     check_weights(self._recent, step, self.model, self.folder)
-                if validating:
-                    self._validate(log)
+                value = self._validate(log) if validating else None
                 if saving:
                     save_checkpoint(checkpoint, self.model, optimizer, self.state)
                     saved = time.monotonic()
                 self._recent.clear()
-                self._show(advance, taken, (time.monotonic() - started) / (step - first))
+                self._show(advance, taken, (time.monotonic() - started) / (step - first), value)
         return self._summary(stopped)
 
     def _stop_reason(self) -> str:
@@ -119,8 +118,8 @@ class Trainer:
             return nullcontext()
         return RunLog(self.folder, self.state.step, tensorboard=self.settings.tensorboard)
 
-    def _validate(self, log: RunLog | None) -> None:
-        """Measure, keep the weights if they are the best so far, and write a line of the log."""
+    def _validate(self, log: RunLog | None) -> float:
+        """Measure NDCG@10, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
         value = self.validate()
         state = self.state
@@ -144,20 +143,25 @@ class Trainer:
         }
         if log is not None:
             log.write(line)
+        return value
 
     def _speed(self) -> float:
         """Supervised positions per second so far."""
         positions = self.state.step / self.stepping.per_epoch * self.stepping.samples.transitions
         return positions / max(self.state.seconds, 1e-9)
 
-    def _show(self, advance: Advance, taken: int, seconds_per_step: float) -> None:
+    def _show(self, advance: Advance, taken: int, seconds_per_step: float, validation: float | None) -> None:
+        """Show where training is; `validation` is the NDCG@10 just measured, None between validations."""
         state = self.state
         steps = max(1, state.step - state.last_validated)
         terms = " ".join(f"{name} {total / steps:.4f}" for name, total in state.sums.items())
         speed = f"{self._speed():,.0f} positions/s"
         left = " to ".join(dict.fromkeys(clock(steps * seconds_per_step) for steps in self._steps_left()))
         best = f"best NDCG@10 {state.best:.4f} at step {state.best_step}" if state.best_step else ""
-        advance(taken, text=" · ".join(filter(None, (terms, speed, f"{left} left", best))))
+        now = "" if validation is None else f"validation NDCG@10 {validation:.4f}"
+        advance(
+            taken, text=" · ".join(filter(None, (now, terms, speed, f"{left} left", best))), now=bool(now)
+        )
 
     def _steps_left(self) -> tuple[int, int]:
         """How many steps are left if no validation is better than the best so far, and at most."""

@@ -42,6 +42,16 @@ class Contender:
         """What is trained for `candidate` with the seed that is `seed` after the first."""
         return with_values(candidate.plan, {"seed": candidate.plan.train.seed + seed})
 
+    def trained_once(self) -> Contender:
+        """The same, trained as the model whose other name its own is, so that one training serves both."""
+        other = model_spec(self.model).same_as
+        if other is None:
+            return self
+        plans = [
+            replace(candidate, plan=replace(candidate.plan, model=other)) for candidate in self.candidates
+        ]
+        return replace(self, candidates=plans)
+
     @property
     def trained(self) -> bool:
         """Whether a seed can change its results."""

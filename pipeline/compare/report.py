@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...evaluation.settings import By
 from ...evaluation.slices import TITLES
 from ...evaluation.statistics import CONFIDENCE, PairedTest
 from ...evaluation.tables import BOLD, aligned, csv_table, latex_table, markdown_table
+from ...model.registry import model_spec
 from .contenders import Contender
 from .training_pool import Trained
 
@@ -40,6 +41,7 @@ class Compared:
     runs: Sequence[Trained]
     measured: Sequence[Mapping[str, Any]]  # what `evaluate` reports of each run
     ranks: Sequence[Ranks]
+    lost: int = 0  # how many seeds of the chosen one diverged
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -61,7 +63,8 @@ class Compared:
         tried = [
             {
                 "values": candidate.values,
-                SELECTION_METRIC: run.result[SELECTION_METRIC],
+                SELECTION_METRIC: run.result.get(SELECTION_METRIC),
+                "diverged": run.diverged,
                 "run": run.folder.name,
             }
             for candidate, run in zip(self.contender.candidates, self.tried, strict=True)
@@ -89,6 +92,7 @@ class ComparisonReport:
     tests: Mapping[str, PairedTest]
     by: By | None
     slices: Mapping[str, Mapping[str, Mapping[str, float]]]
+    left_out: Mapping[str, str] = field(default_factory=dict)  # models that diverged, in what words
 
     @property
     def title(self) -> str:
@@ -116,10 +120,17 @@ class ComparisonReport:
     def _remarks(self) -> list[str]:
         notes = [self.comparison.note()]
         for one in self.compared:
+            name, diverged = one.contender.name, sum(run.diverged is not None for run in one.tried)
             if one.chosen:
+                of = f"{len(one.tried)}" + (f" ({diverged} diverged)" if diverged else "")
+                notes.append(f"{name} chose {as_options(one.chosen)} of {of} on validation")
+            if one.lost:
                 notes.append(
-                    f"{one.contender.name} chose {as_options(one.chosen)} of {len(one.tried)} on validation"
+                    f"{name}: {one.lost} of {len(one.runs) + one.lost} seeds diverged and are left out"
                 )
+            if other := model_spec(one.contender.model).same_as:
+                notes.append(f"{name} is another name of {other}; one training serves both")
+        notes += [f"{name} diverged and is not in the table: {why}" for name, why in self.left_out.items()]
         best = self.comparison.best_other(self.tested)
         if best is not None and best in self.tests:
             test = self.tests[best].describe()
@@ -167,6 +178,7 @@ class ComparisonReport:
             "tests": {name: test.record() for name, test in self.tests.items()},
             "by": self.by,
             "slices": self.slices,
+            "left_out": self.left_out,
             "contenders": {one.contender.name: one.record() for one in self.compared},
         }
 
@@ -207,7 +219,7 @@ class ComparisonReport:
         rows = []
         for one in self.compared:
             for place, (candidate, run) in enumerate(zip(one.contender.candidates, one.tried, strict=True)):
-                value = f"{run.result[SELECTION_METRIC]:.4f}"
+                value = "diverged" if run.diverged else f"{run.result[SELECTION_METRIC]:.4f}"
                 shown = BOLD.format(value) if place == one.choice else value
                 rows.append([one.contender.name, as_options(candidate.values) or _NONE, shown])
         return ["model", "options", "validation NDCG@10"], rows

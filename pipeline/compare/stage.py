@@ -14,7 +14,7 @@ from statistics import fmean
 
 from ...core.artifacts import fingerprint, write_json, write_text
 from ...core.dataset import DatasetInfo
-from ...core.errors import UsageError
+from ...core.errors import DivergedError, UsageError
 from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options, option_name, resolve
@@ -25,7 +25,8 @@ from ...evaluation.ranks import read_ranks
 from ...evaluation.settings import By, EvaluateSettings
 from ...evaluation.slices import slices_of
 from ...evaluation.statistics import PairedTest, against_each
-from ..runs.evaluate import check_topk, evaluate, ranks_name
+from ..runs.evaluate import evaluate, ranks_name
+from ..runs.list_lengths import with_fitting_topk
 from ..runs.plan import window_of
 from .contenders import Candidate, Contender
 from .report import Compared, ComparisonReport
@@ -37,10 +38,13 @@ FOCUS, REFERENCE = "tssr", "sasrec-id"
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What training leaves of an contender: a run of every candidate, and the chosen one's, one a seed."""
+    """What training leaves of a contender: a run of every candidate, and the chosen one's, one a seed.
+
+    `choice` is None where all candidates diverged, and `runs` then empty.
+    """
 
     tried: list[Trained]
-    choice: int
+    choice: int | None
     runs: list[Trained]
 
 
@@ -51,25 +55,41 @@ def compare_models(
 
     Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
     """
+    contenders = [contender.trained_once() for contender in contenders]
     names = [contender.name for contender in contenders]
     focus = _taking_part("focus", settings.focus, FOCUS, names)
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
     dataset = contenders[0].candidates[0].plan.dataset
-    check_topk(resolve(EvaluateSettings, {"topk": settings.topk}).topk, dataset)
+    settings = with_fitting_topk(settings, dataset)
+    resolve(EvaluateSettings, {"topk": settings.topk})  # refused now, not after the trainings
     _refuse_unequal_windows(settings, contenders)
     path = _path(workspace, settings, contenders)
     trained = _train(workspace, settings, contenders)
-    measured = [_measure(workspace, settings, *pair) for pair in zip(contenders, trained, strict=True)]
+    left_out = _left_out(names, trained)
+    measured = [
+        _measure(workspace, settings, contender, of)
+        for contender, of in zip(contenders, trained, strict=True)
+        if of.choice is not None
+    ]
     compared = [one for one, _ in measured]
     comparison = compare(
         {one.contender.name: one.measurements(settings.mask) for one in compared},
-        reference,
+        None if reference in left_out else reference,
         settings.topk,
-        focus=focus,
+        focus=None if focus in left_out else focus,
     )
-    report = _report(dataset, settings, compared, comparison)
+    report = _report(dataset, settings, compared, comparison, left_out)
     runs = [run for one in compared for run in (*one.tried, *one.runs)]
     return _written(path, report, cached=all(run.cached for run in runs) and all(old for _, old in measured))
+
+
+def _left_out(names: Sequence[str], trained: Sequence[_Chosen]) -> dict[str, str]:
+    """The contenders of which every candidate diverged, in the words of the first; raises where all are."""
+    pairs = zip(names, trained, strict=True)
+    left_out = {name: str(of.tried[0].diverged) for name, of in pairs if of.choice is None}
+    if len(left_out) == len(names):
+        raise DivergedError(f"every training diverged, so there is nothing to compare; {left_out[names[0]]}")
+    return left_out
 
 
 def _taking_part(option: str, given: str | None, default: str, names: Sequence[str]) -> str | None:
@@ -113,7 +133,10 @@ def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence
     tried = _split(pool.train(first), [len(e.candidates) for e in contenders])
     choices = [_best(runs) for runs in tried]
     rest = []
+    more = [0 if choice is None else count for choice, count in zip(choices, more, strict=True)]
     for contender, choice, count in zip(contenders, choices, more, strict=True):
+        if choice is None:
+            continue
         candidate = contender.candidates[choice]
         rest += [
             (_label(contender, candidate, seed), contender.plan(candidate, seed))
@@ -121,7 +144,7 @@ def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence
         ]
     others = _split(pool.train(rest), more)
     return [
-        _Chosen(own, choice, [own[choice], *also])
+        _Chosen(own, choice, [] if choice is None else [own[choice], *also])
         for own, choice, also in zip(tried, choices, others, strict=True)
     ]
 
@@ -141,34 +164,50 @@ def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]
     return parts
 
 
-def _best(runs: Sequence[Trained]) -> int:
-    """The run with the best validation NDCG@10, the first of equals."""
-    return max(range(len(runs)), key=lambda i: runs[i].result[SELECTION_METRIC])
+def _best(runs: Sequence[Trained]) -> int | None:
+    """The run with the best validation NDCG@10, the first of equals; None where all diverged."""
+    ended = [i for i, run in enumerate(runs) if run.diverged is None]
+    return max(ended, key=lambda i: runs[i].result[SELECTION_METRIC], default=None)
 
 
 def _measure(
     workspace: Workspace, settings: CompareSettings, contender: Contender, chosen: _Chosen
 ) -> tuple[Compared, bool]:
     """Measure the chosen runs on the test split; True where they had been measured before."""
+    assert chosen.choice is not None
     device = contender.candidates[chosen.choice].plan.train.device
     wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
-    measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in chosen.runs]
+    runs = [run for run in chosen.runs if run.diverged is None]
+    measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in runs]
     cached = all(summary.cached for summary in measured)
     if not cached:
         note(f"{contender.name}: measured")
-    ranks = [read_ranks(run.folder / ranks_name("test")) for run in chosen.runs]
+    ranks = [read_ranks(run.folder / ranks_name("test")) for run in runs]
     reports = [summary.data for summary in measured]
-    return Compared(contender, chosen.tried, chosen.choice, chosen.runs, reports, ranks), cached
+    lost = len(chosen.runs) - len(runs)
+    return Compared(contender, chosen.tried, chosen.choice, runs, reports, ranks, lost), cached
 
 
 def _report(
-    dataset: DatasetInfo, settings: CompareSettings, compared: Sequence[Compared], comparison: Comparison
+    dataset: DatasetInfo,
+    settings: CompareSettings,
+    compared: Sequence[Compared],
+    comparison: Comparison,
+    left_out: Mapping[str, str],
 ) -> ComparisonReport:
     k = settings.topk[0]
     slices = {} if settings.by is None else _by_slice(settings.by, settings, compared)
     tests = _tests(compared, comparison.focus, settings, k)
     return ComparisonReport(
-        dataset.name, settings.record(), compared, comparison, f"ndcg@{k}", tests, settings.by, slices
+        dataset.name,
+        settings.record(),
+        compared,
+        comparison,
+        f"ndcg@{k}",
+        tests,
+        settings.by,
+        slices,
+        left_out,
     )
 
 

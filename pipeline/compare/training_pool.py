@@ -12,31 +12,38 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import TssrError
-from ...core.progress import note
+from ...core.progress import Tell, note, side_by_side
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import option_words
 from ...core.workspace import Workspace
 from ..runs.plan import RunPlan
 from ..runs.train import recorded_run
 
+SECONDS_TO_END = 10.0  # what a process has that is told to end, before it is killed
 _THREADS = "OMP_NUM_THREADS"
+_ERROR = "error: "  # how the last line of a command that failed begins
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run; `cached` says that it was there already."""
+    """A finished run; `cached` says that it was there already.
+
+    A run that `diverged` ended too, and would end so again: it has words for that, and an empty result.
+    """
 
     folder: Path
     result: dict[str, Any]
     command: list[str]
     cached: bool
+    diverged: str | None = None
 
 
 class TrainingPool:
@@ -50,36 +57,63 @@ class TrainingPool:
         self._processes: set[subprocess.Popen[str]] = set()
         self._stopping = False
         self._lock = threading.Lock()
+        self._tell: Tell = lambda task, line: None
 
     def train(self, runs: Sequence[tuple[str, RunPlan]]) -> list[Trained]:
         """Train what is not finished; each run is a label to speak of and a plan.
 
-        Raises TssrError where a run fails; the others are interrupted, and all go on from where they were
-        when the same is asked again.
+        Runs of one folder are one run, trained once. Raises TssrError where a run fails otherwise than by
+        diverging. Then, and when this process is told to end, the others end within seconds, and all go on
+        from where they were when the same is asked again.
         """
         self._stopping = False
-        with ThreadPoolExecutor(self._jobs) as threads:
-            futures = [threads.submit(self._train_one, label, plan) for label, plan in runs]
+        folders = [plan.folder(self._workspace, None) for _, plan in runs]
+        begun: dict[Path, Future[Trained]] = {}
+        with side_by_side() as self._tell, ThreadPoolExecutor(self._jobs) as threads:
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                return [future.result() for future in futures if future.done()]
+                for folder, (_, plan) in zip(folders, runs, strict=True):
+                    if folder not in begun:
+                        labels = [
+                            label for other, (label, _) in zip(folders, runs, strict=True) if other == folder
+                        ]
+                        begun[folder] = threads.submit(self._train_one, labels, plan)
+                wait(begun.values(), return_when=FIRST_EXCEPTION)
+                for future in begun.values():
+                    if future.done():
+                        future.result()  # raises what a failed one raised
+                return [begun[folder].result() for folder in folders]
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
-                self._interrupt()
+                self._stop()
                 raise
 
-    def _train_one(self, label: str, plan: RunPlan) -> Trained:
-        folder = plan.folder(self._workspace, None)
+    def _train_one(self, labels: Sequence[str], plan: RunPlan) -> Trained:
+        """Train one run, which goes by one label or, where models are the same, by several."""
+        label, folder = ", ".join(labels), plan.folder(self._workspace, None)
         command = train_command(self._workspace, plan)
-        record = recorded_run(folder, plan)
-        cached = record is not None and bool(record["finished_at"])
-        if not cached:
-            self._run(label, command)
-            record = recorded_run(folder, plan)
-        if record is None or not record["finished_at"]:
+        trained = self._ended(folder, plan, command, cached=True)
+        if trained is None:
+            try:
+                self._run(label, command)
+            except TssrError:
+                trained = self._ended(folder, plan, command, cached=False)
+                if trained is None or trained.diverged is None:
+                    raise
+            trained = trained or self._ended(folder, plan, command, cached=False)
+        if trained is None:
             raise TssrError(f"{label}: training left no finished run in {folder}; run: {shlex.join(command)}")
-        self._say(label, record["result"], cached=cached)
-        return Trained(folder, record["result"], command, cached)
+        self._say(label, trained, len(labels))
+        return trained
+
+    @staticmethod
+    def _ended(folder: Path, plan: RunPlan, command: list[str], *, cached: bool) -> Trained | None:
+        """The run in `folder` if it has ended, finished or diverged."""
+        record = recorded_run(folder, plan)
+        if record is not None and record["finished_at"]:
+            return Trained(folder, record["result"], command, cached)
+        if record is not None and record.get("diverged"):
+            return Trained(folder, {}, command, cached, record["diverged"])
+        return None
 
     def _run(self, label: str, command: Sequence[str]) -> None:
         """Give the command to a process of its own; raises TssrError with its last words."""
@@ -92,15 +126,29 @@ class TrainingPool:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                errors="replace",
                 env=self._environment(),
             )
             self._processes.add(process)
-        _, said = process.communicate()
+        said = self._listen(label, process)
+        code = process.wait()
         with self._lock:
             self._processes.discard(process)
-        if process.returncode != 0:
-            words = (said.strip().splitlines() or [f"killed by signal {-process.returncode}"])[-1]
-            raise TssrError(f"{label}: {words.removeprefix('error: ')}; tried: {shlex.join(command)}")
+        if code < 0:  # by a signal, so what it said last is not why
+            said = f"killed by {signal.Signals(-code).name}" + (f" after it said: {said}" if said else "")
+        if code != 0:
+            raise TssrError(f"{label}: {said.removeprefix(_ERROR)}; tried: {shlex.join(command)}")
+
+    def _listen(self, label: str, process: subprocess.Popen[str]) -> str:
+        """Tell on what the process says while it runs; returns its last line, and keeps an error's for it."""
+        last = ""
+        assert process.stderr is not None
+        for line in filter(None, map(str.strip, process.stderr)):
+            last = line
+            if not line.startswith(_ERROR):
+                self._tell(label, line)
+        self._tell(label, "")
+        return last
 
     def _environment(self) -> dict[str, str]:
         """Runs beside each other share the processor cores."""
@@ -109,18 +157,33 @@ class TrainingPool:
             environment.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // self._jobs)))
         return environment
 
-    def _interrupt(self) -> None:
+    def _stop(self) -> None:
+        """End all processes: they may tidy up and speak their last words, but not for long.
+
+        By SIGTERM, not by Ctrl-C's SIGINT: what a shell starts in the background ignores that one, and so do
+        its children.
+        """
         with self._lock:
             self._stopping = True
-            for process in self._processes:
-                process.send_signal(signal.SIGINT)
+            left = set(self._processes)
+        for process in left:
+            process.terminate()
+        deadline = time.monotonic() + SECONDS_TO_END
+        for process in left:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
 
-    def _say(self, label: str, result: dict[str, Any], *, cached: bool) -> None:
+    def _say(self, label: str, trained: Trained, runs: int) -> None:
         with self._lock:
-            self._done += 1
-            how = "there already" if cached else f"{result.get('seconds', 0):.0f} s"
-            value = result[SELECTION_METRIC]
-            note(f"[{self._done}/{self._total}] {label}: validation NDCG@10 {value:.4f} ({how})")
+            self._done += runs
+            how = "there already" if trained.cached else f"{trained.result.get('seconds', 0):.0f} s"
+            if trained.diverged is not None:
+                found = f"diverged: {trained.diverged}"
+            else:
+                found = f"validation NDCG@10 {trained.result[SELECTION_METRIC]:.4f} ({how})"
+            note(f"[{self._done}/{self._total}] {label}: {found}")
 
 
 def train_command(workspace: Workspace, plan: RunPlan) -> list[str]:

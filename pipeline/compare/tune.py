@@ -134,7 +134,10 @@ def _retake_interrupted(study: Study) -> None:
 
 
 def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[str, list[Any]]) -> None:
-    """Train what the sampler proposes; one that fails counts, unless nothing has succeeded yet."""
+    """Train what the sampler proposes.
+
+    One that diverges counts, and so does one that fails otherwise, unless nothing has succeeded yet.
+    """
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
@@ -149,6 +152,10 @@ def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[st
         if not _succeeded(study):
             raise
         note(str(error))
+        return
+    if trained.diverged is not None:
+        trial.set_user_attr(_ERROR, trained.diverged)
+        study.tell(trial, state=TrialState.FAIL)
         return
     trial.set_user_attr(_RUN, trained.folder.name)
     study.tell(trial, trained.result[SELECTION_METRIC])

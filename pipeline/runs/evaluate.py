@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import atomic_path, fingerprint, read_json, sha256_file, write_json
-from ...core.dataset import Dataset, DatasetInfo, Queries, load_dataset
+from ...core.dataset import Dataset, Queries, load_dataset
 from ...core.device import choose_device
-from ...core.errors import ArtifactError, UsageError
+from ...core.errors import ArtifactError
 from ...core.progress import progress
 from ...core.summary import Summary
 from ...core.torchrun import current_world
@@ -19,6 +19,7 @@ from ...evaluation.ranks import write_ranks
 from ...evaluation.settings import EvaluateSettings
 from ...features.store import StoreInfo
 from .build import build_model, refuse_empty
+from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
 from .plan import RunPlan, window_of
@@ -37,6 +38,7 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
     """
     folder = workspace.choose_run(run)
     plan = open_run(workspace, folder)  # also before an answer from the cache: is its data still there?
+    settings = with_fitting_topk(settings, plan.dataset)
     metrics_file = folder / metrics_name(settings.split)
     contents = diversity_stores(workspace, plan.dataset.name, plan.stores)
     key = _key(folder, settings, contents)
@@ -116,15 +118,7 @@ def _queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
     split = dataset.split()
     queries = split.test if settings.split == "test" else split.validation
     refuse_empty(queries, dataset)
-    check_topk(settings.topk, dataset.info)
     return queries
-
-
-def check_topk(topk: Sequence[int], dataset: DatasetInfo) -> None:
-    """Refuse lists that are longer than the catalogue."""
-    for k in topk:
-        if k > dataset.item_count:
-            raise UsageError(f"--topk {k}: {dataset.name} has only {dataset.item_count} items")
 
 
 def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool]:

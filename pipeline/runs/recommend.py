@@ -20,7 +20,8 @@ from ...core.summary import Summary
 from ...core.workspace import Workspace
 from ...evaluation.recommending import Lists, recommend
 from .asked_users import AskedUsers, given_users, known_users
-from .evaluate import check_topk, trained_model
+from .evaluate import trained_model
+from .list_lengths import with_fitting_topk
 from .plan import RunPlan
 from .recommend_settings import RecommendSettings
 from .record import open_run
@@ -38,7 +39,7 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
     write = None if settings.output is None else _writer(settings.output)
     folder = workspace.choose_run(run)
     plan = open_run(workspace, folder)
-    check_topk([settings.topk], plan.dataset)
+    settings = with_fitting_topk(settings, plan.dataset)
     dataset = load_dataset(plan.dataset)
     if settings.history is not None:
         asked = given_users(plan.dataset, settings.history, settings)

@@ -51,8 +51,10 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
     return RunPlan(record["model"], dataset, stores, train, model_settings)
 
 
-def write_run(folder: Path, plan: RunPlan, result: Mapping[str, Any] | None) -> None:
-    """Write the run's record; with a `result` it counts as finished."""
+def write_run(
+    folder: Path, plan: RunPlan, result: Mapping[str, Any] | None, *, diverged: str | None = None
+) -> None:
+    """Write the run's record; with a `result` it counts as finished, `diverged` says why it never will."""
     import torch
 
     now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -66,5 +68,6 @@ def write_run(folder: Path, plan: RunPlan, result: Mapping[str, Any] | None) -> 
         },
         "finished_at": now if result is not None else None,
         "result": dict(result) if result is not None else None,
+        "diverged": diverged,
     }
     write_json(folder / RUN_FILE, record)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.artifacts import sha256_file, sweep_partials
 from ...core.dataset import Split, load_dataset
 from ...core.device import choose_device
-from ...core.errors import ArtifactError
+from ...core.errors import ArtifactError, DivergedError
 from ...core.lock import LOCK_FILE, exclusive
 from ...core.memory import peak_memory
 from ...core.schema import SELECTION_METRIC
@@ -32,7 +32,8 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
 
     Under torchrun the processes share each batch, and the first alone writes.
-    Raises ArtifactError where a run folder of that name holds another plan, and for damaged features.
+    Raises ArtifactError where a run folder of that name holds another plan, and for damaged features;
+    DivergedError, which is recorded too, where the numbers are no longer finite.
     """
     from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 
@@ -59,7 +60,12 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
             sweep_partials(folder)
             write_run(folder, plan, None)
         world.wait()
-        result = {**_fit(model, plan, dataset.split(), folder, device), **_memory(device)}
+        try:
+            result = {**_fit(model, plan, dataset.split(), folder, device), **_memory(device)}
+        except DivergedError as error:
+            if world.leads:
+                write_run(folder, plan, None, diverged=str(error))
+            raise
         if world.leads:
             result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)

@@ -6,6 +6,7 @@ import io
 import pytest
 
 from tssr.cli import main
+from tssr.core.errors import TssrError
 from tssr.pipeline.compare.training_pool import TrainingPool
 
 
@@ -17,7 +18,10 @@ def commands(monkeypatch):
     def run(_self, label, command):
         given.append(command)
         with contextlib.redirect_stdout(io.StringIO()):
-            main(list(command)[1:])
+            try:
+                main(list(command)[1:])
+            except SystemExit:
+                raise TssrError(label) from None
 
     monkeypatch.setattr(TrainingPool, "_run", run)
     return given

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -130,6 +131,78 @@ def test_a_failed_run_is_told_and_the_rest_goes_on_next_time(prepared, commands,
     assert len(commands) == before + 2
 
 
+def test_a_candidate_that_diverges_is_a_result_and_the_others_go_on(prepared, commands, tmp_path):
+    tried = ("--try", "learning-rate=1e-2,1e30", "--seeds", "1", "--name", "mine")
+    shown = prepared(*COMPARE, *tried)
+    assert shown.code == 0, shown.err
+    assert "sasrec-id --learning-rate 1e+30 --seed 1: diverged: " in shown.err
+    assert "sasrec-id chose --learning-rate 0.01 of 2 (1 diverged) on validation" in shown.out
+    folder = tmp_path / "workspace" / "comparisons"
+    assert "| --learning-rate 1e+30 | diverged |" in (folder / "mine.md").read_text()
+    report = json.loads((folder / "mine.json").read_text())
+    assert [t["validation_ndcg@10"] is None for t in report["contenders"]["sasrec-id"]["tried"]] == [
+        False,
+        True,
+    ]
+    assert "not finite" in report["contenders"]["sasrec-id"]["tried"][1]["diverged"]
+    before = len(commands)
+    assert prepared(*COMPARE, *tried, "--json").json["cached"], "it would diverge again"
+    assert len(commands) == before
+
+
+def test_a_model_that_diverges_is_left_out_with_a_word(prepared, commands):
+    shown = prepared(*COMPARE, "--learning-rate", "1e30", "--json", "--reference", "sasrec-id")
+    assert shown.code == 0, shown.err
+    assert list(shown.json["models"]) == ["poprec"]
+    assert "not finite" in shown.json["left_out"]["sasrec-id"]
+    assert shown.json["reference"] is None
+    said = prepared(*COMPARE, "--learning-rate", "1e30").out
+    assert "sasrec-id diverged and is not in the table: " in " ".join(said.split())
+    alone = prepared("compare", "--models", "sasrec-id", *SMALL, "--learning-rate", "1e30", "--seeds", "1")
+    assert alone.code == 1
+    assert "every training diverged, so there is nothing to compare; " in alone.err
+
+
+def test_a_seed_that_diverges_is_told(prepared, commands, monkeypatch):
+    kept = TrainingPool._ended
+
+    def ended(folder, plan, command, *, cached):
+        trained = kept(folder, plan, command, cached=cached)
+        return replace(trained, diverged="unlucky") if trained and plan.train.seed == 2 else trained
+
+    monkeypatch.setattr(TrainingPool, "_ended", staticmethod(ended))
+    shown = prepared(*COMPARE, "--seeds", "3")
+    assert shown.code == 0, shown.err
+    assert "sasrec-id: 1 of 3 seeds diverged and are left out" in shown.out
+
+
+def test_two_names_of_one_model_are_trained_once(prepared, commands):
+    shown = prepared("compare", "--models", "mv-trm", "sasrec-hybrid", *SMALL, "--topk", "5", "--seeds", "1")
+    assert shown.code == 0, shown.err
+    assert len(commands) == 1
+    assert "mv-trm is another name of sasrec-hybrid; one training serves both" in shown.out
+    lines = [line.split() for line in shown.out.splitlines()]
+    rows = {cells[0]: cells[1:3] for cells in lines[:5] if cells}
+    assert rows["mv-trm"] == rows["sasrec-hybrid"]
+
+
+def test_only_a_list_length_that_was_typed_is_refused_for_its_size(tssr, commands, tmp_path):
+    log = [f"u{user},i{(user + step) % 8},{step}" for user in range(12) for step in range(5)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,time", *log]))
+    columns = ("--map", "user=user_id,item=item_id,time=time", "--min-actions", "0")
+    made = tssr("preprocess", "custom", "--interactions", "log.csv", *columns)
+    assert made.code == 0, made.err
+    shown = tssr("compare", "--models", "poprec", "--seeds", "1", "--json")
+    assert shown.code == 0, shown.err
+    assert set(shown.json["models"]["poprec"]["metrics"]) == {"recall@8", "ndcg@8"}
+    measured = tssr("evaluate", "--json").json["measurements"][0]["metrics"]
+    assert {name.partition("@")[2] for name in measured} == {"8"}
+    assert len(tssr("recommend", "--user", "u1", "--json").json["users"][0]["items"]) == 8
+    for command in (("evaluate",), ("compare", "--models", "poprec"), ("recommend", "--user", "u1")):
+        refused = tssr(*command, "--topk", "10")
+        assert (refused.code, "--topk 10: custom has only 8 items" in refused.err) == (2, True)
+
+
 def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path):
     (tmp_path / "c.toml").write_text(
         "[train]\nmax-epochs = 1\nbatch-size = 16\nwidth = 8\nheads = 2\ndropout = 0.5\nmodel = 'gru4rec'\n"
@@ -243,7 +316,9 @@ def test_the_command_of_a_plan_makes_the_same_plan(workspace, monkeypatch, model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kill", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("kill", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
 def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(
     prepared, workspace, tmp_path, kill, code
 ):
@@ -255,13 +330,19 @@ def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(
         return [sys.executable, "-m", "tssr", *long, "--workspace", str(folder), *more]
 
     broken = tmp_path / "workspace"
-    process = subprocess.Popen(command(broken, "--jobs", "2"), stderr=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        command(broken, "--jobs", "2"), stderr=subprocess.PIPE, env=environment, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(broken.glob("runs/*/checkpoint.safetensors")):
         time.sleep(0.05)
     process.send_signal(kill)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
+    if kill != signal.SIGKILL:  # nobody can tell the others then; they end at their next word
+        assert b"interrupted; finished work is kept" in err
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)  # no process of the group is left
     resumed = json.loads(subprocess.run(command(broken), capture_output=True, env=environment).stdout)
     whole = tmp_path / "whole"
     shutil.copytree(workspace, whole)

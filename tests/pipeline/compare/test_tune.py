@@ -104,6 +104,17 @@ def test_a_trial_that_fails_counts_unless_nothing_has_succeeded(prepared, comman
     assert "no trial of gru4rec could be trained" in prepared(*TUNE, "--trials", "1", "--seed", "9").err
 
 
+def test_a_first_trial_that_diverges_counts_and_the_search_goes_on(prepared, commands):
+    """With seed 1 the sampler begins with the second value, so that comes to diverge."""
+    search = (*TUNE, "--try", "learning-rate=1e-3,1e30")
+    found = prepared(*search, "--trials", "3")
+    assert found.code == 0, found.err
+    first = found.err.index("gru4rec --learning-rate")
+    assert "1e+30: diverged: " in found.err[first:]
+    assert found.json["failed"] >= 1
+    assert found.json["best"] == {"learning_rate": 1e-3}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
