@@ -137,6 +137,8 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
             _, index, slot = name.split(".")
             slots.setdefault(int(index), {})[slot] = tensor
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    for weight, own in optimizer.state.items():  # fused steps want them laid out in memory as the weight is
+        own.update({name: torch.empty_like(weight).copy_(slot) for name, slot in own.items() if slot.ndim})
     names = {kind: _random_name(kind, current_world().rank) for kind in ("cpu", "cuda")}
     if names["cpu"] in tensors:
         torch.set_rng_state(tensors[names["cpu"]])

@@ -44,7 +44,7 @@ class ContentKNN(nn.Module):
         self.length = materials.length
         self.settings = settings
         counts = materials.train_counts
-        types = [F.normalize(content.centred(settings, counts)) for content in materials.contents]
+        types = [F.normalize(content.centred(settings, counts)) for content in materials.features()]
         vectors = torch.cat(types, dim=1) / len(types) ** 0.5
         self.register_buffer("vectors", vectors, persistent=False)  # (N + 1, C), row 0 the padding's zeros
         self.register_buffer("decay", torch.tensor(DECAYS[0] if settings.decay is None else settings.decay))

@@ -65,11 +65,11 @@ def own_part(numbers: Tensor) -> Tensor:
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Add up every weight's gradient over the processes, in one message."""
+    """Add up the gradients over the processes, in one message; weights that are not trained have none."""
     world = current_world()
     if world.size == 1:
         return
-    weights = list(model.parameters())
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
     gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
     flat = world.sum(torch.cat([gradient.flatten() for gradient in gradients]))
     parts = torch.split(flat, [weight.numel() for weight in weights])

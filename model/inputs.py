@@ -16,7 +16,7 @@ from .layers import Mix
 from .settings import ReadingSettings
 
 if TYPE_CHECKING:
-    from .materials import ContentFeatures, Materials
+    from .materials import ContentSource, Materials
 
 
 class ItemVectors(nn.Module):
@@ -33,29 +33,27 @@ class ItemVectors(nn.Module):
 
 
 class ContentVectors(nn.Module):
-    """Frozen content features through one linear layer, as the released code has it: no activation, no norm.
+    """Content vectors through one linear layer, as the released code has it: no activation, no norm.
 
-    The released code trains the encoder that makes the features along; here they stay as they are.
+    The vectors are those of the feature store, or of an encoder that is trained along, as in the release.
     Items without content carry a learned vector on top, the bit by which the model can tell them.
-    The features are not saved with the model; they come from the feature store.
     """
 
-    features: Tensor
     absent: Tensor
 
     def __init__(
-        self, features: ContentFeatures, width: int, settings: ReadingSettings, train_counts: Tensor
+        self, source: ContentSource, width: int, settings: ReadingSettings, train_counts: Tensor
     ) -> None:
         super().__init__()
-        self.project = nn.Linear(features.vectors.shape[1], width)
-        absent = features.absent
+        self.content = source.content(settings, train_counts)
+        self.project = nn.Linear(self.content.width, width)
+        absent = source.absent
         self.missing = nn.Parameter(torch.zeros(width)) if bool(absent.any()) else None
-        self.register_buffer("features", features.prepared(settings, train_counts), persistent=False)
         self.register_buffer("absent", absent, persistent=False)
 
     def forward(self, items: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
-        vectors: Tensor = self.project(self.features[items].to(self.project.weight.dtype))
+        vectors: Tensor = self.project(self.content(items).to(self.project.weight.dtype))
         if self.missing is not None:
             vectors = vectors + self.absent[items].unsqueeze(-1) * self.missing
         return vectors

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .content import trained_contents
 from .precision import in_float32
 from .real_steps import RealSteps
 from .settings import SequenceSettings
@@ -27,9 +28,15 @@ LINEAR_BIAS_START = 0.1
 
 
 def initialise(module: nn.Module, item_count: int) -> None:
-    """Draw the initial weights as the released code does, for linear layers and embeddings alike."""
+    """Draw the initial weights as the released code does, for linear layers and embeddings alike.
+
+    The weights of a content encoder that is trained along stay: they were trained before.
+    """
     bound = math.sqrt(1 / (item_count + 1))
+    kept = {part for content in trained_contents(module) for part in content.modules()}
     for part in module.modules():
+        if part in kept:
+            continue
         if isinstance(part, nn.Linear):
             nn.init.xavier_normal_(part.weight)
             if part.bias is not None:

@@ -5,15 +5,37 @@ Shapes: N items, C content dimension.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.dataset import Histories
+from ..core.errors import UsageError
 from ..core.schema import PADDING
+from .content import EncoderTraining, FrozenContent, Read, TrainedContent
 from .settings import ReadingSettings, ScaleSettings
 
 SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
+
+
+class ContentSource(Protocol):
+    """One content type of all items, as a model may be given it."""
+
+    @property
+    def name(self) -> str:
+        """The modality."""
+        ...
+
+    @property
+    def absent(self) -> Tensor:
+        """Which items have no content, (N + 1,) bool; the padding is no item."""
+        ...
+
+    def content(self, settings: ReadingSettings, train_counts: Tensor) -> FrozenContent | TrainedContent:
+        """What gives a model the vectors of items by number."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,10 @@ class ContentFeatures:
         absent = ~self.present
         absent[PADDING] = False
         return absent
+
+    def content(self, settings: ReadingSettings, train_counts: Tensor) -> FrozenContent:
+        """The vectors as a table."""
+        return FrozenContent(self.prepared(settings, train_counts))
 
     def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
         """The vectors as a trained model reads them: scaled, and with something for items without content.
@@ -68,11 +94,46 @@ class ContentFeatures:
 
 
 @dataclass(frozen=True)
+class TrainableContent:
+    """One content type of all items behind an encoder that is trained along (see `content`)."""
+
+    name: str
+    encoder: nn.Module
+    read: Read
+    contents: Tensor  # each item's content by number, (N + 1,); -1 where it has none
+    width: int
+    training: EncoderTraining
+
+    @property
+    def absent(self) -> Tensor:
+        """Which items have no content, (N + 1,); the padding is no item."""
+        absent = self.contents < 0
+        absent[PADDING] = False
+        return absent
+
+    def content(self, settings: ReadingSettings, train_counts: Tensor) -> TrainedContent:
+        """The encoder as a part of the model. Raises UsageError for scaling, which needs fixed vectors."""
+        if settings.content_scale != "raw":
+            raise UsageError(
+                f"--content-scale {settings.content_scale}: the vectors of an encoder that is trained along "
+                "move at each step and have no fixed mean; leave the option out with --end-to-end"
+            )
+        return TrainedContent(self.encoder, self.read, self.contents, self.width, self.training)
+
+
+@dataclass(frozen=True)
 class Materials:
     """What a model may be built from: sizes, content, and what happened in training."""
 
     item_count: int
     length: int
-    contents: list[ContentFeatures]
+    contents: Sequence[ContentSource]
     train: Histories
     train_counts: Tensor  # how often each item was taken, (N + 1,); entry 0 is the padding's 0
+
+    def features(self) -> list[ContentFeatures]:
+        """The contents of a model that reads fixed vectors alone. Raises UsageError for a trained encoder."""
+        fixed = [content for content in self.contents if isinstance(content, ContentFeatures)]
+        if len(fixed) < len(self.contents):
+            raise UsageError("--end-to-end: this model reads fixed content vectors; leave the option out")
+        return fixed

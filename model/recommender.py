@@ -169,4 +169,6 @@ class SequenceRecommender(NeuralRecommender):
 
 def parameter_count(model: Recommender) -> int:
     """How many numbers were learned."""
-    return sum(p.numel() for p in model.parameters()) if isinstance(model, nn.Module) else 0
+    return (
+        sum(p.numel() for p in model.parameters() if p.requires_grad) if isinstance(model, nn.Module) else 0
+    )

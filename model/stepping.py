@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +14,42 @@ from ..core.float32 import full_float32
 from ..core.torchrun import current_world
 from .batches import Samples
 from .compiling import compile_encoders
+from .content import trained_contents
 from .gathering import own_part, sum_gradients
 from .precision import training_autocast
 from .recommender import Losses, NeuralRecommender
 from .schedule import learning_rate
 from .settings import TrainSettings
 
+SHARE = "share_of_learning_rate"  # of a parameter group, beside torch's own entries
+
 
 def _seed_of(*numbers: int) -> int:
     """One seed of several numbers; in 32 bits, since a CPU generator of torch looks at no more."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def parameter_groups(model: NeuralRecommender, learning_rate: float) -> list[dict[str, Any]]:
+    """What Adam trains: the model's own weights, then those of encoders trained along, each at its own rate.
+
+    An encoder's rate keeps its ratio to `learning_rate` under any schedule. Its weight decay is decoupled
+    from the gradient (AdamW) and spares biases and the scales of norms, which have one dimension.
+    """
+    groups: list[dict[str, Any]] = []
+    encoders: set[Tensor] = set()
+    for content in trained_contents(model):
+        trained = [weight for weight in content.encoder.parameters() if weight.requires_grad]
+        encoders.update(trained)
+        share = content.how.learning_rate / learning_rate
+        for decay, weights in (
+            (content.how.weight_decay, [weight for weight in trained if weight.ndim > 1]),
+            (0.0, [weight for weight in trained if weight.ndim <= 1]),
+        ):
+            if weights:
+                more = {"weight_decay": decay, "decoupled_weight_decay": True} if decay else {}
+                groups.append({"params": weights, SHARE: share, **more})
+    own = [weight for weight in model.parameters() if weight.requires_grad and weight not in encoders]
+    return [{"params": own, SHARE: 1.0}, *groups]
 
 
 class Stepping:
@@ -36,7 +63,9 @@ class Stepping:
         self.samples = samples
         self.settings = settings
         self.device = next(model.parameters()).device
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        self.contents = trained_contents(model)
+        groups = parameter_groups(model, settings.learning_rate)
+        self.optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
         self.per_epoch = -(-samples.count // settings.batch_size)
         self.last = settings.max_epochs * self.per_epoch
         if rank := current_world().rank:
@@ -64,7 +93,7 @@ class Stepping:
             if self.settings.clip_norm:
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
             for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(step)
+                group["lr"] = self.learning_rate(step) * group[SHARE]
             self.optimizer.step()
         return {name: term.detach() for name, term in losses.items()}
 
@@ -77,6 +106,9 @@ class Stepping:
         self.optimizer.zero_grad()
         total: Tensor = torch.stack([term.float() for term in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
+        for content in self.contents:
+            with training_autocast(self.settings.precision, self.device):
+                content.feed_back()
         sum_gradients(self.model)
         return losses
 

@@ -36,7 +36,7 @@ class UserSide(nn.Module):
 def _content_as_tables(module: nn.Module) -> None:
     for name, part in module.named_children():
         if isinstance(part, ContentVectors):
-            numbers = torch.arange(len(part.features), device=part.features.device)
+            numbers = torch.arange(len(part.absent), device=part.absent.device)
             blocks = range(0, len(numbers), ITEMS_AT_ONCE)
             table = torch.cat([part(numbers[low : low + ITEMS_AT_ONCE]) for low in blocks])
             setattr(module, name, nn.Embedding(len(table), table.shape[1], _weight=table))

@@ -200,7 +200,7 @@ def test_padding_influences_nothing(build, ring, windows, name, contents):
     before = answers()
     with torch.no_grad():
         for part in entrances(model):
-            (part.table.weight if isinstance(part, ItemVectors) else part.features)[0] = 7.0
+            (part.table.weight if isinstance(part, ItemVectors) else part.content.features)[0] = 7.0
     assert all(torch.equal(old, new) for old, new in zip(before, answers(), strict=True))
 
 

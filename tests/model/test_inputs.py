@@ -53,7 +53,7 @@ def test_a_cold_item_that_differs_where_no_train_item_does(dtype):
 def test_half_precision_features_keep_their_type_and_enter_as_float32():
     features = ContentFeatures("image", VECTORS.half(), PRESENT)
     content = ContentVectors(features, 3, ReadingSettings(), COUNTS)
-    assert content.features.dtype == torch.float16
+    assert content.content.features.dtype == torch.float16
     assert content(torch.tensor([[1, 3]])).dtype == torch.float32
 
 

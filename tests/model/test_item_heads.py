@@ -67,7 +67,7 @@ def test_a_table_alone_is_not_copied(build):
 def test_an_item_of_no_train_action_is_scored_from_content(build, histories_of):
     """Item 8 looks like item 2 and was never taken; with a content head both get the same vector."""
     model = build("sasrec-content", head="content", train=histories_of([[1, 2, 3, 4, 5, 6, 7]] * 3, 8))
-    model.head.inputs[0].features[8] = model.head.inputs[0].features[2]
+    model.head.inputs[0].content.features[8] = model.head.inputs[0].content.features[2]
     vectors, _ = model.items()
     assert torch.equal(vectors[7], vectors[1])
 

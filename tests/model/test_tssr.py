@@ -51,7 +51,7 @@ def test_one_content_stream_is_the_papers_model(build, batch):
     inputs, steps = batch.inputs, RealSteps.of(batch.inputs)
     position = model.entrances[0].position.weight
     embedded_id = model.inputs[0].table.weight[inputs]
-    embedded_content = model.inputs[1].features[inputs] @ model.inputs[1].project.weight.T
+    embedded_content = model.inputs[1].content.features[inputs] @ model.inputs[1].project.weight.T
     embedded_content = embedded_content + model.inputs[1].project.bias
     encoded_id = model.unimodal[0](embedded_id + position, steps)
     encoded_content = model.unimodal[1](embedded_content + position, steps)
@@ -135,7 +135,7 @@ def test_two_equal_content_streams_contrast_like_one(build, batch):
     """Contrasts are averaged over content streams, so their weight does not grow with the number."""
     model = build("tssr", 2)
     model.inputs[2].load_state_dict(model.inputs[1].state_dict() | {"missing": torch.zeros(16)})
-    model.inputs[2].features.copy_(model.inputs[1].features)
+    model.inputs[2].content.features.copy_(model.inputs[1].content.features)
     model.unimodal[2].load_state_dict(model.unimodal[1].state_dict())
     _, states = model.unimodal_states(batch.inputs, RealSteps.of(batch.inputs))
     single = user_contrast(states[0], states[1], batch.real, model.settings.tau_user)

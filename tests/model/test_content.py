@@ -1,0 +1,212 @@
+"""Encoders trained along: the gradient cache gives the numbers of the plain graph, whatever the chunk."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from tssr.core.errors import TssrError, UsageError
+from tssr.model.content import EncoderTraining, TrainedContent, trained_contents
+from tssr.model.materials import Materials, TrainableContent
+from tssr.model.registry import MODELS
+from tssr.model.stepping import SHARE, parameter_groups
+
+ITEMS, LENGTH, WIDTH, INPUT = 9, 4, 8, 5
+RATE, DECAY = 1e-2, 0.1
+HISTORIES = [[1, 2, 3, 4, 5], [2, 3, 3, 9, 1], [7, 8, 2, 1], [4, 9, 6, 5, 2]]
+# Items 8 and 9 show one picture, item 6 has none.
+CONTENTS = torch.tensor([-1, 0, 1, 2, 3, 4, -1, 5, 6, 6])
+
+
+def small_encoder(dropout=0.0):
+    torch.manual_seed(5)
+    encoder = nn.Sequential(
+        nn.Linear(INPUT, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(dropout), nn.Linear(6, 3)
+    )
+    for _ in range(3):
+        encoder(torch.randn(12, INPUT))  # statistics that are not the start's
+    return encoder.double()
+
+
+def source(chunk, dropout=0.0, train_batchnorm=False):
+    pictures = torch.randn(7, INPUT, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    asked = []
+
+    def read(numbers):
+        asked.append(numbers.tolist())
+        return (pictures[numbers],)
+
+    training = EncoderTraining(RATE, DECAY, chunk, train_batchnorm)
+    made = TrainableContent("image", small_encoder(dropout), read, CONTENTS, 3, training)
+    return made, asked
+
+
+def built(name, histories_of, source, **changed):
+    spec = MODELS[name]
+    train = histories_of(HISTORIES, ITEMS)
+    counts = torch.from_numpy(train.counts())
+    wanted = {"width": WIDTH, "heads": 2, "dropout": 0.0, **changed}
+    settings = spec.settings(
+        **{key: value for key, value in wanted.items() if key in spec.settings.model_fields}
+    )
+    torch.manual_seed(1)
+    model = spec.build(Materials(ITEMS, LENGTH, [source], train, counts), settings).double()
+    return model, model.samples(train, "last", torch.device("cpu")).batch(torch.arange(len(HISTORIES)))
+
+
+def step(model, batch, feed_back=True):
+    """The loss and all gradients of one step."""
+    model.zero_grad()
+    model.train()
+    torch.manual_seed(3)
+    total = torch.stack(list(model.losses(batch).values())).sum()
+    total.backward()
+    for content in trained_contents(model) if feed_back else ():
+        content.feed_back()
+    return total.detach(), {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+class PlainGraph(nn.Module):
+    """The oracle: every slot of a batch through the encoder at once, all in one graph."""
+
+    def __init__(self, trained):
+        super().__init__()
+        self.encoder, self.width = trained.encoder, trained.width
+        self.trained = (trained,)  # in a tuple, so that its weights are not registered twice
+
+    def forward(self, items):
+        encoder = self.encoder.train()
+        encoder[1].eval()
+        contents = CONTENTS[items].clamp(min=0)
+        vectors = encoder(*self.trained[0]._read(contents.flatten())).view(*items.shape, -1)
+        return vectors * (CONTENTS[items] >= 0).unsqueeze(-1)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+@pytest.mark.parametrize("name", ["tssr", "sasrec-content", "sasrec-hybrid", "fdsa", "mfn4rec", "mv-rnn"])
+def test_loss_and_gradients_are_those_of_the_plain_graph(histories_of, name, chunk):
+    cached, batch = built(name, histories_of, source(chunk)[0])
+    plain, _ = built(name, histories_of, source(chunk)[0])
+    for part in plain.modules():
+        if isinstance(getattr(part, "content", None), TrainedContent):
+            part.content = PlainGraph(part.content)
+    loss, gradients = step(cached, batch)
+    wanted_loss, wanted = step(plain, batch, feed_back=False)
+    torch.testing.assert_close(loss, wanted_loss, rtol=1e-13, atol=1e-14)
+    assert set(gradients) == set(wanted)
+    for weight in wanted:
+        torch.testing.assert_close(gradients[weight], wanted[weight], rtol=1e-11, atol=1e-13, msg=weight)
+    assert any(gradients[weight].abs().max() > 1e-6 for weight in wanted if ".encoder." in weight)
+
+
+@pytest.mark.parametrize("train_batchnorm", [False, True])
+def test_dropout_draws_the_same_in_both_passes(histories_of, train_batchnorm, monkeypatch):
+    """The oracle keeps every chunk's graph, and so needs no second pass."""
+    made, _ = source(4, dropout=0.5, train_batchnorm=train_batchnorm)
+    cached, batch = built("tssr", histories_of, made)
+    kept, _ = built("tssr", histories_of, source(4, dropout=0.5, train_batchnorm=train_batchnorm)[0])
+    loss, gradients = step(cached, batch)
+    drawn_after = torch.rand(3)
+    monkeypatch.setattr("torch.no_grad", torch.enable_grad)
+    monkeypatch.setattr(torch.Tensor, "requires_grad_", lambda tensor: tensor)
+    monkeypatch.setattr(TrainedContent, "feed_back", lambda content: None)
+    wanted_loss, wanted = step(kept, batch)
+    assert torch.equal(loss, wanted_loss)
+    assert torch.equal(drawn_after, torch.rand(3))
+    for weight in wanted:
+        torch.testing.assert_close(gradients[weight], wanted[weight], rtol=1e-11, atol=1e-13, msg=weight)
+    counted = [
+        dict(trained_contents(model)[0].encoder.named_buffers())["1.running_mean"] for model in (cached, kept)
+    ]
+    torch.testing.assert_close(*counted)  # statistics counted once, though encoded twice
+
+
+def test_each_distinct_content_is_encoded_once_and_padding_never(histories_of):
+    made, asked = source(3)
+    model, batch = built("sasrec-content", histories_of, made)
+    step(model, batch)
+    seen = set(CONTENTS[batch.inputs].flatten().tolist()) - {-1}
+    first, second = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert sorted(itertools.chain(*first)) == sorted(seen)
+    assert first == second
+    assert max(map(len, asked)) == 3
+
+
+def test_what_fits_into_a_chunk_goes_through_the_encoder_once(histories_of):
+    made, asked = source(100)
+    model, batch = built("sasrec-content", histories_of, made)
+    step(model, batch)
+    assert len(asked) == 1
+
+
+def test_evaluation_encodes_all_items_once_until_training_goes_on(histories_of):
+    made, asked = source(3)
+    model, batch = built("sasrec-content", histories_of, made)
+    (content,) = trained_contents(model)
+    model.eval()
+    table = content.encode_all()
+    expected = made.encoder.eval()(*made.read(torch.arange(7)))
+    torch.testing.assert_close(table[1:6], expected[:5])
+    assert not table[[0, 6]].any()
+    assert torch.equal(table[8], table[9])
+    asked.clear()
+    assert torch.equal(content(torch.tensor([[0, 8], [2, 3]])), table[torch.tensor([[0, 8], [2, 3]])])
+    assert asked == []
+    step(model, batch)
+    asked.clear()
+    model.eval()
+    content(torch.tensor([1]))
+    assert sum(map(len, asked)) == 7
+
+
+def test_encode_all_leaves_the_mode_as_it_was(histories_of):
+    model, _ = built("sasrec-content", histories_of, source(3)[0])
+    (content,) = trained_contents(model)
+    model.train()
+    before = [part.training for part in content.modules()]
+    content.encode_all()
+    assert [part.training for part in content.modules()] == before
+    assert not content.encoder[1].training
+
+
+def test_the_encoder_keeps_its_weights_when_the_model_draws_its_own(histories_of):
+    model, _ = built("tssr", histories_of, source(3)[0])
+    for one, other in zip(
+        trained_contents(model)[0].encoder.parameters(), small_encoder().parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_the_encoder_has_rates_and_decay_of_its_own(histories_of):
+    made, _ = source(3)
+    made.encoder[0].requires_grad_(False)
+    model, _ = built("tssr", histories_of, made)
+    own, matrices, rest = parameter_groups(model, 1e-3)
+    assert own[SHARE] == 1
+    assert matrices[SHARE] == rest[SHARE] == pytest.approx(10)
+    assert [tuple(weight.shape) for weight in matrices["params"]] == [(3, 6)]
+    assert (matrices["weight_decay"], "weight_decay" in rest) == (DECAY, False)
+    assert sorted(weight.numel() for weight in rest["params"]) == [3, 6, 6]
+
+
+def test_vectors_that_are_not_finite_are_an_error(histories_of):
+    model, _ = built("sasrec-content", histories_of, source(3)[0])
+    (content,) = trained_contents(model)
+    content.encoder[4].bias.data[0] = torch.nan
+    with pytest.raises(
+        TssrError, match=r"trained encoder gives vectors that are not finite; lower --encoder-lr"
+    ):
+        content.encode_all()
+
+
+def test_scaling_by_fixed_means_is_refused(histories_of):
+    with pytest.raises(
+        UsageError, match=r"--content-scale standard: .* leave the option out with --end-to-end"
+    ):
+        built("sasrec-content", histories_of, source(3)[0], content_scale="standard")
+
+
+def test_the_padding_is_not_absent():
+    made, _ = source(3)
+    assert made.absent.tolist() == [False] * 6 + [True] + [False] * 3
