@@ -148,3 +148,31 @@ def test_the_interval_of_a_mean_is_the_normal_one_for_many_users():
 def test_equal_values_leave_no_doubt():
     found = mean_interval(np.full(7, 0.5))
     assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.003, 0.008])
+def test_many_different_values_have_the_p_value_and_interval_of_the_plain_way(monkeypatch, shift):
+    draw = np.random.default_rng(11)
+    differences = draw.normal(shift, 0.3, 20_000)
+    differences[:9000] = draw.choice([-0.5, 0.0, 0.25], 9000)  # some values are frequent, most occur once
+    fast = paired_test(differences)
+    monkeypatch.setattr(statistics, "_STEPS", len(differences))
+    monkeypatch.setattr(statistics, "DRAWS", 499)
+    monkeypatch.setattr(statistics, "_NUMBERS_AT_ONCE", 1 << 24)
+    plain = paired_test(differences, seed=2)
+    error = (max(plain.p_value, 0.002) * (1 - plain.p_value) / 499) ** 0.5
+    assert fast.p_value == pytest.approx(plain.p_value, abs=5 * error)
+    width = plain.high - plain.low
+    assert fast.low == pytest.approx(plain.low, abs=0.08 * width)
+    assert fast.high == pytest.approx(plain.high, abs=0.08 * width)
+    spread = differences.std() / len(differences) ** 0.5
+    assert fast.high - fast.difference == pytest.approx(1.96 * spread, rel=0.06)
+
+
+def test_signs_by_bytes_are_all_signs():
+    sizes = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    sums = statistics._sums_of_eights(sizes, np.random.default_rng(0))
+    found, counts = np.unique(sums, return_counts=True)
+    assert found.tolist() == list(range(-31, 32, 2)), "each of the 32 combinations has a sum of its own"
+    assert counts.min() > 0.75 * DRAWS / 32
+    assert counts.max() < 1.25 * DRAWS / 32
