@@ -31,6 +31,8 @@ class Format:
     """The files of a dump, as a person should read them."""
     source: str = ""
     """Where the owners publish them."""
+    editions: str = ""
+    """What tells its editions apart where their ids do not meet, as a person should read it."""
     signatures: Sequence[str] = ()
     """Globs that only dumps of this format match."""
     window: int = 10
@@ -39,6 +41,11 @@ class Format:
     """Settings whose default is another one here, the paper's value for this set."""
     paper: PaperRow | None = None
 
+
+_AMAZON_RATINGS = (
+    "of the files with ratings alone, CATEGORY.csv (2018) has item, user, rating, time, and that of 2014, "
+    "which is named ratings_CATEGORY.csv, has the user first: each is read under its own name"
+)
 
 FORMATS = {
     "hm": Format(
@@ -69,6 +76,7 @@ FORMATS = {
             "images/",
         ),
         source="https://nijianmo.github.io/amazon/",
+        editions=_AMAZON_RATINGS,
         signatures=("*Cell_Phones_and_Accessories*",),
         paper=PaperRow(128_647, 42_675, 841_657, "Image"),
     ),
@@ -76,6 +84,7 @@ FORMATS = {
         "amazon:Toy",
         expected=("Toys_and_Games_5.json.gz", "meta_Toys_and_Games.json.gz", "images/"),
         source="https://nijianmo.github.io/amazon/",
+        editions=_AMAZON_RATINGS,
         signatures=("*Toys_and_Games*.[jc]*",),
         paper=PaperRow(141_303, 55_285, 996_576, "Image"),
     ),
@@ -89,9 +98,12 @@ FORMATS = {
     ),
     "movielens": Format(
         "movielens:MovieLens",
-        expected=("ratings.dat and movies.dat (ml-1m), or ratings.csv and movies.csv (ml-20m, ml-25m)",),
+        expected=(
+            "ratings.dat and movies.dat (ml-1m), or ratings.csv and movies.csv (ml-20m, ml-25m), "
+            "or u.data and u.item (ml-100k)",
+        ),
         source="https://grouplens.org/datasets/movielens/",
-        signatures=("ratings.*", "*/ratings.*", "ml-*.zip"),
+        signatures=("ratings.*", "*/ratings.*", "u.data", "*/u.data", "ml-*.zip"),
     ),
     "custom": Format("custom:Custom"),
 }

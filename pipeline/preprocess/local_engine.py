@@ -131,9 +131,13 @@ class LocalEngine:
         """The ids of the items that are left, in the order of their bytes."""
         return self.log.item_ids.gather(self.present[1])
 
+    def user_ids(self) -> pl.Series:
+        """The ids of the users that are left, in the order of their bytes."""
+        return self.log.user_ids.gather(self.present[0])
+
     def finished(self) -> FinishedLog:
         """The numbered users, items and actions, for writing."""
-        return FinishedLog(self.log.user_ids.gather(self.present[0]), self.item_ids(), self._interactions())
+        return FinishedLog(self.user_ids(), self.item_ids(), self._interactions())
 
     def _interactions(self) -> Iterator[pa.Table]:
         log, (users, items) = self.log, self.present

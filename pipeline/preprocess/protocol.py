@@ -99,6 +99,9 @@ class Engine(Protocol):
     def item_ids(self) -> pl.Series:
         """The ids of the items that are left, in the order of their bytes."""
 
+    def user_ids(self) -> pl.Series:
+        """The ids of the users that are left, in the order of their bytes."""
+
     def finished(self) -> FinishedLog:
         """The numbered users, items and actions, for writing."""
 
@@ -127,13 +130,17 @@ class Step:
     apply: Callable[[Engine], Engine]
 
 
-def steps_of(settings: ProtocolSettings, *, has_content: bool) -> list[Step]:
-    """The steps that `settings` ask for; `has_content` says whether the source knows of content at all."""
+def steps_of(
+    settings: ProtocolSettings, *, has_content: bool, content_cure: str = "--keep-missing-content"
+) -> list[Step]:
+    """The steps that `settings` ask for.
+
+    `has_content` says whether the source knows of content at all; `content_cure` what to try where no item
+    that was acted on has any.
+    """
     steps = []
     if has_content and not settings.keep_missing_content:
-        steps.append(
-            Step("items without content dropped", "--keep-missing-content", lambda log: log.with_content())
-        )
+        steps.append(Step("items without content dropped", content_cure, lambda log: log.with_content()))
     if settings.repeats != "keep":
         consecutive = settings.repeats == "consecutive"
         name = "consecutive repeats merged" if consecutive else "repeats dropped"

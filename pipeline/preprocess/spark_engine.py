@@ -138,6 +138,10 @@ class SparkEngine:
         """The ids of the items that are left, in the order of their bytes."""
         return self._ids(self.table.select(ITEM_ID).distinct())
 
+    def user_ids(self) -> pl.Series:
+        """The ids of the users that are left, in the order of their bytes."""
+        return self._ids(self.table.select(USER_ID).distinct())
+
     def finished(self) -> FinishedLog:
         """The numbered users, items and actions, for writing."""
         users, items = (_numbered(self.table, key, name) for key, name in ((USER_ID, USER), (ITEM_ID, ITEM)))

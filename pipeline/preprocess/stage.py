@@ -12,9 +12,9 @@ import polars as pl
 from ...core.artifacts import atomic_folder, write_json
 from ...core.errors import DataError, UsageError
 from ...core.progress import progress
-from ...core.schema import INTERACTIONS_FILE, ITEM_ID, MANIFEST_FILE
+from ...core.schema import IMAGE, INTERACTIONS_FILE, ITEM_ID, MANIFEST_FILE
 from ...core.summary import Summary
-from ..raw.custom import Custom, parse_map
+from ..raw.custom import Custom, atomic_map, parse_map
 from ..raw.problems import Problems
 from ..raw.source import Actions, Catalogue, Source
 from .engines import open_engine
@@ -30,6 +30,7 @@ from .manifest import (
     table_records,
     table_row,
 )
+from .meeting_ids import check_ids_meet
 from .protocol import Engine, run_steps, steps_of
 from .settings import PreprocessSettings
 from .tables import FinishedLog, write_tables
@@ -105,10 +106,12 @@ def _write(
     with open_engine(settings, batches, usable, folder) as engine:
         _refuse_empty(engine, source, problems)
         problems.refuse_loss()
-        _note_unlisted(engine, catalogue, problems)
         has_content = catalogue is not None and bool(catalogue.modalities)
+        needed = has_content and not settings.keep_missing_content
+        check_ids_meet(engine, catalogue, problems, FORMATS[format_name].editions, needed=needed)
+        steps = steps_of(settings, has_content=has_content, content_cure=_content_cure(catalogue, source))
         try:
-            left, funnel = run_steps(engine, steps_of(settings, has_content=has_content))
+            left, funnel = run_steps(engine, steps)
         except DataError as error:  # what was noticed while reading is often why nothing is left
             raise DataError("; ".join([str(error), *problems.lines()])) from None
         log = left.finished()
@@ -125,8 +128,8 @@ def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
         return cast(Source, open_dump(format_name, settings.raw or raw, settings.encoding))
     if settings.interactions is None:
         raise UsageError("custom needs --interactions FILE")
-    mapping = parse_map(settings.map or "")
     files = (settings.interactions, settings.items)
+    mapping = atomic_map(*files, settings.encoding) if settings.map is None else parse_map(settings.map)
     return Custom(*files, mapping, settings.format, settings.raw, settings.encoding)
 
 
@@ -157,16 +160,13 @@ def _with_cold_items(log: FinishedLog, usable: pl.Series) -> FinishedLog:
     return replace(log, item_ids=pl.concat([log.item_ids, cold]))
 
 
-def _note_unlisted(engine: Engine, catalogue: Catalogue | None, problems: Problems) -> None:
-    """Say how many items were acted on that the table of items does not have."""
-    if catalogue is None:
-        return
-    acted_on = engine.item_ids()
-    unlisted = acted_on.filter(~acted_on.is_in(catalogue.table[ITEM_ID].implode()))
-    if len(unlisted):
-        problems.note(
-            f"{len(unlisted):,} items of the actions are not in the table of items ({unlisted[0]}, …)"
-        )
+def _content_cure(catalogue: Catalogue | None, source: Source) -> str:
+    """What to try where no item has content; where no picture is found, first of all to look elsewhere."""
+    keep = "--keep-missing-content"
+    if catalogue is None or IMAGE not in catalogue.modalities or catalogue.table[IMAGE].count():
+        return keep
+    elsewhere = f"another --raw (there is none of the pictures in {source.root})"
+    return " or ".join(filter(None, (catalogue.cure, elsewhere, keep)))
 
 
 def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summary:

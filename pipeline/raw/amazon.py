@@ -1,7 +1,10 @@
-"""Amazon Review 2018: reviews and metadata of one category.
+"""Amazon Review 2018, and its edition of 2014: reviews and metadata of one category.
 
 Reviews as `CATEGORY_5.json` (the 5-core), `CATEGORY.json` (all) or `CATEGORY.csv` (item, user, rating, time,
-without a header); metadata as `meta_CATEGORY.json`; each may end in `.gz`. https://nijianmo.github.io/amazon/
+without a header), in 2014 as `reviews_CATEGORY_5.json`, `reviews_CATEGORY.json` or `ratings_CATEGORY.csv`
+(user, item, rating, time); metadata as `meta_CATEGORY.json`; each may end in `.gz`.
+https://nijianmo.github.io/amazon/
+Amazon Reviews 2023 has other keys and is read by the format custom: amazon_2023.py says so where it is met.
 
 Metadata hold the addresses of pictures, not pictures: `tssr download-images` fetches them into `images/`,
 where a picture is named by its asin; a folder of pictures from elsewhere does as well.
@@ -20,6 +23,7 @@ from typing import Any
 
 import polars as pl
 
+from .amazon_2023 import refuse_2023
 from .delimited import Dialect, read_delimited
 from .files import RawFile, RawFolder
 from .jsonlines import as_text, no_text, parse_json, read_json_lines, read_objects
@@ -31,6 +35,11 @@ from .unpack import unpack_pictures
 
 USER, ITEM, TIME = "reviewerID", "asin", "unixReviewTime"
 RATINGS = Dialect(names=(ITEM, USER, "overall", TIME))
+RATINGS_2014 = Dialect(names=(USER, ITEM, "overall", TIME))
+REVIEWS = (
+    *("{}_5.json", "{}.json", "{}.csv"),
+    *("reviews_{}_5.json", "reviews_{}.json", "ratings_{}.csv"),
+)
 PRODUCTS = 1 << 16  # of the metadata, that become one table at once
 KEPT = (ITEM, "title", "brand", "category", "main_cat", "price", "image_urls")
 
@@ -59,8 +68,9 @@ class Amazon:
         self.root: Path = folder.path
         self.format = folder.format
         self.pictures = Pictures(folder.path)
-        names = [f"{self.category}{suffix}" for suffix in ("_5.json", ".json", ".csv")]
+        names = [name.format(self.category) for name in REVIEWS]
         found = [file for name in names if (file := folder.find_optional(name))]
+        refuse_2023(folder, self.category, found)
         if not found:
             raise folder.wrong(f"none of {', '.join(names)} is there")
         self.reviews, self.unread = found[0], found[1:]
@@ -76,7 +86,8 @@ class Amazon:
             problems.note(f"{file} is not read, because {self.reviews} is there")
         columns = (USER, ITEM, TIME)
         if self.reviews.kind == "csv":
-            batches = read_delimited(self.reviews, columns, problems, RATINGS)
+            of_2014 = self.reviews.name.startswith("ratings_")
+            batches = read_delimited(self.reviews, columns, problems, RATINGS_2014 if of_2014 else RATINGS)
         else:
             batches = read_json_lines(self.reviews, columns, problems)
         for rows in batches:
@@ -88,8 +99,9 @@ class Amazon:
         table = item_frame(self._products(problems), KEPT, self.metadata, problems, ITEM)
         text = joined(("title", "brand", "category"))
         items = catalogue_table(self.metadata, table, problems, item=ITEM, text=text, image=pl.lit(None))
-        cure = f"; fetch them with: tssr download-images {self.format}"
-        return Catalogue(with_named_pictures(items, self.pictures, "images", problems, cure), ("image",))
+        fetch = f"tssr download-images {self.format}"
+        items = with_named_pictures(items, self.pictures, "images", problems, f"; fetch them with: {fetch}")
+        return Catalogue(items, ("image",), fetch)
 
     def _products(self, problems: Problems) -> Iterator[Rows]:
         entries = self._read_products(problems)

@@ -1,6 +1,7 @@
 """Any log of one's own: a table of actions, or one user a line, and perhaps a table of items.
 
-CSV, TSV, JSON lines or Parquet, told by the suffix; the text formats may end in `.gz`.
+CSV, TSV, JSON lines or Parquet, or the atomic files of RecBole (`.inter`, `.item`: tabs, and types in the
+header), told by the suffix; the text formats may end in `.gz`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError, UsageError
 from .blocks import ByteBlock, read_blocks
-from .delimited import CSV, TSV, check_columns, read_delimited, read_header
+from .delimited import ATOMIC, CSV, TSV, check_columns, column_types, read_delimited, read_header
 from .encodings import not_utf_8
 from .files import RawFile
 from .jsonlines import no_text, read_json_lines, read_objects
@@ -42,7 +43,7 @@ from .source import (
 
 KEYS = ("user", "item", "time", "text", "image")
 
-_DIALECTS = {"csv": CSV, "tsv": TSV, "tab": TSV}
+_DIALECTS = {"csv": CSV, "tsv": TSV, "tab": TSV, "inter": ATOMIC, "item": ATOMIC}
 _JSON_LINES = ("jsonl", "ndjson", "json")
 TABLE_KINDS = (*_DIALECTS, *_JSON_LINES, "parquet")
 
@@ -60,6 +61,23 @@ def parse_map(text: str) -> dict[str, str]:
             raise UsageError(f"--map {entry}: {key!r} is given twice")
         entries[key] = column
     return entries
+
+
+def atomic_map(interactions: Path, items: Path | None, encoding: str) -> dict[str, str]:
+    """The map of RecBole's atomic files, whose columns have names by convention; {} for other files.
+
+    Its sequences of words (token_seq: titles, genres) are the text.
+    """
+    types, of_items = (_types(path, encoding) for path in (interactions, items))
+    usual = {"user": "user_id", "item": "item_id", "time": "timestamp"}
+    found = {key: name for key, name in usual.items() if name in types}
+    text = [name for name, kind in of_items.items() if kind == "token_seq"]
+    return {**found, "text": "+".join(text)} if found and text else found
+
+
+def _types(path: Path | None, encoding: str) -> dict[str, str]:
+    file = RawFile(path, encoding=encoding) if path is not None and path.is_file() else None
+    return column_types(file, _DIALECTS[file.kind]) if file is not None and file.kind in _DIALECTS else {}
 
 
 def _existing(path: Path, option: str, encoding: str) -> RawFile:

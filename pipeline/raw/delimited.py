@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -41,6 +42,10 @@ class Dialect:
 
 
 CSV, TSV = Dialect(), Dialect("\t")
+ATOMIC = Dialect(
+    "\t", quoted=False
+)  # of RecBole, with the type of each column in the header: `item_id:token`
+_TYPED = re.compile(r"([^:]+):(token|token_seq|float|float_seq)")
 
 _RETURN = "has a carriage return within the row"
 _OTHER_FIELDS = Reason(
@@ -85,7 +90,25 @@ def _parse(block: ByteBlock, dialect: Dialect) -> Iterator[tuple[int, list[str] 
 
 
 def read_header(file: RawFile, dialect: Dialect = CSV) -> list[str]:
-    """The names of the columns."""
+    """The names of the columns, without the types that atomic files have behind them."""
+    header = _header(file, dialect)
+    return [name.partition(":")[0] for name in header] if _types(header) else header
+
+
+def column_types(file: RawFile, dialect: Dialect) -> dict[str, str]:
+    """The columns of one of RecBole's atomic files with their types, as {"item_id": "token"}; else {}.
+
+    https://recbole.io/docs/user_guide/data/atomic_files.html
+    """
+    return _types(_header(file, dialect))
+
+
+def _types(header: Sequence[str]) -> dict[str, str]:
+    found = [_TYPED.fullmatch(name) for name in header]
+    return {name[1]: name[2] for name in found if name} if all(found) else {}
+
+
+def _header(file: RawFile, dialect: Dialect) -> list[str]:
     if dialect.names is not None:
         return list(dialect.names)
     first = next(_blocks(file, dialect))

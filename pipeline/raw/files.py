@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from ...core.errors import DataError, os_errors_as_tssr
 from ...core.words import first_few
-from .archives import archives_in, find_member, open_archive
+from .archives import archives_in, find_member, is_archive, only_member, open_archive
 from .encodings import as_utf_8
 from .settings import UTF_8
 
@@ -72,9 +72,10 @@ class RawFolder:
     encoding: str = UTF_8
     """Of its text files."""
 
-    def find(self, name: str) -> RawFile:
-        """The file `name`; raises DataError that says what is there instead."""
-        file = self.find_optional(name)
+    def find(self, name: str, *other_names: str) -> RawFile:
+        """The file `name`, in some editions called otherwise; raises DataError that says what is there."""
+        found = (file for each in (name, *other_names) if (file := self.find_optional(each)))
+        file = next(found, None)
         if file is None:
             raise self.wrong(f"{name} is not there")
         return file
@@ -84,6 +85,10 @@ class RawFolder:
         unpacked = self.find_unpacked(name)
         if unpacked is not None:
             return unpacked
+        for path in self._named(name):  # an archive under the name of the table in it
+            member = find_member(path, name) or only_member(path)
+            if member is not None:
+                return RawFile(path, member, self.encoding)
         for archive in archives_in(self.path):
             member = find_member(archive, name) or find_member(archive, f"{name}.gz")
             if member is not None:
@@ -91,10 +96,12 @@ class RawFolder:
         return None
 
     def find_unpacked(self, name: str) -> RawFile | None:
-        """The file `name` in the folder itself, perhaps with `.gz` behind it, or None."""
-        candidates = (self.path / name, self.path / f"{name}.gz")
-        found = (path for path in candidates if path.is_file())
+        """The file `name` in the folder itself, perhaps with `.gz` behind it, or None; an archive is none."""
+        found = (path for path in self._named(name) if not is_archive(path))
         return next((RawFile(path, encoding=self.encoding) for path in found), None)
+
+    def _named(self, name: str) -> list[Path]:
+        return [path for path in (self.path / name, self.path / f"{name}.gz") if path.is_file()]
 
     def find_in_archive(self, archive: str, name: str) -> RawFile | None:
         """The file `name` in the archive `archive` of the folder, or None."""

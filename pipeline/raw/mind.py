@@ -28,7 +28,7 @@ BEHAVIORS = ("impression_id", "user_id", "time", "history", "impressions")
 NEWS_KEPT = ("news_id", "category", "subcategory", "title", "abstract", "url")
 NEWS = (*NEWS_KEPT, "title_entities", "abstract_entities")
 
-SIZES, PARTS = ("MINDlarge", "MINDsmall"), ("train", "dev", "test")
+SIZES, PARTS = ("MINDlarge", "MINDsmall", "MINDdemo"), ("train", "dev", "test")
 HISTORY_TIME = 0  # the history has no times; every click of the log is later than this
 TIME_FORMAT = "%m/%d/%Y %I:%M:%S %p"
 
@@ -80,12 +80,13 @@ def _table(names: tuple[str, ...]) -> Dialect:
 def _parts(folder: RawFolder) -> tuple[list[tuple[RawFile, RawFile]], list[str]]:
     """(behaviors, news) of each part, and in words which parts are there and not read.
 
-    The large set is read where both sizes are there, and one part alone where `folder` is that part.
+    The largest set is read where several sizes are there, and one part alone where `folder` is that part.
     """
-    for size, other in (SIZES, SIZES[::-1]):
+    for size in SIZES:
         found = [part for name in PARTS if (part := _part(folder, f"{size}_{name}"))]
         if found:
-            beside = [f"{other}_{part}" for part in PARTS if list(folder.path.glob(f"{other}_{part}*"))]
+            others = [f"{other}_{part}" for other in SIZES if other != size for part in PARTS]
+            beside = [name for name in others if list(folder.path.glob(f"{name}*"))]
             return found, [f"{name} is not read: the parts of {size} are" for name in beside]
     here = folder.path.absolute()
     names = [f"{size}_{part}" for size in SIZES for part in PARTS]

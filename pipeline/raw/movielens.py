@@ -1,7 +1,9 @@
-"""MovieLens as GroupLens publishes it: ml-1m (`.dat`), ml-20m, ml-25m and ml-32m (`.csv`).
+"""MovieLens as GroupLens publishes it, an edition told by its files' names.
 
-Read are the ratings (every rating is an action) and the movies; an optional folder `posters/`, beside them or
-in the raw folder, holds pictures named by movie id. https://grouplens.org/datasets/movielens/
+ml-100k has `u.data` and `u.item`, ml-1m and ml-10m `ratings.dat` and `movies.dat`, later ones (ml-20m, -25m,
+-32m, -latest) `ratings.csv` and `movies.csv`. Read are the ratings (every rating is an action) and the
+movies; an optional folder `posters/`, beside them or in the raw folder, holds pictures named by movie id.
+https://grouplens.org/datasets/movielens/
 """
 
 from __future__ import annotations
@@ -25,16 +27,31 @@ from .unpack import unpack_pictures
 RATINGS = ("userId", "movieId", "rating", "timestamp")
 MOVIES = ("movieId", "title", "genres")
 POSTERS = "posters"
-EDITIONS = ("", "ml-1m/", "ml-20m/", "ml-25m/", "ml-32m/")
+TABLES = (("ratings.dat", "movies.dat"), ("ratings.csv", "movies.csv"), ("u.data", "u.item"))
+EDITIONS = (
+    *("", "ml-100k/", "ml-1m/", "ml-10M100K/", "ml-20m/", "ml-25m/", "ml-32m/"),
+    *("ml-latest-small/", "ml-latest/"),
+)
+GENRES = (  # the columns of u.item behind the address, 1 where the movie is of the genre
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary"),
+    *("Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller"),
+    *("War", "Western"),
+)
+U_ITEM = ("movieId", "title", "release_date", "video_release_date", "address", *GENRES)
 
 
 def _from_dat(lines: bytes) -> bytes:
-    """Lines with fields between `::`, each in UTF-8 or (as published) Latin-1, as UTF-8 lines with tabs."""
+    """Lines with fields between `::` as UTF-8 lines with tabs."""
+    return _in_utf_8(lines).replace(b"::", b"\t")
+
+
+def _in_utf_8(lines: bytes) -> bytes:
+    """Lines, each in UTF-8 or (as published) Latin-1, in UTF-8."""
     try:
         lines.decode("utf-8")
     except UnicodeDecodeError:
         lines = b"\n".join(map(_as_utf_8, lines.split(b"\n")))
-    return lines.replace(b"::", b"\t")
+    return lines
 
 
 def _as_utf_8(line: bytes) -> bytes:
@@ -71,8 +88,11 @@ class MovieLens:
 
     def catalogue(self, problems: Problems) -> Catalogue:
         """Movies with title and genres as text, and with posters where there are any."""
-        rows = read_delimited(self.movies, MOVIES, problems, _dialect(self.movies, MOVIES))
-        table = item_frame(rows, MOVIES, self.movies, problems, "movieId")
+        names = U_ITEM if _plain_name(self.movies) == "u.item" else MOVIES
+        rows = read_delimited(self.movies, names, problems, _dialect(self.movies, names))
+        table = item_frame(rows, names, self.movies, problems, "movieId")
+        if names == U_ITEM:
+            table = _with_genres(table)
         text = joined(("title", "genres"))
         items = catalogue_table(self.movies, table, problems, item="movieId", text=text, image=pl.lit(None))
         try:
@@ -94,8 +114,8 @@ def _editions(folder: RawFolder) -> list[tuple[RawFile, RawFile]]:
     finders += [partial(folder.find_in_archive, path.name) for path in archives_in(folder.path)]
     found: dict[RawFile, RawFile] = {}
     for find in finders:
-        for edition, suffix in itertools.product(EDITIONS, ("dat", "csv")):
-            ratings, movies = (find(f"{edition}{table}.{suffix}") for table in ("ratings", "movies"))
+        for edition, tables in itertools.product(EDITIONS, TABLES):
+            ratings, movies = (find(f"{edition}{table}") for table in tables)
             if ratings and movies:
                 found.setdefault(ratings, movies)
         if found:
@@ -103,5 +123,21 @@ def _editions(folder: RawFolder) -> list[tuple[RawFile, RawFile]]:
     raise folder.wrong("ratings.dat with movies.dat, or ratings.csv with movies.csv, is not there")
 
 
+def _plain_name(file: RawFile) -> str:
+    return file.name.removesuffix(".gz")
+
+
 def _dialect(file: RawFile, names: tuple[str, ...]) -> Dialect:
+    name = _plain_name(file)
+    if name == "u.data":
+        return Dialect("\t", quoted=False, names=names)
+    if name == "u.item":
+        return Dialect("|", quoted=False, names=names, recode=_in_utf_8)
     return Dialect("\t", quoted=False, names=names, recode=_from_dat) if file.kind == "dat" else CSV
+
+
+def _with_genres(table: pl.DataFrame) -> pl.DataFrame:
+    """The table of u.item with one column `genres`, as the later editions have it: Comedy|Drama."""
+    flags = [pl.when(pl.col(name) == "1").then(pl.lit(name)) for name in GENRES]
+    genres = pl.concat_str(flags, separator="|", ignore_nulls=True).alias("genres")
+    return table.select(pl.exclude(GENRES), genres)

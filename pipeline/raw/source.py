@@ -50,6 +50,8 @@ class Catalogue:
 
     table: pl.DataFrame
     modalities: Sequence[str]
+    cure: str = ""
+    """What gets pictures where there are none, as a person types it."""
 
 
 class Source(Protocol):

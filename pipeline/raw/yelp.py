@@ -1,7 +1,8 @@
 """Yelp Open Dataset: reviews, businesses and photos (about 7 million reviews).
 
-`yelp_academic_dataset_review.json`, `yelp_academic_dataset_business.json`, and from `yelp_photos.tar` the
-table `photos.json` (photo_id, business_id, caption, label) and the folder `photos/`. https://www.yelp.com/dataset
+`yelp_academic_dataset_review.json`, `yelp_academic_dataset_business.json` (in some years `review.json` and
+`business.json`), and from `yelp_photos.tar` the table `photos.json` or `photo.json` (photo_id, business_id,
+caption, label) and the folder `photos/`. https://www.yelp.com/dataset
 
 A business has many photos but one picture here: of those whose file is there, the first by label in the
 order of LABELS, then by photo_id. The column `photos` keeps them all in that order.
@@ -35,9 +36,9 @@ class Yelp:
     def __init__(self, folder: RawFolder) -> None:
         self.root: Path = folder.path
         self.pictures = Pictures(folder.path)
-        self.reviews = folder.find("yelp_academic_dataset_review.json")
-        self.businesses = folder.find("yelp_academic_dataset_business.json")
-        self.photos = folder.find_optional("photos.json")
+        self.reviews = folder.find("yelp_academic_dataset_review.json", "review.json")
+        self.businesses = folder.find("yelp_academic_dataset_business.json", "business.json")
+        self.photos = folder.find_optional("photos.json") or folder.find_optional("photo.json")
 
     def files(self) -> list[RawFile]:
         """The tables that are there."""

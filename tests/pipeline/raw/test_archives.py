@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tssr.core.errors import DataError, TssrError
 from tssr.pipeline.raw import unpack
 from tssr.pipeline.raw.blocks import read_blocks
-from tssr.pipeline.raw.files import RawFolder
+from tssr.pipeline.raw.files import RawFile, RawFolder
 from tssr.pipeline.raw.unpack import unpack_pictures
 
 
@@ -246,3 +246,69 @@ def test_a_broken_archive_that_may_hold_the_pictures_is_an_error(tmp_path):
     (tmp_path / "z.zip").write_bytes(b"half")
     with pytest.raises(DataError, match=r"z\.zip: damaged or no archive"):
         unpack_pictures(tmp_path, "images")
+
+
+def packed(write, files, path):
+    """The bytes of an archive."""
+    write(path, files)
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def tgz(path, files):
+    tarred(path, files, "w:gz")
+
+
+TABLE = b"user,item\n" * 200
+
+
+@pytest.mark.parametrize("inner", [zipped, tarred, tgz])
+@pytest.mark.parametrize("outer", [zipped, tarred, tgz])
+@pytest.mark.parametrize("name", ["inner.tgz", "inner.json", "a/b/inner"])
+def test_an_archive_in_an_archive_is_read_in_place(tmp_path, outer, inner, name):
+    files = {"deep/t.csv": TABLE, "images/1.jpg": b"picture"}
+    data = packed(inner, files, tmp_path / "x")
+    outer(tmp_path / "a.zip", {"readme.txt": b"r" * 600, name: data})
+    file = find(tmp_path, "t.csv")
+    assert str(file) == f"a.zip:{name}/deep/t.csv"
+    assert b"".join(block.data for block in read_blocks(file)) == TABLE
+    unpack_pictures(tmp_path, "images")
+    assert (tmp_path / "images" / "1.jpg").read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("write", [zipped, tarred, tgz])
+@pytest.mark.parametrize("inside", ["t.json", "other.json", "deep/t.json"])
+def test_an_archive_under_the_name_of_its_table(tmp_path, write, inside):
+    write(tmp_path / "t.json", {inside: TABLE})
+    file = find(tmp_path, "t.json")
+    assert str(file) == f"t.json:{inside}"
+    assert b"".join(block.data for block in read_blocks(file)) == TABLE
+
+
+def test_an_archive_without_a_suffix_and_one_with_a_wrong_one(tmp_path):
+    tarred(tmp_path / "yelp_dataset", {"t.json": TABLE})
+    assert str(find(tmp_path, "t.json")) == "yelp_dataset:t.json"
+    (tmp_path / "yelp_dataset").unlink()
+    tarred(tmp_path / "a.zip", {"t.json": TABLE})
+    assert str(find(tmp_path, "t.json")) == "a.zip:t.json"
+
+
+def test_archives_within_one_another_without_end(tmp_path):
+    data = packed(zipped, {"t.csv": TABLE}, tmp_path / "x")
+    for _ in range(5):
+        data = packed(zipped, {"more.zip": data + b"\0" * 600}, tmp_path / "x")
+    (tmp_path / "bomb.zip").write_bytes(data)
+    assert find(tmp_path, "t.csv") is None
+
+
+def test_a_damaged_archive_in_an_archive_costs_nothing_else(tmp_path):
+    broken = packed(tarred, {"u.csv": TABLE}, tmp_path / "x")
+    zipped(tmp_path / "a.zip", {"b.tar": broken[:300] + b"\xff" * 500, "c.zip": b"n" * 600, "t.csv": TABLE})
+    assert str(find(tmp_path, "t.csv")) == "a.zip:t.csv"
+
+
+def test_a_tar_that_a_person_names_as_a_table_is_told(tmp_path):
+    tarred(tmp_path / "log.csv", {"t.csv": TABLE})
+    with pytest.raises(DataError, match=r"log\.csv is a tar archive whatever its name says; unpack it"):
+        next(read_blocks(RawFile(tmp_path / "log.csv")))

@@ -100,3 +100,37 @@ def test_two_archives_are_not_mixed(raw, read):
         archive.writestr("ml-25m/movies.csv", MOVIES_CSV)
     found = read("movielens")
     assert (found.actions, found.problems) == (ACTIONS, [])
+
+
+FLAGS = ["0"] * 19
+U_ITEM = (
+    "2|Café (1995)|01-Jan-1995||http://x/a?Caf%E9|"
+    + "|".join([*FLAGS[:5], "1", "0", "0", "1", *FLAGS[9:]])
+    + "\n"
+    '10|Toy, "Story" (1995)|||http://x|' + "|".join(FLAGS) + "\n"
+).encode("latin-1")
+U_DATA = "1\t10\t5\t978300760\n1\t2\t3\t978300759\n2\t10\t1\t978300760\n"
+
+
+@pytest.mark.parametrize("folder", ["", "ml-100k/"])
+def test_ml_100k(raw, read, folder):
+    raw({f"{folder}u.data": U_DATA, f"{folder}u.item": U_ITEM})
+    found = read("movielens", allow_loss=False, strict=True)
+    assert found.actions == ACTIONS
+    assert found.items["2"]["text"] == "Café (1995). Comedy|Drama"
+    assert found.items["2"]["release_date"] == "01-Jan-1995"
+    assert (found.items["10"]["text"], found.items["10"]["genres"]) == ('Toy, "Story" (1995)', "")
+
+
+def test_ml_100k_in_its_zip(raw, read):
+    folder = raw({"readme": ""})
+    with zipfile.ZipFile(folder / "ml-100k.zip", "w") as archive:
+        archive.writestr("ml-100k/u.data", U_DATA)
+        archive.writestr("ml-100k/u.item", U_ITEM)
+        archive.writestr("ml-100k/u1.base", "x")
+    assert read("movielens").actions == ACTIONS
+
+
+def test_ml_10m_has_the_layout_of_ml_1m_and_times_with_zeros(raw, read):
+    raw({"ml-10M100K/ratings.dat": RATINGS_DAT, "ml-10M100K/movies.dat": MOVIES_DAT})
+    assert read("movielens").actions == ACTIONS
