@@ -8,9 +8,10 @@ import traceback
 
 import click
 
-from . import __version__
 from .core.errors import TssrError
 from .core.signals import stoppable, stopped_by
+from .core.version import __version__
+from .model.own_models import load_own_models
 from .pipeline.commands import COMMANDS
 
 
@@ -25,6 +26,7 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
+        load_own_models()  # before options are made from the models' settings
         module = importlib.import_module(f".pipeline.commands.{COMMANDS[cmd_name][0]}", __package__)
         command: click.Command = module.command
         return command

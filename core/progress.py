@@ -9,8 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
+from importlib import import_module
+from typing import Any
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_DRAWINGS = 0.25  # in a notebook
 
 Advance = Callable[..., None]
 
@@ -40,6 +44,9 @@ def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> 
     """
     if not shown:
         yield lambda count=1, text="", now=False: None
+    elif _in_notebook():
+        with _notebook_line(what, total, unit) as advance:
+            yield advance
     elif sys.stderr.isatty():
         with _bar(what, total, unit) as advance:
             yield advance
@@ -69,6 +76,37 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
             bars.update(task, advance=count)
 
         yield advance
+
+
+def _in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows what is handed to IPython's display."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+@contextmanager
+def _notebook_line(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+    """A bar under the cell, drawn anew at most a few times a second; what is left is how long it took."""
+    notebook: Any = import_module("IPython.display")
+    started = last = time.monotonic()
+    done = 0
+    shown = notebook.display(notebook.HTML(escape(what)), display_id=True)
+
+    def draw(text: str) -> None:
+        bar = f'<progress value="{done}" max="{total}"></progress> ' if total else ""
+        of = f"/{total:,}" if total is not None else ""
+        shown.update(notebook.HTML(f"{escape(what)} {bar}{done:,}{of} {escape(unit)} {escape(text)}"))
+
+    def advance(count: int = 1, text: str = "", now: bool = False) -> None:
+        nonlocal done, last
+        done += count
+        if now or time.monotonic() - last >= SECONDS_BETWEEN_DRAWINGS:
+            last = time.monotonic()
+            draw(text)
+
+    yield advance
+    draw(f"in {clock(time.monotonic() - started)}")
 
 
 def _lines(what: str, total: int | None, unit: str) -> Advance:

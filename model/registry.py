@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.errors import UsageError
 from ..core.settings import Settings
@@ -30,24 +31,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model of the registry; `builder` is 'module:name' of what takes materials and settings.
+    """One model of the registry; `builder` takes materials and settings; 'module:name' is imported late.
 
     `same_as` names the model of which this is another name in the literature: same builder, same settings.
+    A model of a person's own has the `module` that registered it and a hash of its `code`, see `own_models`.
     """
 
     title: str
     settings: type[Settings]
-    builder: str
+    builder: str | Callable[..., Any]
     reads_content: bool = False
     trained: bool = True
     same_as: str | None = None
+    module: str = ""
+    code: str = ""
 
     def build(self, materials: Materials, settings: Settings) -> Recommender:
         """Build the model with its first weights, from torch's random state."""
-        module, name = self.builder.split(":")
-        builder = getattr(importlib.import_module(f".{module}", __package__), name)
-        model: Recommender = builder(materials, settings)
-        return model
+        builder = self.builder
+        if isinstance(builder, str):
+            module, name = builder.split(":")
+            builder = getattr(importlib.import_module(f".{module}", __package__), name)
+        return cast("Recommender", builder(materials, settings))
 
 
 MODELS: dict[str, ModelSpec] = {

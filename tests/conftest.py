@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -19,9 +21,11 @@ from PIL import Image
 
 from tssr.cli import main
 from tssr.core.artifacts import write_json
+from tssr.core.errors import TssrError
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
 from tssr.core.torchrun import joined_world
 from tssr.core.workspace import Workspace
+from tssr.pipeline.compare.training_pool import TrainingPool
 
 # A busy machine is no failure, and a change is not blamed for an input that nobody tried before: drawn
 # inputs are the same at each run, but where TSSR_FUZZ asks for many new ones.
@@ -162,3 +166,20 @@ def on_ranks(tmp_path_factory):
         return [json.loads((results / f"{rank}.json").read_text()) for rank in range(world)]
 
     return run
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """Train in this process, which is faster; returns the commands that were given."""
+    given = []
+
+    def run(_self, label, command):
+        given.append(command)
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                main(list(command)[1:])
+            except SystemExit:
+                raise TssrError(label) from None
+
+    monkeypatch.setattr(TrainingPool, "_run", run)
+    return given

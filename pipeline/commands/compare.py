@@ -6,6 +6,7 @@ import click
 
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
+from ..compare.searching import search_settings, training_options
 from ..compare.settings import CompareSettings
 from ..runs.train_table import TrainTable
 from .options import (
@@ -16,7 +17,7 @@ from .options import (
     stage_options,
     workspace_of,
 )
-from .search_options import search_settings, training_options, try_option
+from .search_options import given_options, own_table, try_option
 
 
 @settings_options(CompareSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
@@ -43,8 +44,9 @@ def command(ctx: click.Context, /, **_options: object) -> None:
 
     config_path = ctx.params["config"]
     table = TrainTable.of(config_section(config_path, "train"), config_path)
-    settings = search_settings(ctx, CompareSettings, table)
-    training = training_options(ctx, CompareSettings)
+    given = given_options(ctx)
+    settings = search_settings(CompareSettings, given, own_table(ctx), table)
+    training = training_options(given, CompareSettings)
     workspace = workspace_of(ctx)
     contenders = plan_contenders(workspace, settings, table, training)
     show(compare_models(workspace, settings, contenders), as_json=ctx.params["as_json"])

@@ -1,4 +1,4 @@
-"""What `compare` and `tune` share: the option --try, and which of the options given are for training."""
+"""What the commands `compare` and `tune` share: the option --try, and what was typed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from typing import Any
 import click
 
 from ...core.errors import UsageError
-from ...core.settings import Model
-from ..runs.settings import SourceSettings
-from ..runs.train_table import TrainTable
-from .options import STAGE_OPTIONS, Function, config_section, settings_from, typed
+from .options import STAGE_OPTIONS, Function, config_section, typed
 
 
 def try_option(help_text: str) -> Callable[[Function], Function]:
@@ -39,18 +36,16 @@ def _tried_in_config(table: object, where: str) -> dict[str, Any]:
     raise UsageError(f"{where}: give each option a list of values, as in learning-rate = [3e-4, 1e-3]")
 
 
-def search_settings(ctx: click.Context, model: type[Model], table: TrainTable) -> Model:
-    """The command's own settings: options over its table in --config over [train]'s data set and features."""
+def own_table(ctx: click.Context) -> dict[str, Any]:
+    """The command's table in --config, its values to try as the setting `tried`."""
     own = config_section(ctx.params["config"], str(ctx.info_name))
     if "try" in own:
         own["tried"] = _tried_in_config(
             own.pop("try"), f"--config {ctx.params['config']}, [{ctx.info_name}.try]"
         )
-    shared = {name: value for name, value in table.common.items() if name in SourceSettings.model_fields}
-    return settings_from(ctx, model, shared | own)
+    return own
 
 
-def training_options(ctx: click.Context, model: type[Model]) -> dict[str, Any]:
-    """The options typed that are for training, those of the data set and its features among them."""
-    other = {"model", *STAGE_OPTIONS, *model.model_fields} - set(SourceSettings.model_fields)
-    return {name: value for name, value in typed(ctx).items() if name not in other}
+def given_options(ctx: click.Context) -> dict[str, Any]:
+    """The options typed, but for those that all stages have."""
+    return {name: value for name, value in typed(ctx).items() if name not in STAGE_OPTIONS}

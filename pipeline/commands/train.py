@@ -13,7 +13,6 @@ from .options import (
     STAGE_OPTIONS,
     StageCommand,
     config_section,
-    settings_from,
     settings_options,
     show,
     stage_options,
@@ -39,20 +38,15 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr train --features image --lambda-item 0.5 --run half-item-contrast
       torchrun --nproc-per-node 4 -m -- tssr train --batch-size 1024
     """
-    from ..runs.plan import plan_run
+    from ..runs.plan import plan_asked
     from ..runs.train import train
 
     config_path = ctx.params["config"]
-    tables = TrainTable.of(config_section(config_path, "train"), config_path)
-    own = set(RunSettings.model_fields)
-    model = typed(ctx).get("model") or tables.common.get("model") or RunSettings.model_fields["model"].default
-    table = tables.common_to(model) | tables.of_model(model)
-    chosen = settings_from(ctx, RunSettings, {key: table[key] for key in own & set(table)})
-    options = {name: value for name, value in typed(ctx).items() if name not in {*own, *STAGE_OPTIONS}}
-    rest = {name: value for name, value in table.items() if name not in own}
+    table = TrainTable.of(config_section(config_path, "train"), config_path)
+    options = {name: value for name, value in typed(ctx).items() if name not in STAGE_OPTIONS}
     workspace = workspace_of(ctx)
-    plan = plan_run(workspace, chosen, rest, options, config_path)
+    plan, name = plan_asked(workspace, table, options)
     with joined_world() as world:
-        summary = train(workspace, plan, chosen.run, force=ctx.params["force"])
+        summary = train(workspace, plan, name, force=ctx.params["force"])
     if world.leads:
         show(summary, as_json=ctx.params["as_json"])

@@ -6,10 +6,11 @@ import click
 
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
+from ..compare.searching import search_settings, training_options
 from ..compare.tune_settings import TuneSettings
 from ..runs.train_table import TrainTable
 from .options import StageCommand, config_section, settings_options, show, stage_options, workspace_of
-from .search_options import search_settings, training_options, try_option
+from .search_options import given_options, own_table, try_option
 
 
 @settings_options(TuneSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
@@ -35,8 +36,9 @@ def command(ctx: click.Context, /, model: str, **_options: object) -> None:
 
     config_path = ctx.params["config"]
     table = TrainTable.of(config_section(config_path, "train"), config_path)
-    settings = search_settings(ctx, TuneSettings, table)
-    options = training_options(ctx, TuneSettings)
+    given = given_options(ctx)
+    settings = search_settings(TuneSettings, given, own_table(ctx), table)
+    options = training_options(given, TuneSettings)
     workspace = workspace_of(ctx)
     plan = plan_search(workspace, model, settings, table, options)
     show(tune(workspace, settings, plan, list(options)), as_json=ctx.params["as_json"])

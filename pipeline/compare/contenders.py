@@ -10,6 +10,7 @@ from typing import Any
 from ...core.errors import UsageError
 from ...core.settings import Model, option_name, resolve
 from ...core.workspace import Workspace
+from ...model.own_models import refuse_unreachable
 from ...model.registry import MODELS, model_spec
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of, plan_run
@@ -81,6 +82,7 @@ def plan_contenders(
         raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
     contenders = []
     for name, model in models.items():
+        refuse_unreachable(model)
         own = table.of_model(name)
         chosen = _sources(model, settings, own, typed)
         values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}

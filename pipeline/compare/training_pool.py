@@ -24,6 +24,7 @@ from ...core.progress import Tell, note, side_by_side
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import option_words
 from ...core.workspace import Workspace
+from ...model.own_models import environment
 from ..runs.plan import RunPlan
 from ..runs.train import recorded_run
 
@@ -127,7 +128,7 @@ class TrainingPool:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                env=self._environment(),
+                env=self._environment() | environment(),
             )
             self._processes.add(process)
         said = self._listen(label, process)

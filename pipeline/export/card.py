@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...core.artifacts import read_json
 from ...core.settings import as_options
+from ...core.version import __version__
 from ...core.workspace import read_run
 from ...evaluation.measurement import Measurement
 from ...evaluation.metrics import RANK_METRICS, metric_title

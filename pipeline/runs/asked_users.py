@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -59,6 +59,25 @@ def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
     return AskedUsers(ids, Queries(users, histories, np.full(len(users), NO_TARGET, np.int32)), [])
 
 
+# How users are asked for, before the data set that knows their items is read.
+Ask = Callable[[Dataset], AskedUsers]
+
+
+def users_of(ids: Sequence[str]) -> Ask:
+    """Ask for users of the data set by their ids."""
+    return lambda dataset: known_users(dataset, ids)
+
+
+def users_named(names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool) -> Ask:
+    """Ask for users as no data set knows them, by names for them and the outside ids of what they took."""
+    return lambda dataset: _by_history(dataset.info, "histories=", names, items, strict=strict)
+
+
+def users_in(path: Path, settings: RecommendSettings) -> Ask:
+    """Ask for the users of a file of histories."""
+    return lambda dataset: given_users(dataset.info, path, settings)
+
+
 def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -> AskedUsers:
     """The users of the file `path`, or of stdin, as no data set knows them: by the history given alone.
 
@@ -71,7 +90,17 @@ def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -
     if not names:
         raise DataError(f"{path} holds no history{problems.why_empty()}")
     problems.refuse_loss()
-    numbers, notes = _numbers(dataset, path, names, items, strict=settings.strict)
+    asked = _by_history(dataset, f"--history {path}", names, items, strict=settings.strict)
+    return replace(asked, notes=[*problems.lines(), *asked.notes])
+
+
+def _by_history(
+    dataset: DatasetInfo, source: str, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
+) -> AskedUsers:
+    """Users by the history given alone; `source` is what a message calls the histories."""
+    if not names:
+        raise DataError(f"{source} holds no history")
+    numbers, notes = _numbers(dataset, source, names, items, strict=strict)
     lengths = np.array([len(own) for own in numbers])
     ends = np.cumsum(lengths)
     flat = np.fromiter(chain.from_iterable(numbers), np.int32, int(ends[-1]))
@@ -79,7 +108,7 @@ def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -
     histories = Histories(flat, (ends - lengths)[able], ends[able], dataset.item_count)
     users = np.full(len(able), UNSEEN, np.int32)
     queries = Queries(users, histories, np.full(len(able), NO_TARGET, np.int32))
-    return AskedUsers([names[row] for row in able], queries, [*problems.lines(), *notes])
+    return AskedUsers([names[row] for row in able.tolist()], queries, notes)
 
 
 def _read(path: Path, settings: RecommendSettings, problems: Problems) -> tuple[list[str], list[list[str]]]:
@@ -131,7 +160,7 @@ def _table(path: Path, settings: RecommendSettings, problems: Problems) -> tuple
 
 
 def _numbers(
-    dataset: DatasetInfo, path: Path, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
+    dataset: DatasetInfo, source: str, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
 ) -> tuple[list[list[int]], list[str]]:
     """Each user's items as the data set numbers them, and what had to be left out, in words."""
     cure = remake(dataset.name)
@@ -149,10 +178,10 @@ def _numbers(
         )
     if len(without) == len(names):
         why = notes[0] if notes else "every line is empty"
-        raise DataError(f"--history {path} leaves nobody to recommend to: {why}")
+        raise DataError(f"{source} leaves nobody to recommend to: {why}")
     if without:
         share = f"{len(without):,} of {len(names):,} users"
         notes.append(f"{share} have no known item and get no list ({first_few(without)})")
     if strict and notes:
-        raise DataError(f"--history {path}: {notes[0]} (leave out --strict to go on without)")
+        raise DataError(f"{source}: {notes[0]} (leave out --strict to go on without)")
     return numbers, notes

@@ -17,6 +17,7 @@ from ...features.store import StoreInfo, choose_stores
 from ...model.registry import ModelSpec, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
 from .settings import RunSettings
+from .train_table import TrainTable
 
 VERSION = 4  # counts up when the same plan gives other numbers: older runs are then other runs
 
@@ -50,6 +51,7 @@ class RunPlan:
             "dataset_fingerprint": self.dataset.fingerprint,
             "features": {store.name: store.fingerprint for store in self.stores},
             "settings": {"train": self.train.record(), "model": self.model_settings.record()},
+            **({"model_code": self.spec.code} if self.spec.code else {}),
         }
 
     def key(self) -> str:
@@ -115,6 +117,25 @@ def plan_run(
     if chosen.features and not spec.reads_content:
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
+
+
+def plan_asked(
+    workspace: Workspace, table: TrainTable, typed: Mapping[str, Any]
+) -> tuple[RunPlan, str | None]:
+    """The plan, and the run's name if one is given, of what a person `typed` over the table [train].
+
+    Raises UsageError as `plan_run` does.
+    """
+    own = set(RunSettings.model_fields)
+    model = typed.get("model") or table.common.get("model") or RunSettings.model_fields["model"].default
+    values = table.common_to(model) | table.of_model(model)
+    chosen = resolve(RunSettings, _only(typed, own), _only(values, own), table.path)
+    rest, options = (_only(given, set(given) - own) for given in (values, typed))
+    return plan_run(workspace, chosen, rest, options, table.path), chosen.run
+
+
+def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def stores_of(workspace: Workspace, dataset: DatasetInfo, names: tuple[str, ...]) -> list[StoreInfo]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,26 @@ from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, PADDING, TEXT, USER_ID, r
 from ...core.summary import Summary
 from ...core.workspace import Workspace
 from ...evaluation.recommending import Lists, recommend
-from .asked_users import AskedUsers, given_users, known_users
+from .asked_users import Ask, AskedUsers, users_in, users_of
 from .evaluate import trained_model
 from .list_lengths import with_fitting_topk
 from .plan import RunPlan
-from .recommend_settings import RecommendSettings
+from .recommend_settings import ListSettings, RecommendSettings
 from .record import open_run
 
 RANK, SCORE = "rank", "score"
 SHOWN_USERS = 10  # in the table on the screen
 TEXT_WIDTH = 60
+
+
+@dataclass(frozen=True)
+class RunLists:
+    """What a run recommends: one row an item in `table`, and what had to be left out, in words."""
+
+    folder: Path
+    plan: RunPlan
+    table: pa.Table
+    notes: list[str]
 
 
 def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSettings) -> Summary:
@@ -37,23 +48,27 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
     Raises UsageError where there is no such run or user, DataError where nobody is left to recommend to.
     """
     write = None if settings.output is None else _writer(settings.output)
+    file = settings.history
+    ask = users_of(settings.user) if file is None else users_in(file, settings)
+    lists = lists_of(workspace, run, ask, settings)
+    if write is not None:
+        write(lists.table.drop_columns([TEXT]))
+    return _summary(lists, settings)
+
+
+def lists_of(workspace: Workspace, run: str | None, ask: Ask, settings: ListSettings) -> RunLists:
+    """Rank items for the users that `ask` names; raises what `recommend_items` raises."""
     folder = workspace.choose_run(run)
     plan = open_run(workspace, folder)
     settings = with_fitting_topk(settings, plan.dataset)
     dataset = load_dataset(plan.dataset)
-    if settings.history is not None:
-        asked = given_users(plan.dataset, settings.history, settings)
-    else:
-        asked = known_users(dataset, settings.user)
+    asked = ask(dataset)
     lists, notes = _lists(folder, plan, dataset, asked, settings)
-    table = _table(plan.dataset, asked, lists)
-    if write is not None:
-        write(table.drop_columns([TEXT]))
-    return _summary(folder, plan, table, [*asked.notes, *notes], settings)
+    return RunLists(folder, plan, _table(plan.dataset, asked, lists), [*asked.notes, *notes])
 
 
 def _lists(
-    folder: Path, plan: RunPlan, dataset: Dataset, asked: AskedUsers, settings: RecommendSettings
+    folder: Path, plan: RunPlan, dataset: Dataset, asked: AskedUsers, settings: ListSettings
 ) -> tuple[Lists, list[str]]:
     from .scorer import ranks_cold_items, scorer_of
 
@@ -118,9 +133,8 @@ def _writer(path: Path) -> Callable[[pa.Table], None]:
     return write
 
 
-def _summary(
-    folder: Path, plan: RunPlan, table: pa.Table, notes: list[str], settings: RecommendSettings
-) -> Summary:
+def _summary(lists: RunLists, settings: RecommendSettings) -> Summary:
+    folder, plan, table, notes = lists.folder, lists.plan, lists.table, lists.notes
     data: dict[str, Any] = {"stage": "recommend", "run": folder.name, "dataset": plan.dataset.name}
     data |= {"mask": settings.mask, "cold_items": settings.cold_items, "notes": notes}
     title = f"{plan.title} on {plan.dataset.name}, history mask {settings.mask}"

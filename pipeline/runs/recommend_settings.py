@@ -7,12 +7,33 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ...core.settings import Verbatim
+from ...core.settings import Settings, Verbatim
 from ...evaluation.settings import Backend
 from ..raw.settings import RawFileSettings
 
 
-class RecommendSettings(RawFileSettings):
+class ListSettings(Settings):
+    """How lists are made."""
+
+    topk: int = Field(10, ge=1, description="Items in each list.")
+    mask: Literal["none", "hard"] = Field(
+        "none", description="Whether items of the history may be recommended again (none) or not (hard)."
+    )
+    cold_items: bool = Field(
+        False,
+        description="Recommend items without a single train action too, by their content; else they are left "
+        "out.",
+    )
+    strict: bool = Field(
+        False, description="Stop at an item or row that cannot be used instead of counting it."
+    )
+    backend: Backend = Field(
+        "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+
+class RecommendSettings(ListSettings, RawFileSettings):
     """Whom to recommend to, and how."""
 
     history: Path | None = Field(
@@ -28,25 +49,9 @@ class RecommendSettings(RawFileSettings):
         description="Columns of a table of actions, as user=…,item=…,time=….  "
         "[default: user=user_id,item=item_id]",
     )
-    topk: int = Field(10, ge=1, description="Items in each list.")
-    mask: Literal["none", "hard"] = Field(
-        "none", description="Whether items of the history may be recommended again (none) or not (hard)."
-    )
-    cold_items: bool = Field(
-        False,
-        description="Recommend items without a single train action too, by their content; else they are left "
-        "out.",
-    )
-    strict: bool = Field(
-        False, description="Stop at an item or row that cannot be used instead of counting it."
-    )
     output: Path | None = Field(
         None, description="Write the lists to this file instead: .csv, .jsonl or .parquet, a row an item."
     )
-    backend: Backend = Field(
-        "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
-    )
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
 
     @model_validator(mode="after")
     def someone_is_named(self) -> Self:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ... import __version__
 from ...core.artifacts import write_json
 from ...core.dataset import describe_dataset
 from ...core.errors import ArtifactError, UsageError
 from ...core.settings import resolve
+from ...core.version import __version__
 from ...core.workspace import RUN_FILE, Workspace, read_run
 from ...model.registry import model_spec
 from ...model.settings import TrainSettings
@@ -35,6 +35,11 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
         )
     except (KeyError, TypeError, UsageError) as error:
         raise ArtifactError(f"{folder / RUN_FILE} is damaged ({error}); {cure}") from None
+    if record.get("model_code", spec.code) != spec.code:
+        raise ArtifactError(
+            f"run {folder.name} was trained by other code of the model {record['model']} than is registered; "
+            "train again"
+        )
     dataset = describe_dataset(workspace.choose_dataset(name))
     if dataset.fingerprint != record["dataset_fingerprint"]:
         raise ArtifactError(

@@ -1,0 +1,75 @@
+"""What a stage gives back: the table that its command prints, and the frame behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import polars as pl
+
+from ..core.summary import Summary
+
+
+class Result:
+    """The outcome of a stage: `data` is what its command prints with --json."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Plain values: what the command prints with --json."""
+        return self._summary.data
+
+    @property
+    def cached(self) -> bool:
+        """Whether nothing had changed since the last time, so that nothing was done."""
+        return self._summary.cached
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The table that the command prints, as texts."""
+        rows, columns = self._summary.rows, self._summary.columns
+        names = list(columns) or [f"column {place + 1}" for place in range(max(map(len, rows), default=0))]
+        return pl.DataFrame([list(row) for row in rows], schema=dict.fromkeys(names, pl.String), orient="row")
+
+    def __repr__(self) -> str:
+        lines = [self._summary.title]
+        lines += ["  " + "  ".join(cell for cell in row if cell) for row in self._summary.rows]
+        return "\n".join([*lines, *self._summary.notes])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._summary.title, self._summary.columns, self._summary.rows, self._summary.notes)
+
+
+def html_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()
+) -> str:
+    """A table as a notebook shows it."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    said = "".join(f"<div>{escape(line)}</div>" for line in notes)
+    return (
+        f"<div><b>{escape(title)}</b><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"{said}</div>"
+    )
+
+
+def spread(model: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as the settings class takes them: one value where it takes several counts as a list of one."""
+    fields = model.model_fields
+    return {
+        name: (value,) if name in fields and takes_many(fields[name]) and is_one(value) else value
+        for name, value in settings.items()
+    }
+
+
+def takes_many(field: Any) -> bool:
+    """Whether a settings field is a list of values."""
+    return str(getattr(field.annotation, "__origin__", "")) == "<class 'tuple'>"
+
+
+def is_one(value: Any) -> bool:
+    """Whether a value is one, not several."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)

@@ -1,0 +1,139 @@
+"""A finished run: measured, asked for recommendations, exported."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..core.errors import UsageError
+from ..core.progress import note
+from ..core.schema import SELECTION_METRIC
+from ..core.settings import resolve
+from ..core.workspace import Workspace as Folders
+from ..core.workspace import read_run
+from ..evaluation.settings import EvaluateSettings
+from ..pipeline.runs.recommend_settings import ListSettings
+from .results import Result, html_table, spread
+
+GALLERY_FILE = "gallery.png"
+
+
+class Run:
+    """A trained model in its folder."""
+
+    def __init__(self, folders: Folders, name: str) -> None:
+        self.name = name
+        self._folders = folders
+
+    @property
+    def folder(self) -> Path:
+        """Where weights, log and record lie."""
+        return self._folders.run(self.name)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What was trained on what, with all settings, the versions, and what training reported."""
+        return read_run(self.folder)
+
+    @property
+    def log(self) -> pl.DataFrame:
+        """The training log, a row a validation; empty for a model that is not trained."""
+        path = self.folder / "log.jsonl"
+        return pl.read_ndjson(path) if path.exists() and path.stat().st_size else pl.DataFrame()
+
+    def evaluate(self, *, force: bool = False, **settings: Any) -> pl.DataFrame:
+        """Rank every item for every user exactly and measure; as `tssr evaluate`.
+
+        One row a history mask: the protocol in its columns (`split`, `queries`, `candidates`, `mask`,
+        `window`, `ties`, …), then the metrics (shares in 0…1). Settings are the command's options:
+        `topk`, `mask`, …
+        """
+        from ..pipeline.runs.evaluate import evaluate
+
+        chosen = resolve(EvaluateSettings, spread(EvaluateSettings, settings))
+        data = evaluate(self._folders, self.name, chosen, force=force).data
+        about = {"run": self.name, "model": data["title"], "dataset": data["dataset"]}
+        rows = [{**about, **one["protocol"], **one["metrics"]} for one in data["measurements"]]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def recommend(
+        self,
+        *,
+        histories: Sequence[Sequence[Any]] | None = None,
+        users: Sequence[Any] | None = None,
+        **settings: Any,
+    ) -> pl.DataFrame:
+        """The best items for histories of anyone, oldest item first, or for users of the data set.
+
+        One row a recommended item: user_id (histories are called `history 1`, `history 2`, …), rank from 1,
+        item_id, score, text. Settings are options of `tssr recommend`: `topk`, `mask`, `cold_items`, ….
+        Items that the data set does not have are left out and named; raises DataError where nothing is left.
+        """
+        from ..pipeline.runs.asked_users import users_named, users_of
+        from ..pipeline.runs.recommend import lists_of
+
+        if (histories is None) == (users is None):
+            raise UsageError("recommend: give either histories= or users=")
+        chosen = resolve(ListSettings, spread(ListSettings, settings))
+        if histories is not None:
+            items = [[_id(item) for item in _several(own, "histories=")] for own in histories]
+            names = [f"history {place}" for place in range(1, len(items) + 1)]
+            ask = users_named(names, items, strict=chosen.strict)
+        else:
+            ask = users_of([_id(user) for user in _several(users, "users=")])
+        lists = lists_of(self._folders, self.name, ask, chosen)
+        for line in lists.notes:
+            note(f"recommend: {line}")
+        return pl.DataFrame(lists.table)
+
+    def export(self, output: str | Path, *, cold_items: bool = False) -> Result:
+        """Write files that rank without tssr, checked against its own lists; as `tssr export`."""
+        from ..pipeline.export.settings import ExportSettings
+        from ..pipeline.export.stage import export
+
+        given = {"output": output, "run": self.name, "cold_items": cold_items}
+        return Result(export(self._folders, resolve(ExportSettings, given)))
+
+    def __repr__(self) -> str:
+        record = self.record
+        return (
+            f"Run({self.name!r}): {record['model']} on {record['dataset']}, "
+            f"validation NDCG@10 {record['result'][SELECTION_METRIC]:.4f}"
+        )
+
+    def _repr_html_(self) -> str:
+        result = self.record["result"]
+        shown = (SELECTION_METRIC, "best_step", "steps", "stopped", "parameters", "seconds")
+        rows = [(name, _short(result[name])) for name in shown if name in result]
+        table = html_table(repr(self), ["", ""], rows, [str(self.folder)])
+        picture = self.folder / GALLERY_FILE
+        if not picture.exists():
+            return table
+        data = base64.b64encode(picture.read_bytes()).decode("ascii")
+        return f'{table}<img src="data:image/png;base64,{data}" style="max-width: 100%">'
+
+
+def _short(value: Any) -> str:
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+    )
+
+
+def _id(value: Any) -> str:
+    """An id as the tables write it; a whole float is its integer, as in every file that is read."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _several(values: Any, option: str) -> Sequence[Any]:
+    """A list where one is expected; a single text would be read letter by letter."""
+    if isinstance(values, str):
+        raise UsageError(f"{option} {values!r} is one text; give a list, as in [{values!r}]")
+    return list(values)

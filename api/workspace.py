@@ -1,0 +1,140 @@
+"""A workspace: the folder with data sets, features and runs, and the door to all that happens in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.dataset import describe_dataset
+from ..core.errors import UsageError
+from ..core.settings import resolve
+from ..core.workspace import Workspace as Folders
+from ..pipeline.preprocess.formats import FORMATS
+from ..pipeline.preprocess.settings import PreprocessSettings
+from .dataset import Dataset
+from .frames import stored
+from .results import Result, html_table, spread
+from .run import Run
+
+CUSTOM = "custom"
+
+
+class Workspace:
+    """The folder that holds data sets, features and runs; nothing is created before a stage writes.
+
+    Several processes may work in one: whoever writes a folder holds its lock, and others wait.
+    """
+
+    def __init__(self, folder: str | Path = "workspace") -> None:
+        self.folder = Path(folder)
+        self._folders = Folders(self.folder)
+
+    def preprocess(
+        self,
+        source: str = CUSTOM,
+        *,
+        interactions: Any = None,
+        items: Any = None,
+        user: str = "user_id",
+        item: str = "item_id",
+        time: str | None = None,
+        text: str | Sequence[str] = (),
+        image: str | None = None,
+        dataset: str | None = None,
+        force: bool = False,
+        **settings: Any,
+    ) -> Dataset:
+        """Make a data set of frames, of files, or of a dump that its owners publish; as `tssr preprocess`.
+
+        `source` is the layout of a dump (`hm`, `yelp`, …), or `custom` for `interactions` and `items`:
+        Polars, pandas or Arrow tables, or paths of files. `user`, `item`, `time` name columns of
+        interactions; `item`, `text`, `image` those of items, texts joined in this order. `dataset` is the
+        name of the result. Further settings are the command's options: `min_actions`, `repeats`, `raw`, …
+
+        Raises UsageError for an unknown setting or column, DataError for rows that cannot be read or settings
+        that leave nothing.
+        """
+        from ..pipeline.preprocess.stage import preprocess
+
+        if source not in FORMATS:
+            raise UsageError(f"preprocess {source}: there are {', '.join(FORMATS)}")
+        name = dataset or source
+        given = spread(PreprocessSettings, settings)
+        if source == CUSTOM:
+            texts = [text] if isinstance(text, str) else list(text)
+            columns = {"user": user, "item": item, "time": time, "text": "+".join(texts), "image": image}
+            _refuse_signs([*texts, *(column for key, column in columns.items() if column and key != "text")])
+            given |= self._custom(name, interactions, items, columns, texts)
+        elif interactions is not None or items is not None:
+            raise UsageError(f"interactions and items belong to custom; {source} has a fixed layout")
+        chosen = resolve(PreprocessSettings, given, FORMATS[source].defaults)
+        folder = self._folders.dataset(name)
+        summary = preprocess(source, chosen, self._folders.raw(source), folder, force=force)
+        return Dataset(self._folders, name, summary)
+
+    def _custom(
+        self, name: str, interactions: Any, items: Any, columns: dict[str, str | None], texts: list[str]
+    ) -> dict[str, Any]:
+        """The settings that name a person's own files and columns; frames become files first."""
+        if interactions is None:
+            raise UsageError("custom needs interactions=, a table or the path of a file")
+        if items is None:
+            for key in ("text", "image"):
+                if columns[key]:
+                    raise UsageError(f"{key}={columns[key]!r} names a column of items; give items= as well")
+        raw = self._folders.raw(name)
+        acted = [str(columns[key]) for key in ("user", "item", "time") if columns[key]]
+        shown = [str(columns["item"]), *texts, *([columns["image"]] if columns["image"] else [])]
+        given: dict[str, Any] = {
+            "interactions": stored(interactions, "interactions", acted, raw / "interactions.parquet"),
+            "map": ",".join(f"{key}={column}" for key, column in columns.items() if column),
+        }
+        if items is not None:
+            given["items"] = stored(items, "items", shown, raw / "items.parquet")
+        return given
+
+    def dataset(self, name: str | None = None) -> Dataset:
+        """The data set of this name, or the only one; raises UsageError that lists what there is."""
+        folder = self._folders.choose_dataset(name)
+        describe_dataset(folder)
+        return Dataset(self._folders, folder.name)
+
+    def run(self, name: str | None = None) -> Run:
+        """The finished run of this name, or the newest one; raises UsageError that lists what there is."""
+        return Run(self._folders, self._folders.choose_run(name).name)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets, in alphabetical order."""
+        return self._folders.dataset_names()
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the finished runs, the newest last."""
+        return self._folders.run_names()
+
+    def demo(self, *, force: bool = False, **settings: Any) -> Result:
+        """The whole pipeline on a generated shop; as `tssr demo`, whose options are the settings."""
+        from ..pipeline.demo.settings import DemoSettings
+        from ..pipeline.demo.tour import run_demo
+
+        return Result(
+            run_demo(self._folders, resolve(DemoSettings, spread(DemoSettings, settings)), force=force)
+        )
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.folder)!r}): {len(self.datasets)} data sets, {len(self.runs)} runs"
+
+    def _repr_html_(self) -> str:
+        rows = [("data set", name) for name in self.datasets] + [("run", name) for name in self.runs[::-1]]
+        return html_table(f"Workspace {self.folder}", ["", "name"], rows)
+
+
+def _refuse_signs(columns: Sequence[str]) -> None:
+    """Raise UsageError for a name that --map, which the stages record, could not hold."""
+    for name in columns:
+        if set(name) & set(",+="):
+            raise UsageError(
+                f"column {name!r}: a name with a comma, + or = cannot be mapped; rename the column"
+            )

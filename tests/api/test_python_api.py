@@ -1,0 +1,255 @@
+"""The Python interface: names and signatures that stay, the README's ten lines, frames of any kind."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import tssr
+from tssr.core.errors import DataError, TssrError, UsageError
+
+SMALL = {"width": 8, "heads": 2, "feedforward_width": 8, "max_epochs": 1, "batch_size": 8, "device": "cpu"}
+
+PUBLIC = {
+    "Workspace": ["folder"],
+    "Workspace.preprocess": [
+        "source", "interactions", "items", "user", "item", "time", "text", "image", "dataset", "force",
+        "settings",
+    ],
+    "Workspace.dataset": ["name"],
+    "Workspace.run": ["name"],
+    "Workspace.demo": ["force", "settings"],
+    "Dataset.extract_features": ["modalities", "force", "settings"],
+    "Dataset.train": ["model", "force", "settings"],
+    "Dataset.compare": ["models", "tried", "settings"],
+    "Dataset.tune": ["model", "tried", "settings"],
+    "Dataset.export": ["output", "to"],
+    "Run.evaluate": ["force", "settings"],
+    "Run.recommend": ["histories", "users", "settings"],
+    "Run.export": ["output", "cold_items"],
+    "register_model": ["name", "title", "settings", "reads_content", "trained"],
+}  # fmt: skip
+
+
+def rows(users=12, items=12, length=7):
+    draw = np.random.default_rng(5)
+    return pl.DataFrame(
+        [
+            {"customer": f"c{user}", "sku": f"s{int(draw.integers(items))}", "when": 100 * user + step}
+            for user in range(users)
+            for step in range(length)
+        ]
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return tssr.Workspace(tmp_path / "workspace")
+
+
+def preprocess(workspace, frame, **more):
+    columns = {"user": "customer", "item": "sku", "time": "when", "min_actions": 0}
+    return workspace.preprocess(interactions=frame, **columns | more)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_keep_their_parameters(name):
+    value = tssr
+    for part in name.split("."):
+        value = getattr(value, part)
+    parameters = [parameter for parameter in inspect.signature(value).parameters if parameter != "self"]
+    assert parameters == PUBLIC[name]
+    assert inspect.getdoc(value)
+
+
+def test_all_public_names_can_be_had_and_others_cannot():
+    assert {name.split(".")[0] for name in PUBLIC} <= set(tssr.__all__)
+    assert all(getattr(tssr, name) is not None for name in tssr.__all__)
+    assert set(dir(tssr)) == set(tssr.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = tssr.nothing
+
+
+def test_importing_tssr_imports_nothing_heavy():
+    script = "import json, sys, tssr; tssr.TssrError; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"torch", "polars", "pyarrow", "pydantic", "click"} & set(json.loads(done.stdout))
+
+
+def test_ten_lines(workspace, bert, capsys):
+    """The lines of the README, with small settings."""
+    items = pl.DataFrame(
+        {"sku": [f"s{n}" for n in range(12)], "name": ["red shirt"] * 12, "category": ["old"] * 12}
+    )
+    shop = workspace.preprocess(
+        interactions=rows(), items=items, user="customer", item="sku", time="when", text=["name", "category"],
+        min_actions=0,
+    )  # fmt: skip
+    made = shop.extract_features("text", encoder=str(bert))
+    run = shop.train("tssr", learning_rate=1e-3, **SMALL)
+    measured = run.evaluate(topk=[5])
+    listed = run.recommend(histories=[["s1", "s2"], ["s3", "unknown"]], topk=3)
+    assert repr(shop) == "Dataset('custom'): 12 users, 12 items, 84 actions"
+    assert "text" in repr(made)
+    assert measured["mask"].to_list() == ["none", "exempt", "hard"]
+    assert {"run", "model", "split", "queries", "candidates", "ties", "recall@5", "ndcg@5"} <= set(
+        measured.columns
+    )
+    assert measured["queries"].to_list() == [12] * 3
+    assert listed.columns == ["user_id", "rank", "item_id", "score", "text"]
+    assert listed["user_id"].to_list() == ["history 1"] * 3 + ["history 2"] * 3
+    assert listed["text"][0] == "red shirt. old"
+    assert "1 of 4 actions are on items that custom does not have (unknown)" in capsys.readouterr().err
+    assert repr(run).startswith(f"Run('{run.name}'): tssr on custom, validation NDCG@10 0.")
+    assert workspace.runs == [run.name]
+    assert workspace.run().name == run.name
+    for shown in (workspace, shop, made, run):
+        assert "<table>" in shown._repr_html_()
+    assert "feedforward" in str(run.record["settings"])
+
+
+def test_it_is_the_same_code_as_the_commands(workspace, tssr_command):
+    shop = preprocess(workspace, rows())
+    run = shop.train("sasrec-id", **SMALL)
+    words = [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), value)]
+    folder = ("--workspace", workspace.folder, "--json")
+    trained = tssr_command("train", "--model", "sasrec-id", *words, *folder)
+    assert trained.code == 0, trained.err
+    again = trained.json
+    assert (again["run"], again["cached"]) == (run.name, True)
+    ours = run.recommend(users=["c3"], topk=4)
+    theirs = tssr_command("recommend", "--user", "c3", "--topk", "4", *folder).json["users"][0]["items"]
+    assert ours["item_id"].to_list() == [item["item_id"] for item in theirs]
+    assert ours["score"].to_list() == [item["score"] for item in theirs]
+    measured = tssr_command("evaluate", "--topk", "10", *folder).json["measurements"]
+    assert run.evaluate(topk=10)["ndcg@10"].to_list() == [one["metrics"]["ndcg@10"] for one in measured]
+
+
+@pytest.fixture
+def tssr_command(request):
+    return request.getfixturevalue("tssr")
+
+
+def frames():
+    frame = rows()
+    table = frame.to_arrow()
+    plain = pd.DataFrame(frame.to_dict(as_series=False))
+    return {
+        "polars": frame,
+        "pandas": plain,
+        "arrow": table,
+        "categories": plain.astype({"sku": "category", "customer": "category"}),
+        "time zone": plain.assign(
+            when=pd.to_datetime(plain["when"], unit="s", utc=True).dt.tz_convert("Asia/Tokyo")
+        ),
+        "whole floats": plain.assign(when=plain["when"].astype(float)),
+        "batches": pa.RecordBatchReader.from_batches(table.schema, table.to_batches()),
+    }
+
+
+@pytest.mark.parametrize("kind", frames())
+def test_a_frame_of_any_kind_gives_the_same_tables(workspace, kind):
+    shop = preprocess(workspace, frames()[kind], dataset="one")
+    other = preprocess(workspace, rows(), dataset="other")
+    assert shop.interactions.equals(other.interactions)
+    assert shop.items["item_id"].equals(other.items["item_id"])
+    assert preprocess(workspace, frames()[kind], dataset="one").summary.cached
+
+
+NO_ID = rows().with_columns(pl.when(pl.col("when") % 100 == 0).then(None).otherwise("sku").alias("sku"))
+MIXED = pd.DataFrame({"customer": ["a", 1], "sku": ["x", "y"], "when": [1, 2]})
+NESTED = pl.DataFrame({"customer": ["a"], "sku": [{"id": 1}], "when": [1]})
+
+
+@pytest.mark.parametrize(
+    ("frame", "more", "error", "says"),
+    [
+        (rows(), {"user": "who"}, UsageError, "interactions has no column 'who'; it has customer, sku, when"),
+        (MIXED, {}, DataError, "interactions holds a column that is of no one type"),
+        (NESTED, {}, DataError, r"column 'sku' is of type Struct.*convert it to text or numbers"),
+        (
+            rows().lazy(),
+            {},
+            UsageError,
+            r"interactions is a LazyFrame, which has no rows yet; give its .collect\(\)",
+        ),
+        ([1, 2], {}, UsageError, "interactions is a list; give a Polars, pandas or Arrow table"),
+        (rows(), {"text": "name"}, UsageError, "text='name' names a column of items; give items= as well"),
+        (rows(), {"time": "a+b"}, UsageError, r"column 'a\+b': .*cannot be mapped; rename the column"),
+        (rows(), {"min_action": 3}, UsageError, "--min-action: unknown setting 'min_action'; known here"),
+        (rows(), {"min_actions": "few"}, UsageError, "--min-actions: should be a valid integer"),
+        (None, {}, UsageError, "custom needs interactions="),
+    ],
+)
+def test_bad_frames_are_one_sentence(workspace, frame, more, error, says):
+    with pytest.raises(error, match=says) as caught:
+        preprocess(workspace, frame, **more)
+    assert isinstance(caught.value, TssrError)
+    assert "\n" not in str(caught.value)
+    assert workspace.datasets == []
+
+
+def test_rows_without_an_id_are_left_out_and_said(workspace):
+    with pytest.raises(DataError, match=r"12 of 84 rows .* sku is empty; fill it in, .*--allow-loss"):
+        preprocess(workspace, NO_ID)
+    shop = preprocess(workspace, NO_ID, allow_loss=True)
+    assert len(shop.interactions) == 72
+    assert "sku is empty" in repr(shop.summary)
+
+
+def test_other_misuse_is_one_sentence(workspace):
+    with pytest.raises(UsageError, match="holds no data set; make one first"):
+        workspace.dataset()
+    with pytest.raises(UsageError, match="preprocess nosuch: there are hm"):
+        workspace.preprocess("nosuch")
+    with pytest.raises(UsageError, match="interactions and items belong to custom; hm has a fixed layout"):
+        workspace.preprocess("hm", interactions=rows())
+    shop = preprocess(workspace, rows())
+    with pytest.raises(UsageError, match="--lambda-user: sasrec-id has no such option; it has"):
+        shop.train("sasrec-id", lambda_user=1)
+    with pytest.raises(UsageError, match="--model nosuch: there are poprec"):
+        shop.train("nosuch")
+    run = shop.train("poprec")
+    with pytest.raises(UsageError, match="give either histories= or users="):
+        run.recommend()
+    with pytest.raises(UsageError, match=r"histories= 's1' is one text; give a list, as in \['s1'\]"):
+        run.recommend(histories=["s1"])
+    with pytest.raises(
+        DataError, match=r"histories= leaves nobody to recommend to: 1 of 1 actions .*\(nosuch\)"
+    ):
+        run.recommend(histories=[["nosuch"]])
+    with pytest.raises(UsageError, match="--user nobody: custom has no such user; its first is c0"):
+        run.recommend(users=["nobody"])
+    with pytest.raises(UsageError, match="a data set goes to recbole or sequences"):
+        shop.export(workspace.folder / "out", to="serving")
+
+
+def _one_process(folder):
+    shop = preprocess(tssr.Workspace(folder), rows())
+    return repr(shop), shop.train("poprec").name
+
+
+def test_two_processes_may_work_in_one_workspace(workspace):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        one, other = pool.map(_one_process, [workspace.folder] * 2)
+    assert one == other
+    assert workspace.runs == [one[1]]
+
+
+def test_compare_and_export_are_there_too(workspace, commands, tmp_path):
+    shop = preprocess(workspace, rows())
+    compared = shop.compare(["poprec", "itemknn"], seeds=1, topk=[5], tried={"neighbours": [2, 5]})
+    assert compared.frame["model"].to_list()[:2] == ["PopRec", "ItemKNN"] or "poprec" in repr(compared)
+    assert len(commands) == 3
+    assert shop.export(tmp_path / "lines", to="sequences").data["counts"]["actions"] == 84
+    assert shop.train("poprec").export(tmp_path / "served").data["check"]["equal"] == 12
