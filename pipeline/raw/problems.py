@@ -19,14 +19,18 @@ from ...core.errors import DataError
 
 SHOWN = 3
 LARGEST_LOSS = 0.05
+MEND = "mend them"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why rows are dropped: one kind of fault, whatever values show it, and what mends it."""
+    """Why rows are dropped: one kind of fault, whatever values show it, and what mends it.
+
+    Reasons of one kind are one reason: the cure may name what the first row showed.
+    """
 
     kind: str
-    cure: str = "mend them"
+    cure: str = field(default=MEND, compare=False)
 
 
 @dataclass
@@ -73,10 +77,11 @@ class Problems:
 
     def row(self, file: object, line: int, words: str, reason: Reason | None = None) -> None:
         """Drop one row; `words` say what is wrong with it. Raises DataError at once when strict."""
-        place = f"{file}, line {line}: {words}"
+        place, reason = f"{file}, line {line}: {words}", reason or Reason(words)
         if self.strict:
-            raise DataError(f"{place} (mend the row, or leave out --strict to drop such rows)")
-        rows, reason = self._of(file), reason or Reason(words)
+            more = "" if reason.cure == MEND else f"; {reason.cure}"
+            raise DataError(f"{place} (mend the row, or leave out --strict to drop such rows{more})")
+        rows = self._of(file)
         rows.dropped[reason] += 1
         rows.first.setdefault(reason, place)
         if len(rows.examples) < SHOWN:

@@ -194,7 +194,8 @@ def with_pictures(table: pl.DataFrame, pictures: Pictures, problems: Problems, w
     missing = [path for path, found in pairs if found is None and path and pictures.inside(path)]
     if missing:
         count = f"{len(missing):,} of {len(paths):,}"
-        problems.note(f"{count} pictures are missing in {where} ({first_few(missing)})")
+        none = "" if any(there) else "; none is there: --raw names the folder that they lie in"
+        problems.note(f"{count} pictures are missing in {where} ({first_few(missing)}){none}")
     return table.with_columns(pl.Series(IMAGE, there, pl.String))
 
 

@@ -186,12 +186,26 @@ def test_pictures_of_a_damaged_bzip2_archive(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
+def packed(write, files, path):
+    """The bytes of an archive."""
+    write(path, files)
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def tgz(path, files):
+    tarred(path, files, "w:gz")
+
+
+INNER = {"zip": zipped, "tar": tarred, "tgz": tgz}
 EDITS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
 
 
 @pytest.mark.parametrize(("name", "write"), [("a.zip", zipped), ("a.tar", tarred)])
 def test_no_damage_ends_in_a_traceback(tmp_path, name, write):
     files = {"deep/t.csv": b"user,item\n" * 50, "\u00fc" * 60 + ".csv": b"x\n", "images/1.jpg": b"abc" * 30}
+    files |= {f"inner.{kind}": packed(way, files, tmp_path / "x") for kind, way in INNER.items()}
     write(tmp_path / name, files)
     whole = (tmp_path / name).read_bytes()
 
@@ -203,7 +217,7 @@ def test_no_damage_ends_in_a_traceback(tmp_path, name, write):
             data[int(place * len(data))] = byte
         (tmp_path / name).write_bytes(data)
         with suppress(TssrError):
-            for table in ("t.csv", "\u00fc" * 60 + ".csv"):
+            for table in ("t.csv", "\u00fc" * 60 + ".csv", *(f"inner.{kind}/deep/t.csv" for kind in INNER)):
                 file = find(tmp_path, table)
                 list(read_blocks(file) if file else ())
 
@@ -246,18 +260,6 @@ def test_a_broken_archive_that_may_hold_the_pictures_is_an_error(tmp_path):
     (tmp_path / "z.zip").write_bytes(b"half")
     with pytest.raises(DataError, match=r"z\.zip: damaged or no archive"):
         unpack_pictures(tmp_path, "images")
-
-
-def packed(write, files, path):
-    """The bytes of an archive."""
-    write(path, files)
-    data = path.read_bytes()
-    path.unlink()
-    return data
-
-
-def tgz(path, files):
-    tarred(path, files, "w:gz")
 
 
 TABLE = b"user,item\n" * 200

@@ -58,6 +58,11 @@ def test_several_reasons_are_no_single_one(custom):
     assert len(custom("user,item,time\n" + "\n".join(rows)).actions) == 94
 
 
+def test_strict_names_the_encoding_too(custom):
+    with pytest.raises(DataError, match=r"line 2: is not UTF-8 \(mend the row, .*--encoding latin-1"):
+        custom(log(1, user="Zoë").encode("latin-1"), strict=True)
+
+
 def test_the_loss_may_be_allowed(custom):
     found = custom(log("soon", 1, 2), allow_loss=True)
     assert found.problems == [
@@ -109,6 +114,18 @@ def test_latin_1_names_itself_and_can_be_read(custom, kind):
     found = custom(rows.encode("latin-1"), f"log.{kind}", encoding="latin-1", **more)
     assert sorted(user for user, *_ in found.actions) == sorted(users)
     assert found.items.keys() == {"café"}
+
+
+def test_rows_in_latin_1_are_one_reason_whatever_they_say(custom):
+    rows = [*(f"u{n},i,1" for n in range(90)), *(f"Zo\u00eb{n},caf\u00e9{n},1" for n in range(10))]
+    text = ("user,item,time\n" + "\n".join(rows)).encode("latin-1")
+    with pytest.raises(DataError) as caught:
+        custom(text)
+    assert "10 of 100 rows (10.0 %) of log.csv would be dropped for one reason" in str(caught.value)
+    assert str(caught.value).count("--encoding latin-1") == 1
+    with pytest.raises(DataError) as caught:
+        custom(text.replace(b"\nu", b"\n\xff"))
+    assert str(caught.value).count("--encoding latin-1") == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252", "cp1251", "gb18030", "utf-8-sig"])
