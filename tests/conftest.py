@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 from PIL import Image
 
 from tssr.cli import main
 from tssr.core.artifacts import write_json
+from tssr.core.dataset import Queries
 from tssr.core.errors import TssrError
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
 from tssr.core.torchrun import joined_world
@@ -183,3 +186,22 @@ def commands(monkeypatch):
 
     monkeypatch.setattr(TrainingPool, "_run", run)
     return given
+
+
+def _brute_force(scores: NDArray, queries: Queries, mask: str, window: int, depth: float) -> NDArray:
+    ranks = []
+    histories = queries.histories
+    for q, target in enumerate(queries.targets):
+        history = histories.items[histories.starts[q] : histories.ends[q]].tolist()
+        hidden = {"none": set(), "exempt": set(history[-window:]) - {target}, "hard": set(history)}[mask]
+        goal = scores[q, target - 1]
+        others = [s for i, s in enumerate(scores[q], start=1) if i != target and i not in hidden]
+        rank = 1 + sum(s > goal for s in others) + 0.5 * sum(s == goal for s in others)
+        ranks.append(np.nan if target in hidden or rank >= depth + 1 else rank)
+    return np.array(ranks)
+
+
+@pytest.fixture(scope="session")
+def brute_force() -> Callable[..., NDArray]:
+    """Ranks by the definition, one query after another: exact scores (Q, N), queries, mask, window, depth."""
+    return _brute_force

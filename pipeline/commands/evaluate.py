@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from ...core.errors import UsageError
 from ...core.torchrun import joined_world
 from ...evaluation.settings import EvaluateSettings
 from .options import (
@@ -20,9 +23,18 @@ from .options import (
 @settings_options(EvaluateSettings)
 @click.command("evaluate", cls=StageCommand)
 @click.option("--run", help="Run to evaluate. [default: the newest finished one]")
+@click.option(
+    "--lists",
+    type=click.Path(path_type=Path),
+    help="Measure the lists of another system instead: columns user, item, and rank or score (Parquet, CSV "
+    "or JSON lines), or a .npy matrix of all scores.",
+)
+@click.option("--dataset", help="Data set that --lists is for; may be left out where there is just one.")
 @stage_options()
 @click.pass_context
-def command(ctx: click.Context, /, run: str | None, **_options: object) -> None:
+def command(
+    ctx: click.Context, /, run: str | None, lists: Path | None, dataset: str | None, **_options: object
+) -> None:
     """Rank every item for every user exactly, and measure.
 
     Recall, NDCG and MRR go to metrics.json in the run's folder, each with its protocol, and every user's rank
@@ -32,11 +44,20 @@ def command(ctx: click.Context, /, run: str | None, **_options: object) -> None:
     Examples:
       tssr evaluate --topk 10 20
       tssr evaluate --run hm-tssr-3f2a91bc --mask exempt --json
+      tssr evaluate --lists theirs.parquet --dataset hm --by popularity
       torchrun --nproc-per-node 4 -m -- tssr evaluate
     """
     from ..runs.evaluate import evaluate
+    from ..runs.evaluate_lists import evaluate_lists
 
     settings = settings_from(ctx, EvaluateSettings, config_section(ctx.params["config"], "evaluate"))
+    if lists is not None:
+        if run is not None:
+            raise UsageError("--lists and --run name two things to evaluate; give one")
+        summary = evaluate_lists(workspace_of(ctx), lists, dataset, settings, force=ctx.params["force"])
+        return show(summary, as_json=ctx.params["as_json"])
+    if dataset is not None:
+        raise UsageError("--dataset is for --lists; a run knows its data set (--run chooses one)")
     with joined_world() as world:
         summary = evaluate(workspace_of(ctx), run, settings, force=ctx.params["force"])
     if world.leads:

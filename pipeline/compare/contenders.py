@@ -32,7 +32,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of the comparison's table."""
+    """One line of the comparison's table: a model to train, or without candidates the lists of a file."""
 
     name: str
     title: str
@@ -45,13 +45,18 @@ class Contender:
 
     def trained_once(self) -> Contender:
         """The same, trained as the model whose other name its own is, so that one training serves both."""
-        other = model_spec(self.model).same_as
+        other = self.same_as
         if other is None:
             return self
         plans = [
             replace(candidate, plan=replace(candidate.plan, model=other)) for candidate in self.candidates
         ]
         return replace(self, candidates=plans)
+
+    @property
+    def same_as(self) -> str | None:
+        """The model whose other name its own is."""
+        return model_spec(self.model).same_as if self.candidates else None
 
     @property
     def trained(self) -> bool:

@@ -18,7 +18,6 @@ from ...evaluation.settings import By
 from ...evaluation.slices import TITLES
 from ...evaluation.statistics import CONFIDENCE, PairedTest
 from ...evaluation.tables import BOLD, aligned, csv_table, latex_table, markdown_table
-from ...model.registry import model_spec
 from .contenders import Contender
 from .training_pool import Trained
 
@@ -33,11 +32,14 @@ _NONE = "\N{EN DASH}"  # what a table shows for nothing
 
 @dataclass(frozen=True)
 class Compared:
-    """An contender's runs: every candidate's at the first seed; the chosen one's, measured, at each seed."""
+    """A contender's runs: every candidate's at the first seed; the chosen one's, measured, at each seed.
+
+    For lists that were given there are no runs, and `choice` is None.
+    """
 
     contender: Contender
     tried: Sequence[Trained]
-    choice: int
+    choice: int | None
     runs: Sequence[Trained]
     measured: Sequence[Mapping[str, Any]]  # what `evaluate` reports of each run
     ranks: Sequence[Ranks]
@@ -46,7 +48,7 @@ class Compared:
     @property
     def chosen(self) -> dict[str, Any]:
         """The values chosen among those tried."""
-        return self.contender.candidates[self.choice].values
+        return {} if self.choice is None else self.contender.candidates[self.choice].values
 
     def measurements(self, mask: str) -> list[Measurement]:
         """What was measured under a mask, one a seed."""
@@ -120,6 +122,9 @@ class ComparisonReport:
     def _remarks(self) -> list[str]:
         notes = [self.comparison.note()]
         for one in self.compared:
+            listed = one.measurements(self.comparison.protocol.mask)[0].protocol.listed
+            if listed is not None:
+                notes.append(f"{one.contender.name}: the lists given, truncated at {listed:,} items")
             name, diverged = one.contender.name, sum(run.diverged is not None for run in one.tried)
             if one.chosen:
                 of = f"{len(one.tried)}" + (f" ({diverged} diverged)" if diverged else "")
@@ -128,7 +133,7 @@ class ComparisonReport:
                 notes.append(
                     f"{name}: {one.lost} of {len(one.runs) + one.lost} seeds diverged and are left out"
                 )
-            if other := model_spec(one.contender.model).same_as:
+            if other := one.contender.same_as:
                 notes.append(f"{name} is another name of {other}; one training serves both")
         notes += [f"{name} diverged and is not in the table: {why}" for name, why in self.left_out.items()]
         best = self.comparison.best_other(self.tested)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -19,6 +20,11 @@ class CompareSettings(SourceSettings):
         (ALL,),
         min_length=1,
         description="Models to compare, in the table's order, or all; also variants from --config.",
+    )
+    lists: tuple[Path, ...] = Field(
+        (),
+        description="Files of other systems' lists or scores to compare as well, each under its file's name; "
+        "see tssr evaluate --lists.",
     )
     seeds: int = Field(3, ge=1, description="Train every model with this many seeds, from --seed on.")
     tried: dict[str, tuple[Any, ...]] = Field({}, description="Values of options to choose among.")

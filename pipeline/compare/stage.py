@@ -26,6 +26,7 @@ from ...evaluation.settings import By, EvaluateSettings
 from ...evaluation.slices import slices_of
 from ...evaluation.statistics import PairedTest, against_each
 from ..runs.evaluate import evaluate, ranks_name
+from ..runs.evaluate_lists import evaluate_lists
 from ..runs.list_lengths import with_fitting_topk
 from ..runs.plan import window_of
 from .contenders import Candidate, Contender
@@ -56,7 +57,8 @@ def compare_models(
     Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
     """
     contenders = [contender.trained_once() for contender in contenders]
-    names = [contender.name for contender in contenders]
+    names = [*(contender.name for contender in contenders), *(path.stem for path in settings.lists)]
+    _refuse_equal_names(settings, names)
     focus = _taking_part("focus", settings.focus, FOCUS, names)
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
     dataset = contenders[0].candidates[0].plan.dataset
@@ -65,12 +67,13 @@ def compare_models(
     _refuse_unequal_windows(settings, contenders)
     path = _path(workspace, settings, contenders)
     trained = _train(workspace, settings, contenders)
-    left_out = _left_out(names, trained)
+    left_out = _left_out([contender.name for contender in contenders], trained)
     measured = [
         _measure(workspace, settings, contender, of)
         for contender, of in zip(contenders, trained, strict=True)
         if of.choice is not None
     ]
+    measured += [_measure_lists(workspace, settings, dataset.name, path) for path in settings.lists]
     compared = [one for one, _ in measured]
     comparison = compare(
         {one.contender.name: one.measurements(settings.mask) for one in compared},
@@ -81,6 +84,15 @@ def compare_models(
     report = _report(dataset, settings, compared, comparison, left_out)
     runs = [run for one in compared for run in (*one.tried, *one.runs)]
     return _written(path, report, cached=all(run.cached for run in runs) and all(old for _, old in measured))
+
+
+def _refuse_equal_names(settings: CompareSettings, names: Sequence[str]) -> None:
+    """Raise UsageError for lists that are missing, or whose name a model or other lists have already."""
+    for path in settings.lists:
+        if not path.is_file():
+            raise UsageError(f"--lists {path}: there is no such file")
+        if names.count(path.stem) > 1:
+            raise UsageError(f"--lists {path}: another contender is called {path.stem} too; rename the file")
 
 
 def _left_out(names: Sequence[str], trained: Sequence[_Chosen]) -> dict[str, str]:
@@ -178,7 +190,7 @@ def _measure(
     device = contender.candidates[chosen.choice].plan.train.device
     wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
     runs = [run for run in chosen.runs if run.diverged is None]
-    measured = [evaluate(workspace, run.folder.name, wanted, force=False) for run in runs]
+    measured = [evaluate(workspace, run.folder.name, wanted, force=False, reader="compare") for run in runs]
     cached = all(summary.cached for summary in measured)
     if not cached:
         note(f"{contender.name}: measured")
@@ -186,6 +198,17 @@ def _measure(
     reports = [summary.data for summary in measured]
     lost = len(chosen.runs) - len(runs)
     return Compared(contender, chosen.tried, chosen.choice, runs, reports, ranks, lost), cached
+
+
+def _measure_lists(
+    workspace: Workspace, settings: CompareSettings, dataset: str, path: Path
+) -> tuple[Compared, bool]:
+    """Measure the lists of a file on the test split; True where they had been measured before."""
+    wanted = resolve(EvaluateSettings, {"topk": settings.topk})
+    summary = evaluate_lists(workspace, path, dataset, wanted, force=False, reader="compare")
+    ranks = read_ranks(Path(summary.data["folder"]) / ranks_name("test"))
+    contender = Contender(path.stem, str(summary.data["title"]), "lists", [])
+    return Compared(contender, [], None, [], [summary.data], [ranks]), summary.cached
 
 
 def _report(

@@ -23,16 +23,24 @@ from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
 from .plan import RunPlan, window_of
-from .record import open_run
+from .record import open_run, record_test_reading
 
 if TYPE_CHECKING:
     from ...evaluation.ranking import Ranks
     from ...model.recommender import Recommender
 
 
-def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, *, force: bool) -> Summary:
+def evaluate(
+    workspace: Workspace,
+    run: str | None,
+    settings: EvaluateSettings,
+    *,
+    force: bool,
+    reader: str = "evaluate",
+) -> Summary:
     """Rank all items for every user of the split and measure; writes into the run's folder.
 
+    `reader` is the command that reads the test split, for the note in the run's folder.
     Under torchrun the processes share the users, and the first alone writes.
     Raises UsageError where there is no such run, ArtifactError where it no longer fits its data.
     """
@@ -46,8 +54,10 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
             return measured_summary(metrics_file, record, settings, [], cached=True)
+    if settings.split == "test" and current_world().leads:
+        record_test_reading(folder, reader)
     dataset = load_dataset(plan.dataset)
-    question = Question(dataset, _queries(dataset, settings), settings, window_of(plan), contents)
+    question = Question(dataset, asked_queries(dataset, settings), settings, window_of(plan), contents)
     ranks, rankable = _rank(folder, plan, question)
     measured = measure(ranks, question)
     measured["cold"]["rankable"] = rankable
@@ -60,11 +70,11 @@ def evaluate(workspace: Workspace, run: str | None, settings: EvaluateSettings, 
         **measured,
     }
     if current_world().leads:
-        _write(metrics_file, folder / ranks_name(settings.split), record, ranks)
+        write_measured(metrics_file, folder / ranks_name(settings.split), record, ranks)
     return measured_summary(metrics_file, record, settings, [], cached=False)
 
 
-def _write(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:
+def write_measured(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:
     """Replace metrics and ranks together: old ones go only when both new ones are on the disk.
 
     A kill between the two renames leaves no metrics, so that old metrics never stand beside new ranks.
@@ -114,7 +124,8 @@ def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]
     return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **measured})
 
 
-def _queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
+def asked_queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
+    """What the split of the settings asks; raises UsageError where it asks nobody."""
     split = dataset.split()
     queries = split.test if settings.split == "test" else split.validation
     refuse_empty(queries, dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,13 +11,15 @@ from typing import Any
 
 from ...core.artifacts import write_json
 from ...core.dataset import describe_dataset
-from ...core.errors import ArtifactError, UsageError
+from ...core.errors import ArtifactError, UsageError, os_errors_as_tssr
 from ...core.settings import resolve
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, Workspace, read_run
 from ...model.registry import model_spec
 from ...model.settings import TrainSettings
 from .plan import RunPlan, stores_of
+
+READINGS_FILE = "test-readings.jsonl"  # one line for each time that the test split was read
 
 
 def open_run(workspace: Workspace, folder: Path) -> RunPlan:
@@ -76,3 +79,16 @@ def write_run(
         "diverged": diverged,
     }
     write_json(folder / RUN_FILE, record)
+
+
+def record_test_reading(folder: Path, reader: str) -> None:
+    """Note in `folder` that the test split is read now, and by which command; earlier notes stay.
+
+    An answer from an earlier measurement reads nothing, and is not noted.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    path = folder / READINGS_FILE
+    with os_errors_as_tssr(f"write {path}", path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"at": now, "by": reader, "tssr": __version__}) + "\n")
