@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..core.dataset import Histories, Int64
+from ..core.dataset import Histories, Int64, Queries
 
 if TYPE_CHECKING:
     from .materials import Materials
@@ -51,8 +51,9 @@ class ItemKNN(nn.Module):
         neighbours = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
         return self._items, neighbours, self._similarities
 
-    def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
+    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """Summed similarities to what is in histories low…high-1, (B, N)."""
+        histories = queries.histories
         rows, items = histories.part(low, high).distinct()
         entries, owners = _ranges(self._starts[items], self._starts[items + 1] - self._starts[items])
         width = histories.item_count + 1

@@ -57,8 +57,8 @@ class DenseRecommender(Protocol):
         """Whether the newest item of a history is left out."""
         ...
 
-    def scores(self, histories: Histories, low: int, high: int) -> NDArray[np.float64]:
-        """Give all items' scores for histories low…high-1, (B, N); what should tie is equal."""
+    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
+        """Give all items' scores for queries low…high-1, (B, N); what should tie is equal."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..core.errors import UsageError
 from ..core.settings import Settings
 from .settings import (
+    BlendSettings,
     BPRSettings,
     CL4SRecSettings,
     ContentKNNSettings,
@@ -79,6 +80,9 @@ MODELS: dict[str, ModelSpec] = {
     ),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
 }
+
+BLENDED = "blend"  # made of finished runs by `tssr blend`; not one of MODELS, for it trains nothing itself
+BLEND = ModelSpec("Blend", BlendSettings, "blend:blend", trained=False)
 
 
 def model_spec(name: str) -> ModelSpec:

@@ -78,6 +78,25 @@ class ItemKNNSettings(Settings):
     )
 
 
+class BlendSettings(Settings):
+    """What the weights of a blend may depend on, beside the model they are of."""
+
+    model_config = ConfigDict(title="Blends")
+
+    by_popularity: bool = Field(
+        False,
+        description=(
+            "Weights of their own for candidate items with 0, 1 to 4, 5 to 19, 20 and more train actions, "
+            "where validation gains."
+        ),
+    )
+    by_history: bool = Field(
+        False,
+        description="Weights of their own for thirds of the users by length of history, where validation "
+        "gains.",
+    )
+
+
 class EmbeddingSettings(Settings):
     """What every model with learned vectors has."""
 

@@ -8,6 +8,7 @@ COMMANDS = {
     "extract-features": ("extract_features", "Encode pictures or texts into the feature store."),
     "features": ("features", "List the feature stores, or verify their checksums."),
     "train": ("train", "Train a model on a preprocessed data set."),
+    "blend": ("blend", "Add up the scores of finished runs, with weights from validation."),
     "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
     "compare": ("compare", "Train and measure several models over several seeds, side by side."),
     "tune": ("tune", "Search a model's settings on validation."),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.dataset import Dataset, Queries
+from ...core.dataset import Dataset, Histories, Queries
 from ...core.errors import UsageError, memory_errors_as_tssr
 from ...features.store import StoreInfo, open_store
+from ...model.settings import BlendSettings
 from .plan import RunPlan, window_of
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ def build_model(plan: RunPlan, dataset: Dataset, device: torch.device) -> Recomm
 
     from ...model.materials import Materials
 
-    torch.manual_seed(plan.train.seed)
     whole, train = dataset.histories, dataset.split().train
+    if plan.parts:
+        return _blend(plan, [build_model(part, dataset, device) for part in plan.parts], train, device)
+    torch.manual_seed(plan.train.seed)
     counted = whole if getattr(plan.model_settings, "count_all", False) else train
     materials = Materials(
         item_count=plan.dataset.item_count,
@@ -46,6 +50,18 @@ def build_model(plan: RunPlan, dataset: Dataset, device: torch.device) -> Recomm
         if isinstance(model, torch.nn.Module):
             model.to(device)
     return model
+
+
+def _blend(
+    plan: RunPlan, parts: Sequence[Recommender], train: Histories, device: torch.device
+) -> Recommender:
+    """The models added up, with equal weights until the file that holds theirs is loaded."""
+    import torch
+
+    from ...model.blend import blend
+
+    assert isinstance(plan.model_settings, BlendSettings)
+    return blend(parts, torch.from_numpy(train.counts()), plan.model_settings).to(device)
 
 
 def _content(store: StoreInfo) -> ContentFeatures:

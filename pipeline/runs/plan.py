@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from ...core.schema import ITEMS_FILE
 from ...core.settings import Model, Settings, option_name, resolve
 from ...core.workspace import Workspace
 from ...features.store import StoreInfo, choose_stores
-from ...model.registry import ModelSpec, model_spec
+from ...model.registry import BLEND, ModelSpec, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
 from .settings import RunSettings
 from .train_table import TrainTable
@@ -24,28 +25,34 @@ VERSION = 4  # counts up when the same plan gives other numbers: older runs are 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Everything that decides a run's result."""
+    """Everything that decides a run's result; `parts` are the plans of the runs that a blend is made of."""
 
     model: str
     dataset: DatasetInfo
     stores: list[StoreInfo]
     train: TrainSettings
     model_settings: Settings
+    parts: tuple[RunPlan, ...] = ()
 
     @property
     def spec(self) -> ModelSpec:
         """The registry's entry."""
-        return model_spec(self.model)
+        return BLEND if self.parts else model_spec(self.model)
 
     @property
     def title(self) -> str:
         """The model as tables name it; one that has counted test actions says so."""
+        if self.parts:
+            counted = Counter(part.title for part in self.parts)
+            return " + ".join(title if n == 1 else f"{n} x {title}" for title, n in counted.items())
         leaks = getattr(self.model_settings, "count_all", False)
         return f"{self.spec.title} (counts test actions)" if leaks else self.spec.title
 
     def record(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
+        parts = {"parts": [part.record() for part in self.parts]} if self.parts else {}
         return {
+            **parts,
             "model": self.model,
             "dataset": self.dataset.name,
             "dataset_fingerprint": self.dataset.fingerprint,
@@ -57,6 +64,8 @@ class RunPlan:
     def key(self) -> str:
         """The hash of the plan, without what changes no result that anyone should rely on."""
         record = {"version": VERSION, **self.record()}
+        if self.parts:
+            record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
         return fingerprint(record)
@@ -148,4 +157,6 @@ def stores_of(workspace: Workspace, dataset: DatasetInfo, names: tuple[str, ...]
 
 def window_of(plan: RunPlan) -> int:
     """How many actions the plan's model looks back on; the data set's window for one that has none."""
+    if plan.parts:
+        return max(window_of(part) for part in plan.parts)
     return getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"])

@@ -15,7 +15,7 @@ from ...core.errors import ArtifactError, UsageError, os_errors_as_tssr
 from ...core.settings import resolve
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, Workspace, read_run
-from ...model.registry import model_spec
+from ...model.registry import BLEND, model_spec
 from ...model.settings import TrainSettings
 from .plan import RunPlan, stores_of
 
@@ -27,11 +27,15 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
 
     Raises ArtifactError that says which changed.
     """
+    return _plan_of(workspace, folder, read_run(folder))
+
+
+def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> RunPlan:
     cure = f"delete {folder} and train again"
-    record = read_run(folder)
     try:
         name, settings, features = record["dataset"], record["settings"], record["features"]
-        spec = model_spec(record["model"])
+        parts = tuple(_plan_of(workspace, folder, part) for part in record.get("parts", ()))
+        spec = BLEND if parts else model_spec(record["model"])
         train, model_settings = (
             resolve(TrainSettings, settings["train"]),
             resolve(spec.settings, settings["model"]),
@@ -56,7 +60,7 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
                 f"run {folder.name} was trained on other vectors than feature store {store.name} holds now; "
                 "train again"
             )
-    return RunPlan(record["model"], dataset, stores, train, model_settings)
+    return RunPlan(record["model"], dataset, stores, train, model_settings, parts)
 
 
 def write_run(

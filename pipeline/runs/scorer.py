@@ -38,7 +38,7 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
         )
     skipped = partial(_newest_items, queries) if model.skips_last else None
     if isinstance(model, DenseRecommender):
-        return DenseScorer(partial(model.scores, queries.histories), skipped)
+        return DenseScorer(partial(model.scores, queries), skipped)
 
     def encode(low: int, high: int) -> NDArray[np.float32]:
         with torch.inference_mode(), full_float32():

@@ -54,7 +54,7 @@ def answers(model, queries, low=0, high=None):
     """Scores of all items, (B, N), as the ranking computes them."""
     high = len(queries) if high is None else high
     if isinstance(model, DenseRecommender):
-        return torch.from_numpy(model.scores(queries.histories, low, high))
+        return torch.from_numpy(model.scores(queries, low, high))
     vectors, bias = model.items()
     return model.encode_queries(queries, low, high) @ vectors.T + bias
 

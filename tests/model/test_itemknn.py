@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tssr.core.dataset import Dataset
+from tssr.core.dataset import Dataset, Queries
 from tssr.evaluation.metrics import RankCounts
 from tssr.evaluation.ranking import RankingOptions, rank_targets
 from tssr.evaluation.scoring import DenseScorer
@@ -24,6 +24,11 @@ item_lists = st.lists(st.lists(st.integers(1, ITEM_COUNT), max_size=6), min_size
 def built(train, **chosen):
     materials = Materials(train.item_count, 5, [], train, torch.from_numpy(train.counts()))
     return ItemKNN(materials, ItemKNNSettings(**chosen))
+
+
+def ask(histories):
+    users = np.arange(len(histories), dtype=np.int32)
+    return Queries(users, histories, np.ones(len(histories), dtype=np.int32))
 
 
 def similarities_by_loop(lists, shrink):
@@ -58,21 +63,23 @@ def test_scores_are_sums_over_the_nearest_neighbours(histories_of, train, asked,
         model = built(histories_of(train, ITEM_COUNT), shrink=shrink, neighbours=neighbours)
     finally:
         itemknn.MEETINGS_AT_ONCE = before
-    scores = model.scores(histories_of(asked, ITEM_COUNT), 0, len(asked))
+    scores = model.scores(ask(histories_of(asked, ITEM_COUNT)), 0, len(asked))
     np.testing.assert_allclose(scores, np.array(expected), atol=1e-9)
 
 
 def test_scores_that_tie_are_equal(histories_of):
     """Items 4 and 5 get the same sum from items 1, 2, 3, whatever order it is taken in."""
     train = [[1, 4], [2, 4], [2, 6], [3, 4], [3, 6], [3, 7], [1, 5], [2, 5], [3, 5]]
-    scores = built(histories_of(train, ITEM_COUNT)).scores(histories_of([[3, 1, 2]], ITEM_COUNT), 0, 1)[0]
+    scores = built(histories_of(train, ITEM_COUNT)).scores(ask(histories_of([[3, 1, 2]], ITEM_COUNT)), 0, 1)[
+        0
+    ]
     assert scores[3] == scores[4] > 0
 
 
 def test_a_held_out_item_has_no_neighbour(histories_of):
     histories = histories_of([[1, 2, 3, 7], [2, 1, 4, 3]], ITEM_COUNT)
     train = Dataset(None, histories).split().train
-    scores = built(train).scores(histories, 0, 2)
+    scores = built(train).scores(ask(histories), 0, 2)
     assert scores[:, 6].tolist() == [0.0, 0.0]
 
 
@@ -106,7 +113,7 @@ def test_known_figures(shared_data, histories_of, name):
     split = s3rec(histories_of, shared_data, name)
     for shrink in (0, 10, 50):
         model = built(split.train, shrink=float(shrink), neighbours=0)
-        scorer = DenseScorer(lambda lo, hi, model=model: model.scores(split.test.histories, lo, hi))
+        scorer = DenseScorer(lambda lo, hi, model=model: model.scores(split.test, lo, hi))
         ranks = rank_targets(split.test, scorer, RankingOptions(("none", "hard"), depth=10))
         for mask in ("none", "hard"):
             if (shrink, mask) in FIGURES[name]:

@@ -70,10 +70,10 @@ CASES = [
 def learned(build, ring, name, settings):
     """The losses of four steps and the answers after them."""
     model = build(name, contents=2, **settings)
+    queries = Queries(np.arange(len(ring)), ring, np.ones(len(ring), np.int32))
     if isinstance(model, DenseRecommender):
-        return [torch.from_numpy(model.scores(ring, 0, len(ring)))]
+        return [torch.from_numpy(model.scores(queries, 0, len(ring)))]
     if not isinstance(model, NeuralRecommender):
-        queries = Queries(np.arange(len(ring)), ring, np.ones(len(ring), np.int32))
         (vectors, _), states = model.items(), model.encode_queries(queries, 0, len(ring))
         return [states @ vectors.T, torch.tensor(model.skips_last)]
     samples = model.samples(ring, "all", CPU)

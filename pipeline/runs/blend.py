@@ -1,0 +1,177 @@
+"""The blend stage: finished runs in, a run whose scores are theirs added, with weights from validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.artifacts import sha256_file, sweep_partials
+from ...core.dataset import load_dataset
+from ...core.device import choose_device
+from ...core.errors import UsageError
+from ...core.lock import exclusive
+from ...core.memory import peak_memory
+from ...core.schema import SELECTION_METRIC
+from ...core.settings import resolve
+from ...core.summary import Summary
+from ...core.workspace import Workspace, read_run
+from ...model.registry import BLENDED
+from ...model.settings import BlendSettings, TrainSettings
+from .build import refuse_empty
+from .evaluate import trained_model
+from .plan import RunPlan
+from .record import open_run, write_run
+from .train import recorded_run
+
+if TYPE_CHECKING:
+    from ...model.blend import Blend
+    from ...model.blend_weights import BlendWeights
+
+NOTHING = 0.0005  # of the whole weight; a part with less is shown as having none
+
+
+def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = "auto") -> RunPlan:
+    """The plan of a blend of runs with these plans.
+
+    Raises UsageError for parts that cannot be added: of several data sets, blends, or leaking ones.
+    """
+    if len(parts) < 2:
+        raise UsageError("a blend takes two runs or more: tssr blend RUN RUN …")
+    for part in parts:
+        if part.parts:
+            raise UsageError(f"{part.title} is a blend itself; list the runs that it is made of")
+        if getattr(part.model_settings, "count_all", False):
+            raise UsageError(
+                f"{part.title}: validation cannot weigh what was counted on it; train it without --count-all"
+            )
+        if part.dataset.name != parts[0].dataset.name:
+            raise UsageError(
+                f"the runs are of different data sets, {parts[0].dataset.name} and {part.dataset.name}; "
+                "a blend adds scores for the same items"
+            )
+    stores = {store.name: store for part in parts for store in part.stores}
+    train = resolve(TrainSettings, {"device": device})
+    ordered = [stores[name] for name in sorted(stores)]
+    return RunPlan(BLENDED, parts[0].dataset, ordered, train, settings, tuple(parts))
+
+
+def blend_runs(
+    workspace: Workspace,
+    runs: Sequence[str],
+    settings: BlendSettings,
+    *,
+    name: str | None = None,
+    device: str = "auto",
+    force: bool = False,
+) -> Summary:
+    """Add up finished runs with weights chosen on validation, and write that as a run.
+
+    The new run holds the parts' weights too, so that it stands for itself. Raises UsageError for runs that
+    cannot be added, ArtifactError where one no longer fits its data or features.
+    """
+    folders = [workspace.choose_run(run) for run in runs]
+    if len(set(folders)) < len(folders):
+        twice = next(run for run in runs if list(runs).count(run) > 1)
+        raise UsageError(f"{twice} is listed twice; added to itself a run ranks as before")
+    plan = plan_blend([open_run(workspace, folder) for folder in folders], settings, device)
+    folder = plan.folder(workspace, name)
+    if not force and (result := blended(workspace, folder, plan)) is not None:
+        return _summary(folder, plan, result, cached=True)
+    dataset = load_dataset(plan.dataset)
+    validation = dataset.split().validation
+    refuse_empty(validation, dataset)
+    import torch
+
+    from ...model.blend import blend
+    from ...model.checkpoint import MODEL_FILE, save_model
+    from .scorer import validation_ndcg
+
+    chosen_device, started = choose_device(device), time.monotonic()
+    models = [
+        trained_model(own, part, dataset, device) for own, part in zip(folders, plan.parts, strict=True)
+    ]
+    counts = torch.from_numpy(dataset.split().train.counts())
+    model = blend(models, counts, settings).to(chosen_device).eval()
+    with exclusive(folder):
+        sweep_partials(folder)
+        write_run(folder, plan, None)
+        weights = model.choose(validation, [own.name for own in folders])
+        save_model(folder / MODEL_FILE, model, {"step": 0})
+        result = {
+            "parameters": sum(read_run(own)["result"]["parameters"] for own in folders),
+            SELECTION_METRIC: validation_ndcg(model, validation, chosen_device),
+            **_weights(model, weights, folders),
+            "seconds": round(time.monotonic() - started, 3),
+            "peak_memory": peak_memory(),
+            "weights_sha256": sha256_file(folder / MODEL_FILE),
+        }
+        write_run(folder, plan, result)
+    return _summary(folder, plan, result, cached=False)
+
+
+def blended(workspace: Workspace, folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+    """The result of the finished blend in `folder`; None where there is none, or a part was trained anew.
+
+    Raises ArtifactError where the folder holds a run of another plan.
+    """
+    record = recorded_run(folder, plan)
+    if record is None or not record["finished_at"]:
+        return None
+    result: dict[str, Any] = record["result"]
+    begun = set(workspace.run_names())
+    for part in result["parts"]:
+        if part["run"] in begun:  # a part that is gone changes nothing: the blend holds its weights
+            now = read_run(workspace.run(part["run"]))["result"].get("weights_sha256")
+            if now != part["weights_sha256"]:
+                return None
+    return result
+
+
+def _weights(model: Blend, weights: BlendWeights, folders: Sequence[Path]) -> dict[str, Any]:
+    """What was chosen, for the record: of each part its share, its weights by class, what it is alone."""
+    parts = []
+    for m, folder in enumerate(folders):
+        trained = read_run(folder)["result"]
+        parts.append(
+            {
+                "run": folder.name,
+                "weights_sha256": trained.get("weights_sha256"),
+                SELECTION_METRIC: trained[SELECTION_METRIC],
+                "share": weights.shares[m],
+                "of_item": weights.of_item[m].tolist(),
+                "of_user": weights.of_user[m].tolist(),
+            }
+        )
+    return {"parts": parts, "searched": weights.ndcg, "last_item": _last_item(model)}
+
+
+def _last_item(model: Blend) -> str:
+    return "left-out" if model.skips_last else "kept"
+
+
+def _summary(folder: Path, plan: RunPlan, result: Mapping[str, Any], *, cached: bool) -> Summary:
+    rows = [
+        [
+            part["run"],
+            own.title,
+            f"{part['share']:.0%}",
+            f"{part[SELECTION_METRIC]:.4f}",
+        ]
+        for part, own in zip(result["parts"], plan.parts, strict=True)
+    ]
+    rows.append([folder.name, plan.title, "", f"{result[SELECTION_METRIC]:.4f}"])
+    notes = [f"weights chosen on validation NDCG@10; {folder}"]
+    alone = [part for part in result["parts"] if part["share"] > 1 - NOTHING]
+    if alone:
+        notes.append(
+            f"All weight falls on {alone[0]['run']}: the others do not improve it on validation, so the "
+            "blend ranks as it does"
+        )
+    if result["last_item"] == "left-out":
+        notes.append("The newest item of a history is no candidate, as in one of the parts")
+    notes.append("Two runs of one model that differ in --seed, blended, tell what is owed to adding alone")
+    columns = ["run", "model", "share", "validation NDCG@10"]
+    data = {"stage": "blend", "run": folder.name, "folder": str(folder), **plan.record(), "result": result}
+    return Summary(f"Blended {plan.title} on {plan.dataset.name}", rows, data, columns, notes, cached)

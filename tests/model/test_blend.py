@@ -1,0 +1,114 @@
+"""Blends of models: one inner product that is the weighted sum, dense parts, cold items, files."""
+
+import numpy as np
+import pytest
+import torch
+
+from tssr.core.dataset import Queries
+from tssr.model.blend import DenseBlend, VectorBlend, blend
+from tssr.model.checkpoint import load_model, save_model
+from tssr.model.recommender import DenseRecommender, VectorRecommender
+from tssr.model.settings import BlendSettings
+
+CLASSES = BlendSettings(by_popularity=True, by_history=True)
+PAIRS = [("sasrec-id", "content-knn"), ("bpr-mf", "poprec", "tssr"), ("itemknn", "sasrec-id", "bpr-mf")]
+
+
+def asked(histories):
+    count = len(histories)
+    targets = (histories.items[histories.ends - 1] % 8 + 1).astype(np.int32)  # what follows on the ring
+    return Queries(np.arange(count, dtype=np.int32), histories, targets)
+
+
+def scores(model, queries):
+    with torch.no_grad():
+        if isinstance(model, DenseRecommender):
+            return torch.from_numpy(model.scores(queries, 0, len(queries))).double()
+        vectors, bias = model.items()
+        return (model.encode_queries(queries, 0, len(queries)) @ vectors.T + bias).double()
+
+
+def weighted(model, histories):
+    """Any weights: as if they had been chosen."""
+    draw = torch.Generator().manual_seed(3)
+    for name in ("of_item", "of_user", "shift"):
+        table = getattr(model, name)
+        table.copy_(torch.rand(table.shape, generator=draw) + 0.2)
+    model.user_bounds.copy_(torch.tensor([4, 6]))
+    return model
+
+
+@pytest.fixture
+def counts(ring):
+    """Train counts in which every class of popularity occurs."""
+    return torch.tensor([0, 0, 2, 4, 5, 7, 19, 20, 300])
+
+
+@pytest.mark.parametrize("names", PAIRS)
+def test_scores_are_the_weighted_sum_of_the_parts(build, ring, counts, names):
+    parts = [build(name, contents=1) for name in names]
+    model = weighted(blend(parts, counts, CLASSES), ring)
+    assert isinstance(model, DenseBlend if "itemknn" in names else VectorBlend)
+    assert isinstance(model, DenseRecommender) != isinstance(model, VectorRecommender)
+    queries = asked(ring)
+    kinds = [0, 1, 1, 2, 2, 2, 3, 3]
+    groups = [0 if n < 4 else 1 if n < 6 else 2 for n in ring.lengths]
+    expected = torch.zeros(len(ring), 8, dtype=torch.float64)
+    for m, part in enumerate(parts):
+        own = scores(part, queries) - model.shift[m]
+        expected += own * model.of_item[m][kinds] * model.of_user[m][groups][:, None]
+    torch.testing.assert_close(scores(model, queries), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_newest_item_is_left_out_where_a_part_leaves_it_out(build, counts):
+    def pair(last_item):
+        parts = [build("sasrec-id"), build("content-knn", last_item=last_item)]
+        return blend(parts, counts, BlendSettings())
+
+    assert pair("left-out").skips_last
+    assert not pair("kept").skips_last
+
+
+def test_choosing_weighs_what_knows_above_what_does_not(build, ring, counts):
+    """On the ring the next item's own content is that of no neighbour; a model trained a little knows it."""
+    knows = build("sasrec-id")
+    optimizer = torch.optim.Adam(knows.parameters(), lr=0.02)
+    samples = knows.samples(ring, "all", torch.device("cpu"))
+    for _ in range(40):
+        optimizer.zero_grad()
+        sum(knows.losses(samples.batch(torch.arange(samples.count))).values()).backward()
+        optimizer.step()
+    model = blend([build("poprec"), knows.eval()], counts, CLASSES)
+    weights = model.choose(asked(ring), ["poprec", "sasrec-id"])
+    assert weights.shares[1] > 0.6
+    assert weights.ndcg["together"] == pytest.approx(1.0)
+    best = scores(model, asked(ring)).argmax(dim=1) + 1
+    assert best.tolist() == asked(ring).targets.tolist()
+
+
+def test_cold_items_count_by_their_content_alone(build, ring, counts):
+    parts = [build("sasrec-id"), build("content-knn")]
+    model = weighted(blend(parts, counts, CLASSES), ring)
+    assert model.ranks_cold_items
+    cold = torch.tensor([True] + [False] * 7)
+    before, (vectors, _) = model.items()[0], model.items_with_cold(cold)
+    torch.testing.assert_close(vectors[1:], before[1:])
+    with torch.no_grad():
+        parts[0].head.weight[0], parts[0].head.bias[0] = 7.0, 9.0  # what actions would have taught
+    assert torch.equal(model.items_with_cold(cold)[0], vectors)
+    rarest = model.of_item[:, 1]  # the weights of the items with 1 to 4 train actions
+    table, bias = parts[0].items()
+    width = table.shape[1]
+    torch.testing.assert_close(vectors[0, :width], rarest[0] * table[1:].mean(0))
+    torch.testing.assert_close(vectors[0, width], rarest[0] * (bias[1:].mean() - model.shift[0]))
+    torch.testing.assert_close(vectors[0, width + 1 : -1], rarest[1] * parts[1].items()[0][0])
+    assert not blend([build("sasrec-id"), build("poprec")], counts, CLASSES).ranks_cold_items
+
+
+def test_a_file_holds_weights_and_parts(build, ring, counts, tmp_path):
+    names = ("sasrec-id", "content-knn")
+    model = weighted(blend([build(name) for name in names], counts, CLASSES), ring)
+    save_model(tmp_path / "model.safetensors", model, {"step": 0})
+    again = blend([build(name, seed=5) for name in names], counts, CLASSES)
+    load_model(tmp_path / "model.safetensors", again)
+    assert torch.equal(scores(again, asked(ring)), scores(model, asked(ring)))
