@@ -15,7 +15,7 @@ from tssr.cli import cli
 from tssr.pipeline.commands import COMMANDS
 
 ROOT = Path(tssr.__file__).parent
-NOT_PACKAGED = {"tests", "benchmarks", "docs", "build", "dist"}
+NOT_PACKAGED = {"tests", "benchmarks", "docs", "examples", "build", "dist"}
 HEAVY = ["torch", "torchvision", "transformers", "polars", "faiss", "matplotlib", "sklearn", "jinja2"]
 PICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
