@@ -11,6 +11,7 @@ import click
 from .core.errors import TssrError
 from .core.signals import stoppable, stopped_by
 from .core.version import __version__
+from .core.words import unknown_name
 from .model.own_models import load_own_models
 from .pipeline.commands import COMMANDS
 
@@ -30,6 +31,14 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f".pipeline.commands.{COMMANDS[cmd_name][0]}", __package__)
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a name that is none, tell the nearest."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(unknown_name("command", args[0], list(COMMANDS)), ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import ArtifactError
+from .words import reason_of
 
 USER, ITEM, TIMESTAMP, POSITION = "user", "item", "timestamp", "position"
 USER_ID, ITEM_ID, TEXT, IMAGE = "user_id", "item_id", "text", "image"
@@ -62,4 +63,4 @@ def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] |
     except PermissionError:
         raise ArtifactError(f"{path} may not be read; ask its owner for the permission") from None
     except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {cure}") from None
+        raise ArtifactError(f"{path} is damaged ({reason_of(error)}); {cure}") from None

@@ -6,6 +6,7 @@ default. Unknown keys are refused, and every message names the option or key as 
 
 from __future__ import annotations
 
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import UsageError
+from .words import nearest_name, unknown_name
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -131,10 +133,12 @@ def _words(error: ValidationError, known: Sequence[str], origin: Mapping[str, st
         key = str(item["loc"][0]) if item["loc"] else ""
         source = origin.get(key, option_name(key))
         if item["type"] == "extra_forbidden":
-            lines.append(f"{source}: unknown setting {key!r}; known here: {', '.join(sorted(known))}")
+            lines.append(f"{source}: {unknown_name('setting', key, sorted(known), 'known here:')}")
         else:
             message = _should(item)
             given = f", not {item['input']!r}" if key else ""
+            if item["type"] == "literal_error":  # its "expected" is "'table', 'tied' or 'content'"
+                given += nearest_name(str(item["input"]), re.findall("'([^']+)'", item["ctx"]["expected"]))
             lines.append(f"{source}: {message}{given}" if key else message)
     return "; ".join(lines)
 

@@ -1,8 +1,9 @@
-"""How messages put things."""
+"""Phrases that messages share: the first few of many names, why another library failed, the nearest name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 def first_few(names: Sequence[str], shown: int = 3, separator: str = ", ") -> str:
@@ -13,3 +14,34 @@ def first_few(names: Sequence[str], shown: int = 3, separator: str = ", ") -> st
     """
     more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
     return separator.join(names[:shown]) + more
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what another library's error says, or its kind where it says nothing.
+
+    >>> reason_of(ValueError("bad magic number\\nat byte 0")), reason_of(EOFError())
+    ('bad magic number', 'EOFError')
+    """
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` with the known name most like `name`, "" where none is alike.
+
+    >>> nearest_name("sasrec", ["poprec", "sasrec-id", "tssr"])
+    '; did you mean sasrec-id?'
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def unknown_name(what: str, name: object, known: Sequence[str], all_of: str = "there are") -> str:
+    """That nothing is called so, the nearest name, and all there are.
+
+    >>> unknown_name("model", "poprek", ["poprec", "tssr"])
+    "unknown model 'poprek'; did you mean poprec? There are poprec, tssr"
+    """
+    nearest = nearest_name(str(name), known)
+    joint = f"{nearest} {all_of[0].upper()}{all_of[1:]}" if nearest else f"; {all_of}"
+    return f"unknown {what} {name!r}{joint} {', '.join(known)}"

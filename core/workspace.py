@@ -10,7 +10,7 @@ from typing import Any
 from .artifacts import read_json
 from .errors import UsageError
 from .schema import MANIFEST_FILE
-from .words import first_few
+from .words import first_few, nearest_name
 
 RUN_FILE = "run.json"
 NAMES_SHOWN = 5  # in a message
@@ -65,7 +65,9 @@ class Workspace:
                 f"{self.root} holds no data set; make one first, for example: tssr preprocess hm"
             )
         if name is not None:
-            raise UsageError(f"--dataset {name}: {self.root} has {', '.join(names)}")
+            raise UsageError(
+                f"--dataset {name}: {self.root} has {', '.join(names)}{nearest_name(name, names)}"
+            )
         if len(names) > 1:
             raise UsageError(
                 f"{self.root} has several data sets; choose one with --dataset: {', '.join(names)}"
@@ -99,7 +101,10 @@ class Workspace:
             )
             hint = unfinished if begun else ""
             raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
-        raise UsageError(f"--run {name}: no such run; {self.root} has {first_few(names[::-1], NAMES_SHOWN)}")
+        raise UsageError(
+            f"--run {name}: no such run; {self.root} has {first_few(names[::-1], NAMES_SHOWN)}"
+            f"{nearest_name(str(name), names)}"
+        )
 
 
 def read_run(folder: Path) -> dict[str, Any]:

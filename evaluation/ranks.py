@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ..core.artifacts import atomic_path
 from ..core.errors import ArtifactError
 from ..core.schema import USER
+from ..core.words import reason_of
 from .ranking import Ranks
 from .settings import Mask
 
@@ -40,7 +41,7 @@ def read_ranks(path: Path) -> Ranks:
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {cure}") from None
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {cure}") from None
+        raise ArtifactError(f"{path} is damaged ({reason_of(error)}); {cure}") from None
     masks: tuple[Mask, ...] = get_args(Mask)
     by_mask = {
         mask: table[f"{_PREFIX}{mask}"].to_numpy().astype(np.float64)

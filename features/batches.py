@@ -16,6 +16,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from ..core.errors import DataError, TssrError
+from ..core.words import reason_of
 from .content import SOURCE, content_key, read_picture
 from .encoder import Inputs
 from .parts import Chunk
@@ -131,7 +132,7 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | Da
         if "worker" not in str(error):
             raise
         raise TssrError(
-            f"a process that decodes pictures died ({str(error).splitlines()[0]}); "
+            f"a process that decodes pictures died ({reason_of(error)}); "
             f"what is finished is kept, run again with fewer --workers"
         ) from error
 

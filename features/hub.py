@@ -11,10 +11,13 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub.constants import ENDPOINT
+from torch import nn
 from transformers.utils.hub import cached_file
 
 from ..core.errors import UsageError
 from ..core.progress import note
+from ..core.words import reason_of
+from .encoder import Inputs
 from .settings import RANDOM, EncoderChoice
 
 NETWORK_TIMEOUT = 10.0  # seconds
@@ -27,20 +30,44 @@ def from_pretrained(kind: Any, encoder: str, **options: Any) -> Any:
     """
     try:
         return kind.from_pretrained(encoder, local_files_only=True, **options)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - the readers raise many kinds for files that are not theirs
         problem: Exception = error
-    if not Path(encoder).is_dir():
-        try:
-            _reach_hub()
-            return kind.from_pretrained(encoder, **options)
-        except (OSError, ValueError) as error:
-            problem = error
-    reason = str(problem).strip().splitlines()[0]
+    if Path(encoder).is_dir():
+        raise UsageError(
+            f"--encoder {encoder}: no encoder of this kind, or one with a damaged file "
+            f"({reason_of(problem)}); a folder needs config.json, model.safetensors and the tokenizer or "
+            "preprocessor"
+        ) from None
+    try:
+        _reach_hub()
+        return kind.from_pretrained(encoder, **options)
+    except Exception as error:  # noqa: BLE001 - as above, and what a network can do
+        problem = error
     raise UsageError(
         f"--encoder {encoder}: neither a folder with a model's files nor in the hub's cache, and it could "
-        f"not be downloaded ({reason}); pass a local folder with config.json, model.safetensors and the "
-        f"tokenizer or preprocessor"
+        f"not be downloaded ({reason_of(problem)}); pass a local folder with config.json, model.safetensors "
+        f"and the tokenizer or preprocessor"
     ) from None
+
+
+def refuse_no_encoder(choice: EncoderChoice, module: nn.Module, inputs: Inputs, dimension: int) -> None:
+    """Raise UsageError where the model does not make a vector of `dimension` numbers from one content.
+
+    `inputs` are any valid ones, a batch of one. A folder may hold a model that is something else: an image
+    generator, or a reader of speech.
+    """
+    try:
+        with torch.inference_mode():
+            found = tuple(module(*inputs).shape)
+    except Exception as error:  # noqa: BLE001 - whatever a model of another kind does with such inputs
+        found, why = (), f" ({reason_of(error)})"
+    else:
+        why = f" (it gives {' x '.join(map(str, found))} numbers)"
+    if found != (1, dimension):
+        raise UsageError(
+            f"--encoder {choice.encoder}: its model makes no vector of {choice.modality} content{why}; pass "
+            "another encoder, or another --pooling"
+        )
 
 
 def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
@@ -53,7 +80,11 @@ def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
         note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(choice.seed)
-            return auto_model.from_config(config), set()
+            try:
+                return auto_model.from_config(config), set()
+            except Exception as error:  # noqa: BLE001 - as many kinds as there are models
+                why = reason_of(error)
+        raise UsageError(f"--encoder {choice.encoder}: no model can be made of its config.json ({why})")
     if choice.weights is not None:
         raise UsageError(
             f"--weights {choice.weights}: {choice.encoder} has its weights beside its config.json; leave "

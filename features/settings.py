@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ..core.settings import Settings
+from ..core.settings import Settings, Verbatim
 
 Modality = Literal["image", "text"]
-Pooling = Literal["cls", "pooler", "mean"]
+Pooling = Literal["cls", "pooler", "mean", "last"]
 
 DEFAULT_ENCODERS: dict[str, str] = {"image": "resnet50", "text": "bert-base-uncased"}
 RANDOM = "random"
@@ -58,19 +58,21 @@ class FeatureSettings(Settings):
     raw: Path | None = Field(
         None, description="Folder with the pictures. [default: where preprocess found them]"
     )
-    encoder: tuple[str, ...] = Field(
+    encoder: tuple[Verbatim, ...] = Field(
         (),
         description="One per modality, in the same order. image: a torchvision classification model, or a "
         "vision model of transformers by hub name or local folder; text: a BERT-family model, by hub name or "
         "local folder. [default: resnet50, bert-base-uncased]",
     )
-    weights: tuple[str, ...] = Field(
+    weights: tuple[Verbatim, ...] = Field(
         (),
         description="One per modality: a torchvision weights name (IMAGENET1K_V2), a file with a state dict "
         "(.pth or .safetensors), or 'random' (seeded). [default: the published weights]",
     )
     pooling: Pooling | None = Field(
-        None, description="How token vectors become one. [default: the model's own, else cls]"
+        None,
+        description="How token vectors become one: the first token's, BERT's pooler, their mean, or the last "
+        "token's. [default: the model's own, else cls, or mean for a model that reads from left to right]",
     )
     max_tokens: int = Field(30, ge=2, description="Longest text in tokens, special tokens included.")
     dtype: Literal["float16", "float32"] = Field("float16", description="Number format of the store.")

@@ -20,6 +20,7 @@ from ..core.artifacts import fingerprint, read_json, sha256_file
 from ..core.errors import ArtifactError, UsageError
 from ..core.progress import note
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
+from ..core.words import nearest_name, reason_of
 from .mapped_rows import MappedRows
 
 FORMAT = 1
@@ -145,7 +146,9 @@ def _choose(stores: list[StoreInfo], name: str | None, folder: Path) -> StoreInf
     there = ", ".join(store.name for store in fitting or stores)
     if not fitting:
         hint = f"; make it with: tssr extract-features --modality {name}" if name in ("image", "text") else ""
-        raise UsageError(f"--features {name}: {folder} has {there}{hint}")
+        names = {name for store in stores for name in (store.modality, store.name)}
+        nearest = nearest_name(str(name), sorted(names))
+        raise UsageError(f"--features {name}: {folder} has {there}{nearest or hint}")
     raise UsageError(
         f"{folder} has several{f' {name}' if name else ''} stores; choose with --features: {there}"
     )
@@ -161,7 +164,7 @@ def map_part(path: Path) -> pa.RecordBatch:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
     except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"{path} is damaged ({str(error).splitlines()[0]}); {CURE}") from None
+        raise ArtifactError(f"{path} is damaged ({reason_of(error)}); {CURE}") from None
 
 
 def part_vectors(batch: pa.RecordBatch) -> Vectors:

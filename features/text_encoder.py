@@ -1,4 +1,8 @@
-"""Any BERT-family model as a text encoder, from the hub's cache, the hub or a local folder."""
+"""Any BERT-family model as a text encoder, from the hub's cache, the hub or a local folder.
+
+Of a model that reads and writes (T5) the reading half is taken. A causal model (GPT-2) reads from left to
+right: the vector of its first token knows of no other, so that is no vector of the text.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ import transformers
 from torch import nn
 
 from ..core.errors import UsageError
+from ..core.words import reason_of
 from .encoder import ContentEncoder
-from .hub import from_pretrained, load_model, optional_file, settle_pooler, short_name
+from .hub import from_pretrained, load_model, optional_file, refuse_no_encoder, settle_pooler, short_name
 from .settings import EncoderChoice, Pooling
 from .weights import hash_weights
 
@@ -62,6 +67,8 @@ class TextEncoder(nn.Module):
         states: torch.Tensor = output.last_hidden_state
         if self.pooling == "cls":
             return states[:, 0]
+        if self.pooling == "last":
+            return states[torch.arange(len(states)), mask.sum(dim=1) - 1]
         weight = mask.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1)
 
@@ -70,35 +77,60 @@ def load_text_encoder(choice: EncoderChoice) -> ContentEncoder:
     """Load tokenizer and model; raises UsageError where they cannot be had or do not fit the pooling."""
     config = from_pretrained(transformers.AutoConfig, choice.encoder)
     model, absent = load_model(choice, config)
-    pooling = choice.pooling or own_pooling(choice.encoder) or "cls"
-    settle_pooler(model, absent, choice, pooling)
-    _refuse_too_long(model, choice)
+    both_halves = bool(getattr(config, "is_encoder_decoder", False))
+    if both_halves:
+        model = model.get_encoder()
+    model.eval()
     tokens = load_tokens(choice)
+    _refuse_too_long(model, config, choice)
+    causal = reads_from_left_to_right(model, int(getattr(config, "vocab_size", 5)))
+    pooling = choice.pooling or own_pooling(choice.encoder) or ("mean" if causal or both_halves else "cls")
+    if causal and pooling in ("cls", "pooler"):
+        raise UsageError(
+            f"--pooling {pooling}: {choice.encoder} reads from left to right, so its first token knows "
+            "nothing of the text behind it; choose --pooling mean or last"
+        )
+    settle_pooler(model, absent, choice, pooling)
     key = {
         "architecture": f"transformers {type(model).__name__}",
         "weights": hash_weights(model),
         "preparation": tokens.spec(),
         "pooling": pooling,
     }
-    module = TextEncoder(model.eval().requires_grad_(False), pooling)
-    dimension = int(config.hidden_size)
+    module = TextEncoder(model.requires_grad_(False), pooling)
+    dimension = int(getattr(config, "hidden_size", 0))
+    ids = torch.tensor([tokens(["a text"])[0] or [0]])
+    refuse_no_encoder(choice, module, (ids, torch.ones_like(ids)), dimension)
     return ContentEncoder(
         short_name(choice.encoder, config.model_type, dimension), dimension, key, tokens, module
     )
 
 
-def _refuse_too_long(model: nn.Module, choice: EncoderChoice) -> None:
+@torch.inference_mode()
+def reads_from_left_to_right(model: nn.Module, vocabulary: int) -> bool:
+    """Whether the first token's vector is the same whatever follows it; found by trying.
+
+    False also for a model that cannot be asked with token ids alone, which is refused for that later.
+    """
+    ids = torch.tensor([[0, 1, 2], [0, 3, 4]]) % vocabulary
+    try:
+        first, other = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+    except Exception:  # noqa: BLE001 - whatever a model of another kind does with token ids
+        return False
+    return bool(torch.allclose(first, other, rtol=1e-5, atol=1e-6))
+
+
+def _refuse_too_long(model: nn.Module, config: Any, choice: EncoderChoice) -> None:
     """Raise UsageError where a text could have more tokens than the model has positions."""
+    limit = getattr(config, "max_position_embeddings", None)
     positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     if isinstance(positions, nn.Embedding):
         # RoBERTa counts from behind its padding.
         limit = positions.num_embeddings - (
             positions.padding_idx + 1 if positions.padding_idx is not None else 0
         )
-        if choice.max_tokens > limit:
-            raise UsageError(
-                f"--max-tokens {choice.max_tokens}: {choice.encoder} reads at most {limit} tokens"
-            )
+    if limit is not None and choice.max_tokens > limit:
+        raise UsageError(f"--max-tokens {choice.max_tokens}: {choice.encoder} reads at most {limit} tokens")
 
 
 def load_tokens(choice: EncoderChoice) -> Tokens:
@@ -111,7 +143,9 @@ def own_pooling(encoder: str) -> Pooling | None:
     path = optional_file(encoder, "1_Pooling/config.json")
     if path is None:
         return None
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if config.get("pooling_mode_cls_token"):
-        return "cls"
-    return "mean" if config.get("pooling_mode_mean_tokens") else None
+    try:
+        config = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"--encoder {encoder}: {path} is damaged ({reason_of(error)})") from None
+    modes: dict[str, Pooling] = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}
+    return next((pooling for mode, pooling in modes.items() if config.get(f"pooling_mode_{mode}")), None)

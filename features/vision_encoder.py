@@ -13,8 +13,9 @@ from PIL import Image
 from torch import nn
 
 from ..core.errors import UsageError
+from ..core.words import reason_of
 from .encoder import ContentEncoder
-from .hub import from_pretrained, load_model, settle_pooler, short_name
+from .hub import from_pretrained, load_model, refuse_no_encoder, settle_pooler, short_name
 from .picture_encoder import PictureEncoder
 from .pictures import DRAFT_FACTOR, PICTURE_VERSION, PicturePreparation, Pixels, read_rgb
 from .settings import EncoderChoice, Pooling
@@ -54,13 +55,17 @@ def load_vision_encoder(choice: EncoderChoice) -> ContentEncoder:
     maps = hasattr(config, "hidden_sizes")  # convolutions: a map of features, no tokens
     usual: Pooling = "pooler" if maps or config.model_type.endswith("_vision_model") else "cls"
     pooling = choice.pooling or usual
+    if choice.pooling == "last":
+        raise UsageError("--pooling last: a picture has no last token; leave the option out")
     if maps and choice.pooling == "cls":
         raise UsageError(f"--pooling cls: {choice.encoder} has no class token; leave the option out")
     settle_pooler(model, absent, choice, pooling)
-    dimension = int(config.hidden_sizes[-1] if maps else config.hidden_size)
+    dimension = int(config.hidden_sizes[-1] if maps else getattr(config, "hidden_size", 0))
     backbone = VisionBackbone(model.eval().requires_grad_(False), pooling)
     preparation = vision_preparation(choice)
-    module = PictureEncoder(backbone, preparation)
+    module = PictureEncoder(backbone, preparation).eval()
+    blank = torch.zeros(1, *preparation.shape, dtype=torch.uint8)
+    refuse_no_encoder(choice, module, (blank,), dimension)
     key = {
         "architecture": f"transformers {type(model).__name__}",
         "weights": hash_weights(model),
@@ -68,7 +73,7 @@ def load_vision_encoder(choice: EncoderChoice) -> ContentEncoder:
         "pooling": pooling,
     }
     name = short_name(choice.encoder, config.model_type, dimension)
-    return ContentEncoder(name, dimension, key, preparation.prepare, module.eval())
+    return ContentEncoder(name, dimension, key, preparation.prepare, module)
 
 
 def vision_preparation(choice: EncoderChoice) -> PicturePreparation:
@@ -79,7 +84,13 @@ def vision_preparation(choice: EncoderChoice) -> PicturePreparation:
         for name, value in json.loads(processor.to_json_string()).items()
         if name not in BOOKKEEPING and value is not None
     }
-    blank = _process(Image.new("RGB", (64, 64)), processor)
+    try:
+        blank = _process(Image.new("RGB", (64, 64)), processor)
+    except Exception as error:  # noqa: BLE001 - a processor of something else than pictures
+        raise UsageError(
+            f"--encoder {choice.encoder}: its preprocessor makes no pictures ({reason_of(error)}); pass the "
+            "folder of a vision model"
+        ) from None
     return PicturePreparation(
         functools.partial(process_picture, processor=processor),
         blank.shape,

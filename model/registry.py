@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..core.errors import UsageError
 from ..core.settings import Settings
+from ..core.words import unknown_name
 from .settings import (
     BlendSettings,
     BPRSettings,
@@ -88,5 +89,5 @@ BLEND = ModelSpec("Blend", BlendSettings, "blend:blend", trained=False)
 def model_spec(name: str) -> ModelSpec:
     """Look a model up; raises UsageError that lists the names."""
     if name not in MODELS:
-        raise UsageError(f"--model {name}: there are {', '.join(MODELS)}")
+        raise UsageError(f"--model: {unknown_name('model', name, list(MODELS))}")
     return MODELS[name]

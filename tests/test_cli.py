@@ -58,6 +58,7 @@ def test_a_usage_error_names_the_help(tssr):
     assert failed.code == 2
     assert "tssr evaluate --help" in failed.err
     assert tssr("nosuch").code == 2
+    assert "error: unknown command 'trian'; did you mean train? There are demo, " in tssr("trian").err
 
 
 def test_the_command_alone_shows_its_help(tssr):

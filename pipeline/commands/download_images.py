@@ -7,6 +7,7 @@ import click
 from ..download.settings import DownloadSettings
 from ..preprocess.formats import FORMATS
 from .options import (
+    Choice,
     StageCommand,
     config_section,
     settings_from,
@@ -19,7 +20,7 @@ from .options import (
 
 @settings_options(DownloadSettings)
 @click.command(cls=StageCommand, name="download-images")
-@click.argument("format_name", type=click.Choice([name for name in FORMATS if name != "custom"]))
+@click.argument("format_name", type=Choice([name for name in FORMATS if name != "custom"]))
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, format_name: str, as_json: bool, **_: object) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from .options import StageCommand, show, stage_options, workspace_of
+from .options import Choice, StageCommand, show, stage_options, workspace_of
 
 
 @click.command("features", cls=StageCommand)
-@click.argument("action", type=click.Choice(["list", "verify"]), default="list")
+@click.argument("action", type=Choice(["list", "verify"]), default="list")
 @click.option("--dataset", metavar="NAME", help="Only this data set's stores.  [default: all]")
 @stage_options(config=False, force=False)
 @click.pass_context

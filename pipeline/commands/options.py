@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from ...core.errors import UsageError
 from ...core.settings import Model, Settings, Verbatim, option_name, read_config, resolve
 from ...core.summary import Summary
+from ...core.words import nearest_name
 from ...core.workspace import Workspace
 from . import COMMANDS
 
@@ -39,6 +40,15 @@ class ManyOf(click.ParamType[Any]):
         """Split at commas, unless values may hold them, and convert each part."""
         parts = [str(value)] if self.whole else [part.strip() for part in str(value).split(",")]
         return tuple(self.value_type.convert(part, param, ctx) for part in parts if part)
+
+
+class Choice(click.Choice[str]):
+    """One of several names; a name that is none of them is told the nearest one."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Add the nearest name to click's words."""
+        nearest = nearest_name(str(value), self.choices)
+        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + nearest
 
 
 def _flatten(ctx: click.Context, param: click.Parameter, value: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
@@ -77,11 +87,20 @@ class StageCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat a `ManyOf` option's name before each further value, then parse as usual."""
         many = {name for p in self.params if isinstance(p.type, ManyOf) for name in p.opts}
+        # `--features image tssr`: what the command's own argument may be is no further value of an option.
+        own = {
+            name
+            for p in self.params
+            if isinstance(p, click.Argument) and isinstance(p.type, click.Choice)
+            for name in p.type.choices
+        }
         spread: list[str] = []
         current: str | None = None
         for arg in args:
             if arg.startswith("-") and not _is_number(arg):
                 current, fresh = (arg if arg in many else None), True
+            elif current is not None and not fresh and arg in own:
+                current = None
             elif current is not None:
                 if not fresh:
                     spread.append(current)
@@ -104,7 +123,7 @@ def _click_type(annotation: Any) -> click.ParamType[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         (annotation,) = [a for a in get_args(annotation) if a is not type(None)]
     if get_origin(annotation) is Literal:
-        return click.Choice([str(a) for a in get_args(annotation)])
+        return Choice([str(a) for a in get_args(annotation)])
     if get_origin(annotation) is tuple:
         (value, _) = get_args(annotation)
         return ManyOf(_click_type(value), whole=value is Verbatim)

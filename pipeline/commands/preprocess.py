@@ -7,6 +7,7 @@ import click
 from ..preprocess.formats import FORMATS
 from ..preprocess.settings import PreprocessSettings
 from .options import (
+    Choice,
     StageCommand,
     config_section,
     settings_from,
@@ -19,7 +20,7 @@ from .options import (
 
 @settings_options(PreprocessSettings)
 @click.command(cls=StageCommand, name="preprocess")
-@click.argument("format_name", type=click.Choice(list(FORMATS)))
+@click.argument("format_name", type=Choice(list(FORMATS)))
 @click.option("--dataset", metavar="NAME", help="Name of the result.  [default: the format's name]")
 @stage_options()
 @click.pass_context

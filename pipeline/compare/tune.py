@@ -19,6 +19,7 @@ from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options, option_name, resolve
 from ...core.summary import Summary
+from ...core.words import reason_of
 from ...core.workspace import Workspace
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of
@@ -103,7 +104,7 @@ def _open_study(path: Path) -> Iterator[Study]:
         )
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise ArtifactError(
-            f"the study {path} cannot be used ({str(error).splitlines()[0]}); make it writable or delete it; "
+            f"the study {path} cannot be used ({reason_of(error)}); make it writable or delete it; "
             "finished trials are not trained again"
         ) from None
 

@@ -34,6 +34,7 @@ from ...features.parts import (
 )
 from ...features.settings import EncoderChoice, FeatureSettings
 from ...features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
+from ...features.usefulness import refuse_useless
 
 if TYPE_CHECKING:
     from ...features.encoder import ContentEncoder
@@ -160,6 +161,8 @@ def _fill(
             refuse_unusable(job.items, table)
         if table[ROW].null_count == len(table):
             _refuse_nothing(job, count_reasons(table))
+        if head["kind"] == "vectors":
+            refuse_useless(folder.name, parts, content)
         changed = commit(
             folder, {**head, "request": job.request(), "catalogue": job.catalogue}, catalogue, table
         )

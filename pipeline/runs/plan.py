@@ -13,6 +13,7 @@ from ...core.dataset import DatasetInfo, describe_dataset
 from ...core.errors import UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import Model, Settings, option_name, resolve
+from ...core.words import unknown_name
 from ...core.workspace import Workspace
 from ...features.store import StoreInfo, choose_stores
 from ...model.registry import BLEND, ModelSpec, model_spec
@@ -98,7 +99,7 @@ def plan_run(
     """
     spec = model_spec(chosen.model)
     if chosen.preset not in PRESETS:
-        raise UsageError(f"--preset {chosen.preset}: there are {', '.join(PRESETS)}")
+        raise UsageError(f"--preset: {unknown_name('preset', chosen.preset, list(PRESETS))}")
     settable = options_of(chosen.model)
     for name in typed:
         if name not in settable:
@@ -107,10 +108,8 @@ def plan_run(
     known = {*TrainSettings.model_fields, *spec.settings.model_fields}  # a file may be for several models
     for name in table:
         if name not in known:
-            raise UsageError(
-                f"--config {config_path}, {name}: unknown setting {name!r}; known here: "
-                f"{', '.join(sorted(known))}"
-            )
+            words = unknown_name("setting", name, sorted(known), "known here:")
+            raise UsageError(f"--config {config_path}, {name}: {words}")
 
     def settle(model: type[Model]) -> Model:
         def of(values: Mapping[str, Any]) -> dict[str, Any]:

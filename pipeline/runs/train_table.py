@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import UsageError
+from ...core.words import nearest_name, unknown_name
 from ...model.registry import MODELS
 
 
@@ -39,7 +40,8 @@ class TrainTable:
                 )
         common = {name: value for name, value in table.items() if name not in own}
         if "model" in common and common["model"] not in list(MODELS):
-            raise UsageError(f"--config {config_path}, model: should be one of {', '.join(MODELS)}")
+            nearest = nearest_name(str(common["model"]), MODELS)
+            raise UsageError(f"--config {config_path}, model: should be one of {', '.join(MODELS)}{nearest}")
         return cls(common, own, config_path)
 
     def model_of(self, name: str) -> str:
@@ -49,8 +51,9 @@ class TrainTable:
         """
         variants = [variant for variant in self.own if variant not in MODELS]
         if name not in MODELS and name not in variants:
+            unknown = unknown_name("model", name, ["all", *MODELS, *variants])
             raise UsageError(
-                f"--models {name}: there are all, {', '.join([*MODELS, *variants])}; a variant of a model is "
+                f"--models: {unknown}; a variant of a model is "
                 f"a table [train.{name}] in --config with a key model"
             )
         model: str = name if name in MODELS else self.own[name]["model"]

@@ -50,8 +50,8 @@ def test_settings_are_frozen():
         ({"heads": 13}, r"^--heads 13 brings bad luck$"),
         (
             {"head": 1},
-            r"^--head: unknown setting 'head'; known here: folder, heads, learning_rate, norm, "
-            r"seed, share, strict, text, topk, weights$",
+            r"^--head: unknown setting 'head'; did you mean heads\? Known here: folder, heads, "
+            r"learning_rate, norm, seed, share, strict, text, topk, weights$",
         ),
         ({"heads": 0, "norm": "up"}, r"^--heads: .*; --norm: .*$"),
     ],

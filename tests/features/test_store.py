@@ -6,7 +6,7 @@ import pytest
 
 from tssr.core.errors import ArtifactError, UsageError
 from tssr.features.content import CONTENT, content_key
-from tssr.features.parts import Catalogue, commit, find_parts, prune, write_part
+from tssr.features.parts import StoredContents, commit, find_parts, prune, write_part
 from tssr.features.pictures import BadContentError
 from tssr.features.store import KEY_TYPE, choose_stores, list_stores, open_store, read_manifest
 
@@ -42,13 +42,13 @@ def fill(folder, names, broken=(), name="text-tiny"):
     store.mkdir(parents=True, exist_ok=True)
     content = content_of(names)
     written = 0
-    for chunk in Catalogue(find_parts(store)).missing(content, row_bytes=1):
+    for chunk in StoredContents(find_parts(store)).missing(content, row_bytes=1):
         words = [names[member] for member in chunk.members]
         keys = pa.array([content_key(word.encode()) for word in words], KEY_TYPE)
         failures = {place: BadContentError("broken") for place, word in enumerate(words) if word in broken}
         write_part(store, chunk.number, keys, np.stack([vector_of(word) for word in words]), failures)
         written += len(words)
-    catalogue = Catalogue(find_parts(store))
+    catalogue = StoredContents(find_parts(store))
     head = {
         "format": 1,
         "modality": name.split("-")[0],
@@ -147,7 +147,7 @@ def test_choose_says_what_there_is(tmp_path):
         UsageError, match=r"--features text: .* has image-one; make it with: .*--modality text"
     ):
         choose_stores(tmp_path, ("text",))
-    with pytest.raises(UsageError, match=r"--features image-two: .* has image-one$"):
+    with pytest.raises(UsageError, match=r"image-two: .* has image-one; did you mean image-one\?$"):
         choose_stores(tmp_path, ("image-two",))
     fill(tmp_path, ["a"], name="image-two")
     with pytest.raises(
@@ -213,7 +213,7 @@ def test_a_kill_while_pruning_leaves_no_row_twice(tmp_path):
     assert len(list(store.glob("part-00000-*"))) == 2
     assert find_parts(store) == pruned != before
     assert prune(store, find_parts(store), content) == pruned
-    assert Catalogue(pruned).table["key"].to_pylist() == content["key"].to_pylist()
+    assert StoredContents(pruned).table["key"].to_pylist() == content["key"].to_pylist()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
@@ -247,7 +247,7 @@ def test_nothing_changed_is_noticed(tmp_path):
     store = tmp_path / "text-tiny"
     manifest = json.loads((store / "manifest.json").read_text())
     head = {key: manifest[key] for key in HEAD}
-    catalogue = Catalogue(find_parts(store))
+    catalogue = StoredContents(find_parts(store))
     table = catalogue.items(items_of(["a", "b"]), content_of(["a", "b"]))
     assert commit(store, head, catalogue, table) is False
     assert commit(store, {**head, "encoder": "renamed"}, catalogue, table) is True

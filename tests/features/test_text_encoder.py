@@ -145,7 +145,7 @@ def test_no_network_and_no_cache_says_what_to_pass(monkeypatch, tmp_path):
         UsageError, match=r"--encoder no/such-bert: neither a folder .* no network.*; pass a local folder"
     ):
         load_encoder(choice("no/such-bert"))
-    with pytest.raises(UsageError, match=r"encoder .*: neither a folder with a model's files"):
+    with pytest.raises(UsageError, match=r"encoder .*: no encoder of this kind"):
         load_encoder(choice(tmp_path))
 
 

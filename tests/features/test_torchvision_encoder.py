@@ -145,7 +145,7 @@ def test_files_that_hold_no_state_dict_are_refused(state, tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(UsageError, match=r"text.pth: no readable state dict \("):
         load_encoder(choice(weights=str(tmp_path / "text.pth")))
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "more.pth")
+    torch.save({"weights of": state, "epoch": 3}, tmp_path / "more.pth")
     with pytest.raises(
         UsageError, match=r"more.pth: holds more than a state dict; save model.state_dict\(\) alone"
     ):

@@ -104,5 +104,5 @@ def test_random_weights_are_seeded(save):
 def test_a_folder_without_a_processor_is_refused(save):
     folder, _, _ = save("vit")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(UsageError, match="neither a folder with a model's files"):
+    with pytest.raises(UsageError, match="no encoder of this kind, or one with a damaged file"):
         load_encoder(choice(folder))

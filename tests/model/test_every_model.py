@@ -74,7 +74,7 @@ def entrances(model):
 
 
 def test_an_unknown_model_is_answered_with_the_names():
-    with pytest.raises(Exception, match=r"--model bert4rec: there are poprec, .*tssr"):
+    with pytest.raises(Exception, match=r"--model: unknown model 'bert4rec'.*here are poprec, .*tssr"):
         model_spec("bert4rec")
 
 

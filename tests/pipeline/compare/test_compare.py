@@ -230,7 +230,7 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--models", "nosuch"), "--models nosuch: there are all, poprec"),
+        (("--models", "nosuch"), "--models: unknown model 'nosuch'; there are all, poprec"),
         (("--models", "poprec", "--dropout", "0.1"), "--dropout: none of poprec has such an option"),
         (("--models", "poprec", "gru4rec", "--blocks", "2"), "--blocks: none of poprec, gru4rec has such"),
         (

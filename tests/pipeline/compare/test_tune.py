@@ -115,6 +115,12 @@ def test_a_first_trial_that_diverges_counts_and_the_search_goes_on(prepared, com
     assert found.json["best"] == {"learning_rate": 1e-3}
 
 
+def test_the_model_after_an_option_of_several_values_is_no_value_of_it(prepared, commands):
+    """`--features image tssr` means the store image and the model tssr."""
+    said = prepared("tune", "--features", "image", "tssr", "--trials", "1").err
+    assert "make them first: tssr extract-features --modality image" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -128,6 +134,7 @@ def test_a_first_trial_that_diverges_counts_and_the_search_goes_on(prepared, com
         (("gru4rec", "--try", "seed=1,2"), "--try --seed: the best of several seeds is chance"),
         (("gru4rec", "--blocks", "2"), "--blocks: none of gru4rec has such an option"),
         (("nosuch",), "'nosuch' is not one of 'poprec'"),
+        (("sasrec",), "'tssr'; did you mean sasrec-id?"),
     ],
 )
 def test_what_an_option_gets_wrong(prepared, commands, arguments, words):

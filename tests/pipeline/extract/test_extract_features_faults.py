@@ -293,3 +293,28 @@ def test_any_damaged_file_is_mended_to_the_same_bytes(workspace, victim, damage,
     part = victim.startswith("part")
     assert summary.data["stores"][0]["encoded"] == (PART_ROWS if part else 0)
     assert ("do not match" in capsys.readouterr().err) == (part and damage != "gone")
+
+
+def test_a_path_with_a_comma_is_one_path(tssr, make_catalogue, monkeypatch):
+    make_catalogue(texts=TEXTS)
+    asked = []
+    monkeypatch.setattr("tssr.features.loading.load_encoder", lambda choice: asked.append(choice) or 1 / 0)
+    text = ("--modality", "text", "--encoder", "./a,b", "--weights", "w,1.pth")
+    assert tssr("extract-features", *text).code == 1
+    assert [(choice.encoder, choice.weights) for choice in asked] == [("./a,b", "w,1.pth")]
+
+
+class Constant(torch.nn.Module):
+    """Vectors that tell nothing."""
+
+    def forward(self, ids, mask):
+        return torch.ones(len(ids), 3)
+
+
+def test_vectors_that_are_all_equal_leave_no_store(workspace, monkeypatch):
+    useless = ContentEncoder("constant", 3, {"weights": "bad"}, Tokens(LetterTokenizer(), 12), Constant())
+    monkeypatch.setattr("tssr.features.loading.load_encoder", lambda choice: useless)
+    for _ in range(2):  # also when all is encoded already
+        with pytest.raises(TssrError, match=r"text-constant-\w+ are nearly all equal, as those of"):
+            run(workspace)
+    assert list_stores(workspace.features("catalogue")) == []

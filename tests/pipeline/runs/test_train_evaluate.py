@@ -203,7 +203,10 @@ def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("[train]\nlerning_rate = 1\n", "unknown setting 'lerning_rate'; known here: batch_size, blocks, "),
+        (
+            "[train]\nlerning_rate = 1\n",
+            "unknown setting 'lerning_rate'; did you mean learning_rate? Known here: batch_size",
+        ),
         ("[train]\nmodel = ['tssr']\n", "model: should be one of poprec"),
         ("[trian]\nseed = 1\n", "unknown key 'trian'"),
         ("[train\n", "not a TOML file"),
@@ -224,7 +227,7 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--model", "nosuch"), "--model nosuch: there are poprec"),
+        (("--model", "nosuch"), "--model: unknown model 'nosuch'; there are poprec"),
         (("--model", "poprec", "--learning-rate", "1"), "--learning-rate: poprec has no such option; it has"),
         (("--model", "bpr-mf", "--train-windows", "all"), "--train-windows: bpr-mf has no such option"),
         (("--model", "sasrec-id", "--lambda-user", "0"), "--lambda-user: sasrec-id has no such option"),
@@ -234,8 +237,13 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
         (("--tau-user", "0"), "--tau-user: should be greater than 0"),
         (("--learning-rate", "inf"), "--learning-rate: should be a finite number"),
         (("--width", "10", "--heads", "4"), "--width 10 is not a multiple of --heads 4"),
-        (("--preset", "nosuch"), "--preset nosuch: there are paper, official, tuned"),
+        (("--preset", "nosuch"), "--preset: unknown preset 'nosuch'; there are paper, official, tuned"),
+        (("--model", "sasrec"), "unknown model 'sasrec'; did you mean sasrec-id? There are poprec"),
+        (("--preset", "tunde"), "unknown preset 'tunde'; did you mean tuned?"),
+        (("--precision", "float23"), "'float32', 'bfloat16'; did you mean float32?"),
+        (("--features", "imgae"), "; did you mean image?"),
         (("--dataset", "toy"), "--dataset toy: workspace has hm"),
+        (("--dataset", "hm2"), "--dataset hm2: workspace has hm; did you mean hm?"),
         (("--run", "../out"), "--run '../out': use letters"),
         (("--device", "cuda:9"), "--device cuda:9: torch sees"),
         (("--device", "abacus"), "--device abacus: use auto"),
