@@ -1,21 +1,27 @@
 """Fetching a picture from an address a stranger wrote: http(s) to public hosts, bounded in size and time.
 
 The address of the host is resolved once, judged, and connected to, so that a name cannot point elsewhere
-between the judgement and the connection. A redirect is a new address and is judged again.
+between the judgement and the connection: urllib3 is handed the judged address, and the host's name for the
+certificate alone. A redirect is a new address and is judged again. Connections stay open for the next picture
+of the same host at the same address.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import ipaddress
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from http.client import IncompleteRead
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
 
 REDIRECTS = 5
 CHUNK = 1 << 16
@@ -76,34 +82,89 @@ def fetch(url: str, limits: Limits) -> bytes:
             if location is None:
                 return body
             url = urljoin(url, location)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPError) as error:
             slow = time.monotonic() >= deadline
-            raise FetchError(
-                "too slow" if slow else str(error) or type(error).__name__, passing=True
-            ) from None
+            raise FetchError("too slow" if slow else _first_cause(error), passing=True) from None
         except ValueError:  # of urllib and of the coding of host names
             raise FetchError("no well-formed address") from None
     raise FetchError(f"more than {REDIRECTS} redirects")
 
 
+def _first_cause(error: BaseException) -> str:
+    """What happened below the library, without ports and addresses, so that equal reasons count as one."""
+    while (cause := error.__cause__) is not None and not isinstance(error, IncompleteRead):
+        error = cause
+    return "cut off" if isinstance(error, IncompleteRead) else str(error) or type(error).__name__
+
+
 def _once(url: str, limits: Limits, deadline: float) -> tuple[bytes, str | None]:
     """One request: (body, None), or (b"", where a redirect points to)."""
-    connection, target = _connected(url, limits, deadline)
-    # A server that drips a byte now and then never meets a socket's timeout: the watch cuts the line.
-    watch = threading.Timer(_left(deadline), _cut, (connection.sock,))
-    watch.start()
+    parts = _parts(url)
+    pool = _pool(parts, limits)
+    response = pool.urlopen(
+        "GET",
+        (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        headers={"Host": _host_header(parts), "User-Agent": AGENT, "Accept": "image/*"},
+        redirect=False,
+        retries=False,
+        preload_content=False,
+        decode_content=False,  # what is unpacked could be of any size
+        timeout=urllib3.Timeout(_left(deadline)),
+    )
     try:
-        connection.request("GET", target, headers={"User-Agent": AGENT, "Accept": "image/*"})
-        response = connection.getresponse()
         if response.status in (301, 302, 303, 307, 308):
-            return b"", response.getheader("Location") or ""
+            return b"", response.headers.get("Location") or ""
         if response.status != 200:
             passing = response.status == 429 or response.status >= 500
             raise FetchError(f"HTTP {response.status}", passing=passing, wait=_asked_wait(response))
         return _body(response, limits, deadline), None
     finally:
+        response.close()  # of a body that was read to its end the connection is in the pool already
+
+
+def _host_header(parts: SplitResult) -> str:
+    host = str(parts.hostname)
+    name = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    return f"{name}:{parts.port}" if parts.port else name
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of an address that is http or https and well-formed; raises FetchError for any other."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise FetchError("no address") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise FetchError(f"{parts.scheme or 'no'} address, only http and https are fetched")
+    if not (parts.path + parts.query).isascii() or any(sign <= " " for sign in url):
+        raise FetchError("no well-formed address")
+    return parts
+
+
+def _pool(parts: SplitResult, limits: Limits) -> urllib3.HTTPConnectionPool:
+    """The connections to an address of the host of `parts`; raises FetchError where one is not public."""
+    host = str(parts.hostname)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    if not all(map(limits.allowed, addresses)):
+        raise FetchError(f"{host} is no public host")
+    names = {"server_hostname": host, "assert_hostname": host} if parts.scheme == "https" else {}
+    return _POOLS.connection_from_host(addresses[0], port, parts.scheme, names)
+
+
+@contextlib.contextmanager
+def _cut_in_time(connection: HTTPConnection) -> Iterator[None]:
+    """Cut the line when the time for an answer is over.
+
+    A server that drips a byte of its headers now and then never meets a socket's timeout.
+    """
+    watch = threading.Timer(float(connection.timeout or 0), _cut, (connection.sock,))
+    watch.start()
+    try:
+        yield
+    finally:
         watch.cancel()
-        connection.close()
 
 
 def _cut(link: socket.socket) -> None:
@@ -111,39 +172,41 @@ def _cut(link: socket.socket) -> None:
         link.shutdown(socket.SHUT_RDWR)
 
 
-def _connected(url: str, limits: Limits, deadline: float) -> tuple[http.client.HTTPConnection, str]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise FetchError("no address") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise FetchError(f"{parts.scheme or 'no'} address, only http and https are fetched")
-    if not (parts.path + parts.query).isascii() or any(sign <= " " for sign in url):
-        raise FetchError("no well-formed address")
-    secure = parts.scheme == "https"
-    port = port or (443 if secure else 80)
-    addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not all(map(limits.allowed, addresses)):
-        raise FetchError(f"{host} is no public host")
-    link = socket.create_connection((addresses[0], port), timeout=_left(deadline))
-    connection = http.client.HTTPConnection(host, port)
-    connection.sock = ssl.create_default_context().wrap_socket(link, server_hostname=host) if secure else link
-    return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+class _Plain(HTTPConnection):
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        with _cut_in_time(self):
+            return super().getresponse()
 
 
-def _body(response: http.client.HTTPResponse, limits: Limits, deadline: float) -> bytes:
-    declared = response.length
-    if declared is not None and declared > limits.bytes:
+class _Secure(HTTPSConnection):
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+        with _cut_in_time(self):
+            return super().getresponse()
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+_POOLS = urllib3.PoolManager(num_pools=64, maxsize=64)
+_POOLS.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+
+def _body(response: BaseHTTPResponse, limits: Limits, deadline: float) -> bytes:
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared) > limits.bytes:
         raise FetchError(f"larger than {limits.bytes >> 20} MiB")
     body = b""
     while chunk := response.read1(CHUNK):
         body += chunk
         if len(body) > limits.bytes:
             raise FetchError(f"larger than {limits.bytes >> 20} MiB")
+        _left(deadline)
     _left(deadline)
-    if declared is not None and len(body) < declared:
-        raise ConnectionError("cut off")
     return body
 
 
@@ -154,6 +217,6 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _asked_wait(response: http.client.HTTPResponse) -> float:
-    value = response.getheader("Retry-After") or ""
+def _asked_wait(response: BaseHTTPResponse) -> float:
+    value = response.headers.get("Retry-After") or ""
     return float(value) if value.isdecimal() else 0.0

@@ -1,7 +1,9 @@
+import contextlib
 import json
 import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -135,6 +137,94 @@ def test_what_goes_wrong(server, path, message, passing):
     with pytest.raises(FetchError, match=message) as caught:
         fetch(f"{server[0]}/{path}", limits())
     assert caught.value.passing is passing
+
+
+class KeepingOpen(BaseHTTPRequestHandler):
+    """Answers any number of requests on one connection, and counts the connections and what was asked."""
+
+    protocol_version = "HTTP/1.1"
+    connections: list
+    asked: list
+
+    def setup(self):
+        self.connections.append(self.client_address)
+        super().setup()
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.asked.append((self.headers["Host"], self.path))
+        self.send_response(404 if "missing" in self.path else 200)
+        self.send_header("Content-Length", str(len(JPEG)))
+        self.end_headers()
+        self.wfile.write(JPEG)
+
+
+@contextlib.contextmanager
+def serving(wrap=lambda link: link):
+    handler = type("Handler", (KeepingOpen,), {"connections": [], "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    server.socket = wrap(server.socket)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port, handler
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def all_at_home(monkeypatch):
+    """Let every name be this machine's, as a name server would say."""
+    real = socket.getaddrinfo
+
+    def answer(host, port, *more, **options):
+        return real("127.0.0.1", port, *more, **options)
+
+    monkeypatch.setattr(fetching.socket, "getaddrinfo", answer)
+
+
+def test_a_connection_serves_several_pictures_of_its_host_alone(monkeypatch):
+    all_at_home(monkeypatch)
+    with serving() as (port, handler):
+        for path in ("a.jpg", "b.jpg", "/c.jpg"):
+            assert fetch(f"http://one.example:{port}/{path}", limits()) == JPEG
+        assert len(handler.connections) == 1
+        with pytest.raises(FetchError, match="HTTP 404"):
+            fetch(f"http://one.example:{port}/missing", limits())
+        assert fetch(f"http://one.example:{port}/d.jpg", limits()) == JPEG, "an error leaves nothing behind"
+        assert handler.asked[2] == (f"one.example:{port}", "/c.jpg")
+
+
+def test_every_request_is_judged_also_on_an_open_connection(monkeypatch):
+    all_at_home(monkeypatch)
+    with serving() as (port, handler):
+        assert fetch(f"http://shop.example:{port}/a.jpg", limits()) == JPEG
+        with pytest.raises(FetchError, match=r"shop\.example is no public host"):
+            fetch(f"http://shop.example:{port}/a.jpg", Limits())
+        assert len(handler.asked) == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_is_checked_for_the_name_of_the_host(monkeypatch, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=shop.example"
+    names = ["-addext", "subjectAltName=DNS:shop.example", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make.split(), *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    all_at_home(monkeypatch)
+    with serving(lambda link: context.wrap_socket(link, server_side=True)) as (port, handler):
+        with pytest.raises(FetchError, match="certificate verify failed"):
+            fetch(f"https://shop.example:{port}/a.jpg", limits())
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert fetch(f"https://shop.example:{port}/a.jpg", limits()) == JPEG
+        assert fetch(f"https://shop.example:{port}/b.jpg", limits()) == JPEG
+        with pytest.raises(FetchError, match=r"other\.example"):
+            fetch(f"https://other.example:{port}/a.jpg", limits())
+        assert [host for host, _ in handler.asked] == [f"shop.example:{port}"] * 2
 
 
 def test_a_server_that_drips_is_cut_at_the_time_limit(server):
