@@ -153,6 +153,17 @@ class SequenceRecommender(NeuralRecommender):
         """Give the states after the newest L actions, (B, D)."""
         return self.encode(newest(queries.histories, low, high, self.length).to(self.head.bias.device))
 
+    def item_views(self, items: Tensor) -> dict[str, Tensor]:
+        """Give each stream's vectors of some items, (K,) -> (K, D), the ID stream's first.
+
+        A model of one stream has one view, the vectors that its states are compared with.
+        """
+        return {"model": self.head.vectors(items)}
+
+    def user_views(self, queries: Queries) -> dict[str, Tensor]:
+        """Give each stream's vectors of the Q users, (Q, D), in the order of `item_views`."""
+        return {"model": self.encode_queries(queries, 0, len(queries))}
+
     def items(self) -> tuple[Tensor, Tensor]:
         """Give the head's vectors (N, D) and biases (N,)."""
         return self.head.vectors(), self.head.bias

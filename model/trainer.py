@@ -8,7 +8,7 @@ one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,9 @@ class Fit:
 class Trainer:
     """Trains one model in one run folder; `validate` gives NDCG@10 on the validation split.
 
-    Under torchrun it must give the same on every process; the first alone writes and shows.
+    What `probe` measures at each validation stands in the log beside it and decides nothing; it must draw
+    nothing from torch's random state. Under torchrun `validate` must give the same on every process; the
+    first alone writes and shows.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class Trainer:
         settings: TrainSettings,
         validate: Callable[[], float],
         folder: Path,
+        probe: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.model = model
         self.settings = settings
         self.validate = validate
+        self.probe = probe
         self.folder = folder
         self.stepping = Stepping(model, samples, settings)
         self.world = current_world()
@@ -122,6 +126,7 @@ class Trainer:
         """Measure NDCG@10, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
         value = self.validate()
+        measured = self.probe()
         state = self.state
         steps = state.step - state.last_validated
         terms = {name: total / steps for name, total in state.sums.items()}
@@ -138,6 +143,7 @@ class Trainer:
             "epoch": state.step / self.stepping.per_epoch,
             **{f"loss_{name}": term for name, term in terms.items()},
             SELECTION_METRIC: value,
+            **measured,
             "learning_rate": self.stepping.learning_rate(state.step - 1),
             "seconds": round(state.seconds, 3),
         }

@@ -33,12 +33,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .batches import WindowBatch
+from ..core.dataset import Queries
+from ..core.schema import PADDING
+from .batches import WindowBatch, newest
 from .heads import item_head
 from .input_embedding import InputEmbedding
 from .inputs import ItemVectors, content_vectors
 from .layers import Mix, Transformer, initialise
-from .losses import item_contrast, user_contrast
+from .losses import item_contrast, pooled, user_contrast
 from .real_steps import RealSteps
 from .recommender import Losses, SequenceRecommender
 
@@ -74,6 +76,17 @@ class Sum(nn.Module):
         return torch.stack(streams).sum(dim=0)
 
 
+def _names(contents: list[str]) -> list[str]:
+    """What the streams are called: the ID stream first, then the contents; a second of one name is numbered.
+
+    >>> _names(["image", "text", "image"])
+    ['id', 'image', 'text', 'image_2']
+    """
+    counts = [contents[: place + 1].count(name) for place, name in enumerate(contents)]
+    numbered = [f"{name}_{n}" if n > 1 else name for name, n in zip(contents, counts, strict=True)]
+    return ["id", *numbered]
+
+
 class TSSR(SequenceRecommender):
     """One ID stream and M content streams; stream 0 is the ID stream."""
 
@@ -85,6 +98,7 @@ class TSSR(SequenceRecommender):
             ItemVectors(materials.item_count, width),
             *content_vectors(materials, width, settings),
         ]
+        self.streams = _names([content.name for content in materials.contents])
         streams = len(inputs)
         self.inputs = nn.ModuleList(inputs)
         entrances = streams if settings.separate_positions else 1
@@ -140,6 +154,17 @@ class TSSR(SequenceRecommender):
         steps = RealSteps.of(inputs)
         _, states = self.unimodal_states(inputs, steps)
         return self.fusion.shares(self._crossed(states, steps)).mean(dim=-1)
+
+    def item_views(self, items: Tensor) -> dict[str, Tensor]:
+        """Give each stream's vectors of some items, (K,) -> (K, D): what the contrasts bring together."""
+        return {name: enter(items) for name, enter in zip(self.streams, self.inputs, strict=True)}
+
+    def user_views(self, queries: Queries) -> dict[str, Tensor]:
+        """Give each stream's users, (Q, D): unimodal states pooled over the window, as in the contrast."""
+        inputs = newest(queries.histories, 0, len(queries), self.length).to(self.head.bias.device)
+        real = inputs != PADDING
+        _, states = self.unimodal_states(inputs, RealSteps.of(inputs))
+        return {name: pooled(state, real) for name, state in zip(self.streams, states, strict=True)}
 
     def losses(self, batch: WindowBatch) -> Losses:
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""

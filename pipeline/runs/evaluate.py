@@ -58,7 +58,7 @@ def evaluate(
         record_test_reading(folder, reader)
     dataset = load_dataset(plan.dataset)
     question = Question(dataset, asked_queries(dataset, settings), settings, window_of(plan), contents)
-    ranks, rankable = _rank(folder, plan, question)
+    ranks, rankable, representation = _rank(folder, plan, question)
     measured = measure(ranks, question)
     measured["cold"]["rankable"] = rankable
     record = {
@@ -68,6 +68,7 @@ def evaluate(
         "title": plan.title,
         "dataset": plan.dataset.name,
         **measured,
+        "representation": representation,
     }
     if current_world().leads:
         write_measured(metrics_file, folder / ranks_name(settings.split), record, ranks)
@@ -132,8 +133,9 @@ def asked_queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
     return queries
 
 
-def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool]:
-    """Ranks and lists of all queries, and whether the model can rank cold items."""
+def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool, dict[str, float]]:
+    """Ranks and lists of all queries, whether the model can rank cold items, and alignment and uniformity."""
+    from .representation import representation_probe
     from .scorer import joined, own_queries, ranks_cold_items, scorer_of
 
     settings, queries = question.settings, question.queries
@@ -152,4 +154,5 @@ def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool]
     what, leads = f"ranking {plan.dataset.item_count:,} items", current_world().leads
     with progress(what, hi - lo, "users", shown=leads) as advance:
         ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
-    return ranks, ranks_cold_items(model)
+    representation = representation_probe(model, question.dataset.split(), plan.train.seed)()
+    return ranks, ranks_cold_items(model), representation

@@ -19,7 +19,7 @@ from ...evaluation.settings import EvaluateSettings, Mask
 from ...evaluation.slices import slice_queries
 from ...features.store import StoreInfo, list_stores, open_store
 
-VERSION = 2  # counts up when metrics.json has other content for the same ranks: older files are made again
+VERSION = 3  # counts up when metrics.json has other content for the same ranks: older files are made again
 
 
 @dataclass(frozen=True)

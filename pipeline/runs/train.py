@@ -118,6 +118,7 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
     from ...model.precision import chosen_precision
     from ...model.recommender import ChosenOnValidation, parameter_count
     from ...model.trainer import Trainer
+    from .representation import representation_probe
     from .scorer import validation_ndcg
 
     world = current_world()
@@ -131,7 +132,8 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
             save_model(folder / MODEL_FILE, model, {"step": 0})
         return {"parameters": 0, **chosen, SELECTION_METRIC: validate()}
     samples = model.samples(split.train, plan.train.train_windows, device)
-    fit = Trainer(model, samples, plan.train, validate, folder).fit()
+    probe = representation_probe(model, split, plan.train.seed)
+    fit = Trainer(model, samples, plan.train, validate, folder, probe).fit()
     world.wait()  # until the first has written the best weights
     load_model(folder / MODEL_FILE, model)
     return {

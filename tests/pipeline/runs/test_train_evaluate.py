@@ -469,3 +469,22 @@ def test_a_loss_that_breaks_before_the_first_checkpoint_promises_none(prepared):
     broken = prepared(*TRAIN, "--model", "sasrec-id", "--learning-rate", "1e30")
     assert "not finite" in broken.err
     assert "checkpoint" not in broken.err
+
+
+def test_alignment_and_uniformity_by_epoch_and_in_evaluation(prepared, tmp_path):
+    assert prepared(*TRAIN, "--run", "two-streams").code == 0
+    run = tmp_path / "workspace" / "runs" / "two-streams"
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    names = {name for name in log[0] if name.startswith(("alignment", "uniformity"))}
+    assert names == {
+        *(f"alignment_{of}_image" for of in ("items", "users")),
+        *(f"uniformity_{of}_{stream}" for of in ("items", "users") for stream in ("id", "image")),
+    }
+    for line in log:
+        assert all(0 <= line[name] <= 4 for name in names if name.startswith("alignment"))
+        assert all(line[name] <= 0 for name in names if name.startswith("uniformity"))
+    measured = prepared("evaluate", "--run", "two-streams", "--topk", "5", "--json").json["representation"]
+    best = max(log, key=lambda line: line["validation_ndcg@10"])
+    assert measured == pytest.approx({name: best[name] for name in names}, abs=1e-5)
+    prepared("train", "--model", "poprec", "--run", "popular")
+    assert prepared("evaluate", "--run", "popular", "--topk", "5", "--json").json["representation"] == {}

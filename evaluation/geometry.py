@@ -1,0 +1,49 @@
+"""How vectors lie on the unit sphere: alignment of pairs and uniformity of a set.
+
+Wang and Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the
+Hypersphere, ICML 2020, with their exponents: squared distances, and a Gaussian kernel with t = 2. Each vector
+is scaled to length 1 first, as the TSSR paper does. Less is better for both: pairs that coincide have an
+alignment of 0, and vectors spread evenly have a low uniformity.
+
+Shapes: N vectors of D dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .scoring import Float64
+
+_SHARPNESS = 2.0  # t of the kernel exp(-t * squared distance)
+
+
+def alignment(one: Float64, other: Float64) -> float:
+    """The mean squared distance of the pairs (one[i], other[i]), (N, D) each: 0 to 4.
+
+    A pair in one direction has 0, one at a right angle 2, one in opposite directions 4:
+
+    >>> alignment(np.array([[1, 0], [3, 0]]), np.array([[5, 0], [0, 2]])) == (0 + 2) / 2
+    True
+    """
+    return float(np.square(_on_sphere(one) - _on_sphere(other)).sum(axis=1).mean())
+
+
+def uniformity(vectors: Float64) -> float:
+    """The logarithm of the mean of exp(-2 * squared distance) over all pairs of the N vectors: at most 0.
+
+    Three vectors here have the squared distances 0, 2 and 2:
+
+    >>> found = uniformity(np.array([[1, 0], [2, 0], [0, 1]]))
+    >>> round(found, 12) == round(float(np.log((1 + 2 * np.exp(-4)) / 3)), 12)
+    True
+    """
+    rows = _on_sphere(vectors)
+    upper = np.triu_indices(len(rows), k=1)
+    squared = np.maximum(2 - 2 * (rows @ rows.T)[upper], 0.0)
+    return float(np.log(np.mean(np.exp(-_SHARPNESS * squared)))) if len(squared) else 0.0
+
+
+def _on_sphere(vectors: Float64) -> Float64:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: Float64 = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
+    return rows

@@ -1,0 +1,65 @@
+"""The quality of what a model represents, on a small sample: alignment and uniformity of items and users.
+
+At most SAMPLE items with a train action and SAMPLE users of the validation split are drawn, the same at every
+validation of a run. The cost is that of encoding those users once and of two times SAMPLE squared distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ...core.dataset import Histories, Int64, Queries, Split
+from ...evaluation.geometry import alignment, uniformity
+from ...evaluation.scoring import Float64
+from ...model.recommender import SequenceRecommender
+
+SAMPLE = 1_000
+
+
+def representation_probe(model: object, split: Split, seed: int) -> Callable[[], dict[str, float]]:
+    """A function that measures the model as it is then; the model must be in eval mode.
+
+    Of a model that is no sequence recommender it measures nothing.
+
+    It gives `uniformity_items_id`, `uniformity_users_id` and so on for every stream of the model, and
+    `alignment_items_text`, `alignment_users_text` for each content stream with the ID stream.
+    """
+    if not isinstance(model, SequenceRecommender):
+        return dict
+    draw = np.random.default_rng(seed)
+    items = _some(draw, np.flatnonzero(~split.cold_items()) + 1)
+    users = _some(draw, np.arange(len(split.validation)))
+    queries = _part(split.validation, users)
+
+    def measure() -> dict[str, float]:
+        device = model.head.bias.device
+        with torch.inference_mode():
+            of_items = _arrays(model.item_views(torch.from_numpy(items).to(device)))
+            of_users = _arrays(model.user_views(queries))
+        return _measured("items", of_items) | _measured("users", of_users)
+
+    return measure
+
+
+def _some(draw: np.random.Generator, numbers: Int64) -> Int64:
+    return np.sort(draw.choice(numbers, min(SAMPLE, len(numbers)), replace=False))
+
+
+def _part(queries: Queries, rows: Int64) -> Queries:
+    whole = queries.histories
+    histories = Histories(whole.items, whole.starts[rows], whole.ends[rows], whole.item_count)
+    return Queries(queries.users[rows], histories, queries.targets[rows])
+
+
+def _arrays(views: dict[str, torch.Tensor]) -> dict[str, Float64]:
+    return {name: view.double().cpu().numpy() for name, view in views.items()}
+
+
+def _measured(of: str, views: dict[str, Float64]) -> dict[str, float]:
+    """Alignment of the first view with each other one, and uniformity of each."""
+    first, *others = views
+    found = {f"alignment_{of}_{name}": alignment(views[first], views[name]) for name in others}
+    return found | {f"uniformity_{of}_{name}": uniformity(view) for name, view in views.items()}
