@@ -374,6 +374,29 @@ class TSSRSettings(ContentSettings):
     )
 
 
+# Settings of a term of the loss that do nothing where the term's weight is 0.
+_OF_A_TERM: dict[str, tuple[str, ...]] = {
+    "lambda_user": ("tau_user", "user_mean"),
+    "lambda_item": ("tau_item", "negatives", "mask_duplicates"),
+    "lambda_view": ("tau_view", "crop_share", "mask_share", "reorder_share"),
+}
+
+
+def without_effect(settings: Settings) -> list[str]:
+    """What was set and does nothing, in words: the temperature of a contrast that is left out, for example.
+
+    It is said and not refused: a search, a preset or a variant may set a weight to 0 and leave the rest.
+    """
+    changed = settings.changed()
+    return [
+        f"{option_name(name)} has no effect: it is of a term that {option_name(weight)} 0 leaves out"
+        for weight, names in _OF_A_TERM.items()
+        if getattr(settings, weight, None) == 0
+        for name in names
+        if name in changed
+    ]
+
+
 # What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.
 # `tuned` is what validation on MovieLens-1M chose (docs/results.md).
 PRESETS: dict[str, dict[str, Any]] = {

@@ -41,7 +41,10 @@ class RunLog:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
+            drawn = (folder / TENSORBOARD_FOLDER).exists()
             self._curves = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1)
+            for line in [] if drawn else kept:
+                self._draw(json.loads(line))
 
     def write(self, line: Mapping[str, float]) -> None:
         """Append one validation's numbers; `step` is among them."""
@@ -50,6 +53,10 @@ class RunLog:
             self._path.open("a", encoding="utf-8") as file,
         ):
             file.write(json.dumps(line) + "\n")
+        self._draw(line)
+
+    def _draw(self, line: Mapping[str, float]) -> None:
+        """Add one validation's numbers to TensorBoard's curves, where these are wanted."""
         if self._curves is not None:
             for name, value in line.items():
                 if name != "step":
@@ -62,3 +69,12 @@ class RunLog:
     def __exit__(self, *_error: object) -> None:
         if self._curves is not None:
             self._curves.close()
+
+
+def draw_finished(folder: Path, last_step: int) -> bool:
+    """Write TensorBoard's curves of a finished run from its log; False where they are there already."""
+    if (folder / TENSORBOARD_FOLDER).exists() or not (folder / LOG_FILE).exists():
+        return False
+    require_tensorboard()
+    with RunLog(folder, last_step, tensorboard=True):
+        return True

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...core.dataset import Dataset, Histories, Queries
-from ...core.errors import UsageError, memory_errors_as_tssr
+from ...core.errors import TssrError, UsageError, memory_errors_as_tssr
+from ...core.memory import free_memory
 from ...features.store import StoreInfo, open_store
 from ...model.settings import BlendSettings
 from .plan import RunPlan, window_of
@@ -24,6 +25,28 @@ def refuse_empty(queries: Queries, dataset: Dataset) -> None:
         raise UsageError(
             f"no user of {dataset.info.name} has the three actions that a split takes; "
             "preprocess with --min-actions 3 or more, or a log with longer histories"
+        )
+
+
+def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> None:
+    """Raise TssrError where not even two arrays of a step's states fit into memory: before any is made.
+
+    A step holds the B x L item vectors and their sums with the positions, D float32 each, and more besides.
+    With L 100,000, 60 users and D 128 these are 5.7 GiB, however short the histories are.
+    """
+    import torch
+
+    length, width = getattr(plan.model_settings, "length", None), getattr(plan.model_settings, "width", None)
+    if length is None or width is None:
+        return
+    rows = min(plan.train.batch_size, len(dataset.histories))
+    least = 2 * rows * length * width * torch.float32.itemsize
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if free is not None and least > free:
+        raise TssrError(
+            f"--length {length}: a step of {rows} windows takes at least {least / 2**30:.1f} GiB of memory, "
+            f"and {free / 2**30:.1f} are free; lower --length (the longest history has "
+            f"{int(dataset.histories.lengths.max())} actions), --batch-size or --width"
         )
 
 

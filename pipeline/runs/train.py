@@ -14,13 +14,15 @@ from ...core.device import choose_device
 from ...core.errors import ArtifactError, DivergedError
 from ...core.lock import LOCK_FILE, exclusive
 from ...core.memory import peak_memory
+from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options
 from ...core.summary import Summary
 from ...core.torchrun import current_world
 from ...core.workspace import RUN_FILE, Workspace, read_run
-from ...model.tracking import require_tensorboard
-from .build import build_model, refuse_empty
+from ...model.settings import without_effect
+from ...model.tracking import draw_finished, require_tensorboard
+from .build import build_model, refuse_empty, refuse_too_large
 from .plan import RunPlan
 from .record import write_run
 
@@ -40,7 +42,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     folder = plan.folder(workspace, name)
     result = None if force else _finished(folder, plan)
     if result is not None:
-        return _summary(folder, plan, result, cached=True)
+        return _again(folder, plan, result)
     device = choose_device(plan.train.device)
     dataset = load_dataset(plan.dataset)
     refuse_empty(dataset.split().validation, dataset)
@@ -48,6 +50,9 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
         require_tensorboard()
     for store in plan.stores:
         store.refuse_damage()
+    refuse_too_large(plan, dataset, device)
+    for line in without_effect(plan.model_settings) if current_world().leads else ():
+        note(line)
     model = build_model(plan, dataset, device)
     world = current_world()
     with exclusive(folder) if world.leads else nullcontext():  # the first process holds it for all
@@ -72,6 +77,13 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
             # Not before the record is on the disk: until then it is all that a kill leaves of a run.
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return _summary(folder, plan, result, cached=False)
+
+
+def _again(folder: Path, plan: RunPlan, result: dict[str, Any]) -> Summary:
+    """What is said of a run that was finished before; curves that are wanted now are drawn from its log."""
+    if plan.train.tensorboard and current_world().leads and draw_finished(folder, result.get("steps", 0)):
+        note(f"the run is finished; its log is drawn for TensorBoard in {folder}")
+    return _summary(folder, plan, result, cached=True)
 
 
 def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:

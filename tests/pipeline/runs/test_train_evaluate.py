@@ -144,6 +144,73 @@ def test_old_metrics_stay_until_the_new_ones_are_written(prepared, tmp_path, mon
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
+def test_a_length_beyond_the_memory_is_refused_before_it_is_taken(prepared, monkeypatch):
+    monkeypatch.setattr("tssr.pipeline.runs.build.free_memory", lambda: 1 << 30)
+    monkeypatch.setattr("tssr.model.registry.ModelSpec.build", lambda *_: 1 / 0)
+    refused = prepared(*TRAIN, "--model", "sasrec-id", "--length", "1000000")
+    assert refused.code == 1
+    assert (
+        "--length 1000000: a step of 16 windows takes at least 1.9 GiB of memory, and 1.0 are free"
+        in refused.err
+    )
+    assert "(the longest history has 8 actions), --batch-size or --width" in refused.err
+
+
+def test_what_the_computer_has_left_is_known():
+    from tssr.core.memory import free_memory
+
+    free = free_memory()
+    assert free is None or 1 << 20 < free < 1 << 50
+
+
+def test_a_temperature_without_its_contrast_is_told(prepared):
+    idle = prepared(*TRAIN, "--tau-user", "0.5", "--lambda-user", "0", "--mask-duplicates")
+    assert idle.code == 0
+    assert "--tau-user has no effect: it is of a term that --lambda-user 0 leaves out" in idle.err
+    assert "--mask-duplicates" not in idle.err
+
+
+def test_curves_may_be_asked_for_when_the_run_is_finished(prepared, tmp_path):
+    prepared(*TRAIN, "--run", "r")
+    run = tmp_path / "workspace" / "runs" / "r"
+    log = (run / "log.jsonl").read_text()
+    drawn = prepared(*TRAIN, "--run", "r", "--tensorboard")
+    assert drawn.code == 0
+    assert "the run is finished; its log is drawn for TensorBoard in " in drawn.err
+    assert list((run / "tensorboard").iterdir())
+    assert (run / "log.jsonl").read_text() == log
+    assert "TensorBoard" not in prepared(*TRAIN, "--run", "r", "--tensorboard").err
+
+
+@pytest.mark.slow
+def test_no_file_of_no_bytes_ends_in_something_unexpected(prepared, tmp_path):
+    """Every file of a workspace, emptied one at a time, before every command that may read it."""
+    train = (*TRAIN, "--model", "sasrec-content", "--run", "r")
+    commands = [
+        train,
+        ("evaluate", "--run", "r"),
+        ("evaluate", "--run", "r", "--force"),
+        ("recommend", "--run", "r", "--user", "0" * 64),
+        ("compare", "--models", "poprec", "--seeds", "1"),
+        ("features", "list"),
+        ("features", "verify"),
+        ("extract-features", *ENCODER),
+    ]
+    prepared(*train)
+    prepared("evaluate", "--run", "r")
+    root = tmp_path / "workspace"
+    unexpected = {}
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        whole = path.read_bytes()
+        for command in commands:
+            path.write_bytes(b"")
+            ended = prepared(*command)
+            if "unexpected" in ended.err or ended.code not in (0, 1, 2) or ended.err.count("Traceback"):
+                unexpected[f"{path.relative_to(root)} {command[0]}"] = ended.err
+            path.write_bytes(whole)
+    assert unexpected == {}
+
+
 def test_where_and_how_it_is_computed_makes_no_other_run(prepared):
     assert not prepared(*TRAIN, "--json").json["cached"]
     assert prepared(*TRAIN, "--json", "--device", "cpu", "--compile", "--tensorboard").json["cached"]
