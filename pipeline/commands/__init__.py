@@ -11,6 +11,7 @@ COMMANDS = {
     "blend": ("blend", "Add up the scores of finished runs, with weights from validation."),
     "evaluate": ("evaluate", "Rank every item for every user exactly, and measure."),
     "compare": ("compare", "Train and measure several models over several seeds, side by side."),
+    "reproduce": ("reproduce", "Make the paper's tables and figures again, or what others published."),
     "tune": ("tune", "Search a model's settings on validation."),
     "recommend": ("recommend", "List the best items for users, or for the histories of anyone."),
     "export": ("export", "Write a run as files that rank without tssr, or a data set for other systems."),

@@ -1,0 +1,49 @@
+"""`tssr reproduce`."""
+
+from __future__ import annotations
+
+import click
+
+from ...core.errors import UsageError
+from ..reproduce.settings import ReproduceSettings
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    workspace_of,
+)
+
+
+@settings_options(ReproduceSettings)
+@click.command("reproduce", cls=StageCommand)
+@click.argument("what")
+@click.argument("name", required=False)
+@stage_options(force=False)
+@click.pass_context
+def command(ctx: click.Context, /, what: str, name: str | None, as_json: bool, **_options: object) -> None:
+    """Make a table or figure of the paper again, or one that others published, beside their numbers.
+
+    WHAT is table1, table2, table3, figure1, figure3, figure4, figure5, or published with a NAME (without one
+    it lists them). Whatever is missing is trained by way of tssr compare, and a killed command goes on when
+    it is given again. Numbers go to the folder reproduced in the workspace as CSV and Markdown, figures as
+    SVG and PNG.
+
+    \b
+    Examples:
+      tssr reproduce table3 --dataset toy --features image
+      tssr reproduce figure3 --quick
+      tssr reproduce published s3rec-toys-poprec --raw downloads
+    """
+    from ..reproduce.published import reproduce_published
+    from ..reproduce.stage import check_experiment, reproduce
+
+    settings = settings_from(ctx, ReproduceSettings, config_section(ctx.params["config"], "reproduce"))
+    workspace = workspace_of(ctx)
+    if check_experiment(what) == "published":
+        return show(reproduce_published(workspace, name, settings.raw), as_json=as_json)
+    if name is not None:
+        raise UsageError(f"reproduce {what} takes no name; {name!r} is one too many")
+    show(reproduce(workspace, what, settings), as_json=as_json)

@@ -1,0 +1,109 @@
+"""The figures as SVG and PNG by matplotlib, and the maps of items by t-SNE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.artifacts import atomic_path
+from ...core.dataset import load_dataset
+from ...core.errors import TssrError
+from ...core.workspace import Workspace
+from ...evaluation.item_map import draw_item_map
+from ..runs.evaluate import trained_model
+from ..runs.record import open_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+MAPPED = 1_000  # items on a map, as in the paper
+_COLOURS = ("#3b6fb6", "#d1762f", "#4f9a5b")
+
+
+def refuse_without_matplotlib() -> None:
+    """Raise TssrError where the extra is not installed."""
+    try:
+        import matplotlib  # noqa: F401 - looked for, not used
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise TssrError(
+            "figures need matplotlib and scikit-learn; install them with: pip install 'tssr[report]'"
+        ) from None
+
+
+def draw_bars(path: Path, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """One panel a metric, one bar a model; alignment and uniformity have panels of their own."""
+    shown = [place for place, name in enumerate(columns) if place and not name.endswith("gain")]
+    figure = _figure((3.2 * len(shown), 3.4))
+    names = [str(row[0]) for row in rows]
+    for number, place in enumerate(shown):
+        axes = figure.add_subplot(1, len(shown), number + 1)
+        heights = [float(str(row[place])) if row[place] is not None else 0.0 for row in rows]
+        axes.bar(range(len(rows)), heights, color=_COLOURS[0 if "@" in columns[place] else 1])
+        axes.set_xticks(range(len(rows)), names, rotation=60, ha="right", fontsize=7)
+        axes.set_title(columns[place], fontsize=9)
+        if "@" in columns[place] and min(heights) > 0:
+            axes.set_ylim(0.9 * min(heights), 1.05 * max(heights))
+    _save(figure, path, title)
+
+
+def draw_maps(workspace: Workspace, path: Path, title: str, runs: Mapping[str, str], *, joined: bool) -> None:
+    """A map of the same 1,000 items for each run; `joined` lays all streams of one model out together."""
+    figure = _figure((4.2 * len(runs), 4.4))
+    for number, (model, run) in enumerate(runs.items()):
+        axes = figure.add_subplot(1, len(runs), number + 1)
+        views = _item_views(workspace, run)
+        if not joined:
+            views = dict([next(iter(views.items()))])
+        places = draw_item_map(np.concatenate(list(views.values()))).places
+        parts = np.split(places, len(views))
+        for colour, name, part in zip(_COLOURS, views, parts, strict=False):
+            axes.scatter(part[:, 0], part[:, 1], s=4, color=colour, label=name, linewidths=0)
+        axes.set_title(model, fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if len(views) > 1:
+            axes.legend(fontsize=7, loc="lower right")
+    _save(figure, path, title)
+
+
+def _item_views(workspace: Workspace, run: str) -> dict[str, NDArray[np.float32]]:
+    """Each stream's vectors of the same items, drawn with one seed from those with a train action."""
+    import torch
+
+    folder = workspace.choose_run(run)
+    plan = open_run(workspace, folder)
+    dataset = load_dataset(plan.dataset)
+    taken = np.flatnonzero(~dataset.split().cold_items()) + 1
+    chosen = np.random.default_rng(1).choice(taken, min(MAPPED, len(taken)), replace=False)
+    model: Any = trained_model(folder, plan, dataset, "cpu")
+    with torch.inference_mode():
+        views = model.item_views(torch.from_numpy(np.sort(chosen)))
+        return {name: view.float().numpy() for name, view in views.items()}
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path, title: str) -> None:
+    from matplotlib import rc_context
+
+    figure.suptitle(title, fontsize=10)
+    for ending in ("svg", "png"):
+        # A fixed salt and no date: the same numbers give the same file.
+        with (
+            rc_context({"svg.hashsalt": "tssr"}),
+            atomic_path(path.with_name(f"{path.name}.{ending}")) as temporary,
+        ):
+            metadata = {"Date": None} if ending == "svg" else {}
+            figure.savefig(temporary, format=ending, dpi=160, metadata=metadata)

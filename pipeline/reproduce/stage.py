@@ -1,0 +1,189 @@
+"""The reproduce stage: a table or figure of the paper made again, beside the paper's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ...core.artifacts import read_json, write_text
+from ...core.dataset import describe_dataset
+from ...core.errors import UsageError
+from ...core.settings import resolve
+from ...core.summary import Summary
+from ...core.workspace import Workspace
+from ...evaluation.metrics import metric_title
+from ...evaluation.tables import csv_table, markdown_table
+from ..compare.contenders import plan_contenders
+from ..compare.settings import CompareSettings
+from ..compare.stage import compare_models
+from ..preprocess.formats import FORMATS
+from ..preprocess.manifest import paper_row, table_row
+from ..runs.evaluate import metrics_name
+from ..runs.train_table import TrainTable
+from .experiments import EXPERIMENTS, QUICK, Comparing
+from .figures import draw_bars, draw_maps, refuse_without_matplotlib
+from .paper import DATASETS, TITLES, column_of
+from .settings import ReproduceSettings
+
+BARS, MAPS = ("figure3", "figure5"), ("figure1", "figure4")
+_NONE = "\N{EN DASH}"
+QUICK_NOTE = "--quick: one seed, two epochs, narrow models; it shows that all works and is no evidence"
+
+
+def reproduce(workspace: Workspace, what: str, settings: ReproduceSettings) -> Summary:
+    """Train what is missing, and write numbers (CSV, Markdown) and, for a figure, pictures (SVG, PNG).
+
+    Raises UsageError where the data set or its features are missing, TssrError where an extra is.
+    """
+    info = describe_dataset(workspace.choose_dataset(settings.dataset))
+    beside = settings.beside or (info.name if info.name in DATASETS else "toy")
+    name = f"{what}-{info.name}" + ("-quick" if settings.quick else "")
+    path = workspace.root / "reproduced" / name
+    if what == "table2":
+        return _table_2(path, info.manifest["counts"], info.name, beside)
+    experiment = EXPERIMENTS[what]
+    if what in BARS + MAPS:
+        refuse_without_matplotlib()  # now, not after the trainings
+    record = _compared(workspace, experiment, settings, info.name, name).data
+    columns, rows = _table(workspace, experiment, record, beside)
+    notes = [str(record["protocol"])] + [QUICK_NOTE] * settings.quick
+    notes += _claims(experiment, record, beside)
+    if what in BARS:
+        draw_bars(path, experiment.title, columns, rows)
+    if what in MAPS:
+        runs = {model: record["contenders"][model]["runs"][0]["run"] for model in experiment.models}
+        draw_maps(workspace, path, experiment.title, runs, joined=experiment.geometry)
+    pictures = ", .svg, .png" if what in BARS + MAPS else ""
+    return _written(path, experiment.title, columns, rows, [*notes, f"files: {path}.md, .csv{pictures}"])
+
+
+def _compared(
+    workspace: Workspace, experiment: Comparing, settings: ReproduceSettings, dataset: str, name: str
+) -> Summary:
+    """The comparison under the experiment; settings of the paper, or those of --quick."""
+    cutoffs = sorted({int(metric.partition("@")[2]) for metric in experiment.metrics} | {10, 20})
+    asked = {
+        "models": experiment.models,
+        "dataset": dataset,
+        "features": settings.features,
+        "seeds": 1 if settings.quick or experiment.one_seed else settings.seeds,
+        "topk": tuple(cutoffs),
+        "reference": experiment.reference,
+        "focus": experiment.focus,
+        "jobs": settings.jobs,
+        "name": name,
+    }
+    common = dict(QUICK) if settings.quick else {}
+    table = TrainTable.of({**common, **experiment.variants}, None)
+    chosen = resolve(CompareSettings, asked)
+    return compare_models(workspace, chosen, plan_contenders(workspace, chosen, table, {}))
+
+
+def _table(
+    workspace: Workspace, experiment: Comparing, record: Mapping[str, Any], beside: str
+) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of plain numbers: ours, the paper's, both gains over the reference, their ratio."""
+    columns = ["model"]
+    for metric in experiment.metrics:
+        columns += [metric, f"{metric} gain"]
+        if metric in experiment.paper:
+            columns += [f"{metric} paper", f"{metric} paper gain", f"{metric} ratio of gains"]
+    rows: list[list[object]] = []
+    geometry = {model: _representation(workspace, record, model) for model in experiment.models}
+    measured = list(dict.fromkeys(name for found in geometry.values() for name in found))
+    for model in experiment.models:
+        if model not in record["models"]:  # its training diverged, which the comparison says
+            continue
+        row: list[object] = [model]
+        for metric in experiment.metrics:
+            ours = {name: found["metrics"][metric] for name, found in record["models"].items()}
+            row += [ours[model], gain := _gain(ours, model, experiment.reference)]
+            if metric in experiment.paper:
+                theirs = column_of(experiment.paper[metric], beside)
+                paper_gain = _gain(theirs, model, experiment.reference)
+                row += [theirs[model], paper_gain, gain / paper_gain if gain and paper_gain else None]
+        rows.append(row + [geometry[model].get(name) for name in measured if experiment.geometry])
+    return columns + (measured if experiment.geometry else []), rows
+
+
+def _gain(values: Mapping[str, float], model: str, over: str) -> float | None:
+    """How much greater than the reference's, as a share of it; None for the reference itself."""
+    if model == over or over not in values or values[over] == 0:
+        return None
+    return values[model] / values[over] - 1
+
+
+def _representation(workspace: Workspace, record: Mapping[str, Any], model: str) -> dict[str, float]:
+    """Alignment and uniformity of a model's runs, the mean over seeds."""
+    runs = record["contenders"].get(model, {"runs": []})["runs"]
+    found = [
+        read_json(workspace.run(run["run"]) / metrics_name("test"), cure="run tssr evaluate --force")
+        for run in runs
+    ]
+    names = found[0]["representation"] if found else {}
+    return {name: fmean(each["representation"][name] for each in found) for name in names}
+
+
+def _claims(experiment: Comparing, record: Mapping[str, Any], beside: str) -> list[str]:
+    """One sentence for each metric: which model is best here, and which in the paper."""
+    sentences = []
+    for metric in experiment.metrics:
+        ours = {name: found["metrics"][metric] for name, found in record["models"].items()}
+        best = max(ours, key=ours.__getitem__)
+        sentence = f"{metric_title(metric)}: best here is {best} ({ours[best]:.4f})"
+        if metric in experiment.paper:
+            theirs = column_of(experiment.paper[metric], beside)
+            their_best = max(theirs, key=theirs.__getitem__)
+            sentence += f"; in the paper on {TITLES[beside]} {their_best} ({theirs[their_best]:.4f})"
+        sentences.append(sentence)
+    return sentences
+
+
+def _table_2(path: Path, counts: Mapping[str, int], dataset: str, beside: str) -> Summary:
+    ours, theirs = table_row(counts), paper_row(FORMATS[beside].paper) or {}
+    rows: list[list[object]] = [
+        [name, value, theirs.get(name), value / theirs[name] if theirs.get(name) else None]
+        for name, value in ours.items()
+    ]
+    columns = ["", dataset, f"the paper's {TITLES[beside]}", "ratio"]
+    notes = [f"files: {path}.md, .csv"]
+    return _written(path, "Table 2: the data set", columns, rows, notes)
+
+
+def _written(
+    path: Path, title: str, columns: list[str], rows: list[list[object]], notes: list[str]
+) -> Summary:
+    """Write the numbers and show them."""
+    shown = [[_cell(column, value) for column, value in zip(columns, row, strict=True)] for row in rows]
+    titles = [_column_title(column) for column in columns]
+    write_text(path.with_name(f"{path.name}.csv"), csv_table(columns, rows))
+    words = "\n\n".join(notes)
+    write_text(path.with_name(f"{path.name}.md"), f"# {title}\n\n{markdown_table(titles, shown)}\n{words}\n")
+    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    data = {"stage": "reproduce", "title": title, "rows": records, "notes": notes, "files": str(path)}
+    return Summary(title, shown, data, titles, notes)
+
+
+def _column_title(column: str) -> str:
+    metric, space, rest = column.partition(" ")
+    return metric_title(metric) + space + rest if "@" in metric else column
+
+
+def _cell(column: str, value: object) -> str:
+    if value is None:
+        return _NONE
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    if column.endswith("gain"):
+        return f"{value:+.1%}"
+    return f"{value:.2f}" if "ratio" in column else f"{value:.4f}"
+
+
+def check_experiment(what: str) -> str:
+    """Refuse a name that is no experiment; returns it."""
+    known = ["table1", "table2", "table3", "figure1", "figure3", "figure4", "figure5", "published"]
+    if what not in known:
+        raise UsageError(f"reproduce {what}: there are {', '.join(known)}")
+    return what
