@@ -15,4 +15,6 @@ COMMANDS = {
     "tune": ("tune", "Search a model's settings on validation."),
     "recommend": ("recommend", "List the best items for users, or for the histories of anyone."),
     "export": ("export", "Write a run as files that rank without tssr, or a data set for other systems."),
+    "status": ("status", "Show what the workspace holds, what no longer fits, and what comes next."),
+    "clean": ("clean", "Remove what nothing refers to, after showing it."),
 }

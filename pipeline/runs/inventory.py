@@ -1,0 +1,146 @@
+"""What a workspace holds: data sets, feature stores, runs and comparisons, and what of it no longer fits.
+
+Reads manifests and records alone, never tables or weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.artifacts import TEMPORARY_SUFFIX, read_json
+from ...core.dataset import describe_dataset
+from ...core.errors import TssrError
+from ...core.schema import ITEMS_FILE
+from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...features.store import list_stores
+from .evaluate import metrics_name
+from .record import open_run
+
+FINE = "fine"
+_HOUR = 3600.0  # a temporary file that is younger may belong to a living process
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in the workspace: its kind and name, where it lies, and `state`: fine, or what is wrong.
+
+    `unused` says that nothing refers to it and nothing can use it any more, so that it may be removed.
+    """
+
+    kind: str
+    name: str
+    path: Path
+    state: str
+    unused: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was last changed."""
+        return max(0.0, time.time() - self.path.stat().st_mtime)
+
+
+def take_inventory(workspace: Workspace) -> list[Entry]:
+    """Everything in the workspace, data sets first and comparisons last."""
+    named = _named_runs(workspace)
+    return [
+        *_datasets(workspace),
+        *_stores(workspace),
+        *_runs(workspace, named),
+        *_comparisons(workspace),
+        *_leftovers(workspace),
+    ]
+
+
+def next_step(workspace: Workspace, entries: list[Entry]) -> str:
+    """The command that goes on from here."""
+    datasets = [entry.name for entry in entries if entry.kind == "data set"]
+    if not datasets:
+        return "tssr preprocess hm (or another data set), or tssr demo"
+    unfinished = [entry for entry in entries if entry.kind == "run" and entry.state.startswith("unfinished")]
+    if unfinished:
+        return f"the train command of {unfinished[0].name} again, which resumes it"
+    runs = [entry for entry in entries if entry.kind == "run" and entry.state.startswith(FINE)]
+    if not runs:
+        return f"tssr train --dataset {datasets[0]}"
+    unmeasured = [entry for entry in runs if not (entry.path / metrics_name("test")).exists()]
+    if unmeasured:
+        return f"tssr evaluate --run {unmeasured[-1].name}"
+    return f"tssr compare --dataset {datasets[0]}"
+
+
+def _datasets(workspace: Workspace) -> Iterator[Entry]:
+    for name in workspace.dataset_names():
+        folder = workspace.dataset(name)
+        try:
+            info = describe_dataset(folder)
+            state = f"{FINE}: {info.user_count:,} users, {info.item_count:,} items"
+        except TssrError as error:
+            state = str(error)
+        yield Entry("data set", name, folder, state)
+
+
+def _stores(workspace: Workspace) -> Iterator[Entry]:
+    known = workspace.dataset_names()
+    for folder in sorted(path for path in (workspace.root / "features").glob("*") if path.is_dir()):
+        if folder.name not in known:
+            yield Entry("features", folder.name, folder, "their data set is gone", unused=True)
+            continue
+        for store in list_stores(folder):
+            try:
+                tables = describe_dataset(workspace.dataset(folder.name)).manifest["tables"]
+                store.refuse_other_items(tables[ITEMS_FILE]["sha256"])
+                state = f"{FINE}: {store.items:,} items"
+            except (TssrError, KeyError) as error:
+                state = f"stale: {error}"
+            yield Entry("features", f"{folder.name}/{store.name}", store.folder, state)
+
+
+def _runs(workspace: Workspace, named: set[str]) -> Iterator[Entry]:
+    for path in sorted((workspace.root / "runs").glob(f"*/{RUN_FILE}")):
+        folder, unused = path.parent, False
+        try:
+            finished = read_run(folder).get("finished_at")
+            open_run(workspace, folder)
+            measured = (folder / metrics_name("test")).exists()
+            state = (FINE if measured else f"{FINE}, not measured on test") if finished else "unfinished"
+        except TssrError as error:
+            state, unused = f"stale: {error}", folder.name not in named
+        yield Entry("run", folder.name, folder, state, unused)
+
+
+def _named_runs(workspace: Workspace) -> set[str]:
+    """The runs that a comparison names."""
+    return {run for path in _records(workspace) for run in _runs_of(path)}
+
+
+def _records(workspace: Workspace) -> list[Path]:
+    return sorted((workspace.root / "comparisons").glob("*.json"))
+
+
+def _runs_of(path: Path) -> set[str]:
+    record = read_json(path, cure="make it again with: tssr compare")
+    contenders = record.get("contenders", {}).values()
+    return {run["run"] for one in contenders for part in ("tried", "runs") for run in one.get(part, [])}
+
+
+def _comparisons(workspace: Workspace) -> Iterator[Entry]:
+    for path in _records(workspace):
+        gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
+        yield Entry("comparison", path.stem, path, f"stale: its run {gone[0]} is gone" if gone else FINE)
+
+
+def _leftovers(workspace: Workspace) -> Iterator[Entry]:
+    """What killed writers left; young ones may belong to a writer that is alive."""
+    for path in sorted(workspace.root.rglob(f".*{TEMPORARY_SUFFIX}")):
+        entry = Entry("leftover", path.name, path, "left by a process that was killed", unused=True)
+        if entry.age > _HOUR:
+            yield entry
