@@ -29,9 +29,9 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     """Train several models, measure each over several seeds, and lay them side by side.
 
     Options of training and of models apply to every model that has them, as does [train] in --config.
-    [train.NAME] applies to one model, or with a key model defines a variant of one. Each run is a tssr train
-    in a process of its own: what is finished is not trained again, and the same command resumes a killed
-    comparison.
+    [train.NAME] applies to one model, with a key model defines a variant of one, with a key blend a blend of
+    several. Each run is a tssr train in a process of its own: what is finished is not trained again, and the
+    same command resumes a killed comparison.
 
     \b
     Examples:
@@ -39,6 +39,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr compare --models sasrec-id tssr --try learning-rate=3e-4,1e-3 --try dropout=.1,.3
       tssr compare --config best.toml --jobs 2 --json
     """
+    from ..compare.blends import listed_blends
     from ..compare.contenders import plan_contenders
     from ..compare.stage import compare_models
 
@@ -48,5 +49,6 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     settings = search_settings(CompareSettings, given, own_table(ctx), table)
     training = training_options(given, CompareSettings)
     workspace = workspace_of(ctx)
+    blends = listed_blends(settings.models, table)
     contenders = plan_contenders(workspace, settings, table, training)
-    show(compare_models(workspace, settings, contenders), as_json=ctx.params["as_json"])
+    show(compare_models(workspace, settings, contenders, blends), as_json=ctx.params["as_json"])

@@ -11,7 +11,7 @@ from ...core.errors import UsageError
 from ...core.settings import Model, option_name, resolve
 from ...core.workspace import Workspace
 from ...model.own_models import refuse_unreachable
-from ...model.registry import MODELS, model_spec
+from ...model.registry import BLENDED, MODELS, model_spec
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
@@ -56,7 +56,7 @@ class Contender:
     @property
     def same_as(self) -> str | None:
         """The model whose other name its own is."""
-        return model_spec(self.model).same_as if self.candidates else None
+        return model_spec(self.model).same_as if self.candidates and self.model != BLENDED else None
 
     @property
     def trained(self) -> bool:
@@ -72,7 +72,7 @@ def plan_contenders(
     What is given for all, typed, tried or in the config file, is left out for a model that does not have it.
     Raises UsageError for a name that is no model, and for an option that none of the models has.
     """
-    models = {name: table.model_of(name) for name in _expand(settings.models)}
+    models = {name: table.model_of(name) for name in trained_names(settings.models, table)}
     known = {name: options_of(model) for name, model in models.items()}
     given = (
         ("", typed),
@@ -106,6 +106,12 @@ def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
         return resolve(type(settings), dict(settings) | mine)
 
     return replace(plan, train=changed(plan.train), model_settings=changed(plan.model_settings))
+
+
+def trained_names(names: Sequence[str], table: TrainTable) -> list[str]:
+    """What must be trained for the listed names: a blend stands for its parts, each once."""
+    listed = [[name] if name not in table.blends else table.own[name]["blend"] for name in _expand(names)]
+    return list(dict.fromkeys(itertools.chain(*listed)))
 
 
 def _expand(names: Sequence[str]) -> list[str]:

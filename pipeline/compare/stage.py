@@ -8,7 +8,6 @@ whatever is finished is not done again and whatever was interrupted goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -29,35 +28,29 @@ from ..runs.evaluate import evaluate, ranks_name
 from ..runs.evaluate_lists import evaluate_lists
 from ..runs.list_lengths import with_fitting_topk
 from ..runs.plan import window_of
+from .blends import MixedContender, blend_all
 from .contenders import Candidate, Contender
 from .report import Compared, ComparisonReport
 from .settings import CompareSettings
-from .training_pool import Trained, TrainingPool
+from .training_pool import Chosen, Trained, TrainingPool
 
 FOCUS, REFERENCE = "tssr", "sasrec-id"
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """What training leaves of a contender: a run of every candidate, and the chosen one's, one a seed.
-
-    `choice` is None where all candidates diverged, and `runs` then empty.
-    """
-
-    tried: list[Trained]
-    choice: int | None
-    runs: list[Trained]
-
-
 def compare_models(
-    workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]
+    workspace: Workspace,
+    settings: CompareSettings,
+    contenders: Sequence[Contender],
+    blends: Sequence[MixedContender] = (),
 ) -> Summary:
     """Train, choose, measure and lay the models side by side; writes the tables into the workspace.
 
+    `blends` are made of the contenders' runs and take part with their controls.
     Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
     """
     contenders = [contender.trained_once() for contender in contenders]
-    names = [*(contender.name for contender in contenders), *(path.stem for path in settings.lists)]
+    names = [contender.name for contender in contenders] + [mixed.name for mixed in blends]
+    names += [path.stem for path in settings.lists]
     _refuse_equal_names(settings, names)
     focus = _taking_part("focus", settings.focus, FOCUS, names)
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
@@ -65,13 +58,13 @@ def compare_models(
     settings = with_fitting_topk(settings, dataset)
     resolve(EvaluateSettings, {"topk": settings.topk})  # refused now, not after the trainings
     _refuse_unequal_windows(settings, contenders)
-    path = _path(workspace, settings, contenders)
-    trained = _train(workspace, settings, contenders)
-    left_out = _left_out([contender.name for contender in contenders], trained)
+    path = _path(workspace, settings, contenders, blends)
+    trained = list(zip(contenders, _train(workspace, settings, contenders), strict=True))
+    if blends:
+        trained += blend_all(workspace, settings, blends, {one.name: (one, of) for one, of in trained})
+    left_out = _left_out(trained)
     measured = [
-        _measure(workspace, settings, contender, of)
-        for contender, of in zip(contenders, trained, strict=True)
-        if of.choice is not None
+        _measure(workspace, settings, contender, of) for contender, of in trained if of.choice is not None
     ]
     measured += [_measure_lists(workspace, settings, dataset.name, path) for path in settings.lists]
     compared = [one for one, _ in measured]
@@ -95,12 +88,12 @@ def _refuse_equal_names(settings: CompareSettings, names: Sequence[str]) -> None
             raise UsageError(f"--lists {path}: another contender is called {path.stem} too; rename the file")
 
 
-def _left_out(names: Sequence[str], trained: Sequence[_Chosen]) -> dict[str, str]:
+def _left_out(trained: Sequence[tuple[Contender, Chosen]]) -> dict[str, str]:
     """The contenders of which every candidate diverged, in the words of the first; raises where all are."""
-    pairs = zip(names, trained, strict=True)
-    left_out = {name: str(of.tried[0].diverged) for name, of in pairs if of.choice is None}
-    if len(left_out) == len(names):
-        raise DivergedError(f"every training diverged, so there is nothing to compare; {left_out[names[0]]}")
+    left_out = {one.name: str(of.tried[0].diverged) for one, of in trained if of.choice is None}
+    if len(left_out) == len(trained):
+        words = left_out[trained[0][0].name]
+        raise DivergedError(f"every training diverged, so there is nothing to compare; {words}")
     return left_out
 
 
@@ -126,18 +119,25 @@ def _refuse_unequal_windows(settings: CompareSettings, contenders: Sequence[Cont
         )
 
 
-def _path(workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]) -> Path:
+def _path(
+    workspace: Workspace,
+    settings: CompareSettings,
+    contenders: Sequence[Contender],
+    blends: Sequence[MixedContender],
+) -> Path:
     """The comparison's files without their endings: by the name given, or one made from what is compared."""
     plans = {
         contender.name: [candidate.plan.key() for candidate in contender.candidates]
         for contender in contenders
     }
     asked = {name: value for name, value in settings.record().items() if name not in ("jobs", "name")}
+    if blends:
+        asked["blends"] = {one.name: [one.parts, one.settings.record()] for one in blends}
     made = f"{contenders[0].candidates[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
     return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
 
 
-def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]) -> list[_Chosen]:
+def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]) -> list[Chosen]:
     """Train every candidate at the first seed, choose, and train what was chosen at the other seeds."""
     more = [settings.seeds - 1 if contender.trained else 0 for contender in contenders]
     pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in contenders) + sum(more))
@@ -156,7 +156,7 @@ def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence
         ]
     others = _split(pool.train(rest), more)
     return [
-        _Chosen(own, choice, [] if choice is None else [own[choice], *also])
+        Chosen(own, choice, [] if choice is None else [own[choice], *also])
         for own, choice, also in zip(tried, choices, others, strict=True)
     ]
 
@@ -183,7 +183,7 @@ def _best(runs: Sequence[Trained]) -> int | None:
 
 
 def _measure(
-    workspace: Workspace, settings: CompareSettings, contender: Contender, chosen: _Chosen
+    workspace: Workspace, settings: CompareSettings, contender: Contender, chosen: Chosen
 ) -> tuple[Compared, bool]:
     """Measure the chosen runs on the test split; True where they had been measured before."""
     assert chosen.choice is not None

@@ -47,6 +47,18 @@ class Trained:
     diverged: str | None = None
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What training leaves of a contender: a run of every candidate, and the chosen one's, one a seed.
+
+    `choice` is None where all candidates diverged, and `runs` then empty.
+    """
+
+    tried: list[Trained]
+    choice: int | None
+    runs: list[Trained]
+
+
 class TrainingPool:
     """Trains runs, `jobs` at a time, and says how far it is: `total` is how many there will be in all."""
 

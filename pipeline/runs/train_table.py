@@ -33,10 +33,15 @@ class TrainTable:
                     f"--config {config_path}, [train.{name}]: the table of {name} is of no other model; "
                     "give the variant a name of its own"
                 )
-            if name not in MODELS and values.get("model") not in list(MODELS):
+            if name in MODELS and "blend" in values:
+                raise UsageError(
+                    f"--config {config_path}, [train.{name}]: blend makes no model; give the blend a name of "
+                    "its own"
+                )
+            if name not in MODELS and "blend" not in values and values.get("model") not in list(MODELS):
                 raise UsageError(
                     f"--config {config_path}, [train.{name}]: {name} is no model ({', '.join(MODELS)}); a "
-                    "variant of one needs a key model"
+                    "variant of one needs a key model, a blend of several a key blend"
                 )
         common = {name: value for name, value in table.items() if name not in own}
         if "model" in common and common["model"] not in list(MODELS):
@@ -44,12 +49,17 @@ class TrainTable:
             raise UsageError(f"--config {config_path}, model: should be one of {', '.join(MODELS)}{nearest}")
         return cls(common, own, config_path)
 
+    @property
+    def blends(self) -> list[str]:
+        """The names of the tables that are blends of models."""
+        return [name for name, values in self.own.items() if "blend" in values]
+
     def model_of(self, name: str) -> str:
         """The model behind a name: itself, or what the variant's table says.
 
         Raises UsageError for a name that is neither.
         """
-        variants = [variant for variant in self.own if variant not in MODELS]
+        variants = [variant for variant in self.own if variant not in (*MODELS, *self.blends)]
         if name not in MODELS and name not in variants:
             unknown = unknown_name("model", name, ["all", *MODELS, *variants])
             raise UsageError(

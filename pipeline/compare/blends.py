@@ -1,0 +1,138 @@
+"""Blends in a comparison: made of the other contenders' runs at each seed, with the control beside them.
+
+Adding up any two trainings helps. So beside a blend of P parts stand, for each trained one among them, P
+trainings of that part alone blended: what the mix gains beyond these is owed to the mix. The trainings that a
+control needs beyond the comparison's seeds take the seeds after them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...core.errors import UsageError
+from ...core.settings import option_words, resolve
+from ...core.workspace import Workspace
+from ...model.registry import BLENDED
+from ...model.settings import BlendSettings
+from ..runs.blend import blend_runs, plan_blend
+from ..runs.record import open_run
+from ..runs.train_table import TrainTable
+from .contenders import Candidate, Contender
+from .settings import CompareSettings
+from .training_pool import Chosen, Trained, TrainingPool
+
+
+@dataclass(frozen=True)
+class MixedContender:
+    """A line of the table that is a blend; a part named twice is two trainings of it."""
+
+    name: str
+    parts: tuple[str, ...]
+    settings: BlendSettings
+
+
+def listed_blends(names: Sequence[str], table: TrainTable) -> list[MixedContender]:
+    """The blends among the listed names, with the settings of their tables.
+
+    Raises UsageError for a blend of one part, of unknown parts or of other blends.
+    """
+    blends = []
+    for name in names:
+        if name not in table.blends:
+            continue
+        own = table.of_model(name)
+        parts = own.pop("blend")
+        where = f"--config {table.path}, [train.{name}]"
+        if not isinstance(parts, list) or len(parts) < 2:
+            raise UsageError(f'{where}: blend takes two models or more, as in blend = ["sasrec-id", "tssr"]')
+        for part in parts:
+            if part in table.blends:
+                raise UsageError(f"{where}: {part} is a blend itself; list the models that it is made of")
+            table.model_of(part)
+        blends.append(MixedContender(name, tuple(parts), resolve(BlendSettings, {}, own, table.path)))
+    return blends
+
+
+def blend_all(
+    workspace: Workspace,
+    settings: CompareSettings,
+    blends: Sequence[MixedContender],
+    trained: Mapping[str, tuple[Contender, Chosen]],
+) -> list[tuple[Contender, Chosen]]:
+    """Make the blends and their controls of what was `trained`, by name; trains what controls need more."""
+    wanted = [*blends, *_controls(blends, trained)]
+    runs = {name: _runs(workspace, settings, wanted, *of) for name, of in trained.items()}
+    return [_blend(workspace, settings, mixed, trained, runs) for mixed in wanted]
+
+
+def _controls(
+    blends: Sequence[MixedContender], trained: Mapping[str, tuple[Contender, Chosen]]
+) -> list[MixedContender]:
+    """Blends of one part alone, as large as the blend, for each trained part."""
+    controls = {}
+    for blend in blends:
+        for part in blend.parts:
+            parts = (part,) * len(blend.parts)
+            if trained[part][0].trained and not any(parts == other.parts for other in blends):
+                name = f"{len(parts)} x {part}"
+                controls[name] = MixedContender(name, parts, blend.settings)
+    return list(controls.values())
+
+
+def _runs(
+    workspace: Workspace,
+    settings: CompareSettings,
+    wanted: Sequence[MixedContender],
+    contender: Contender,
+    chosen: Chosen,
+) -> list[Trained]:
+    """A contender's runs at all the seeds that blends ask of it: those of the comparison, then more."""
+    if chosen.choice is None or not contender.trained:
+        return chosen.runs
+    copies = max((mixed.parts.count(contender.name) for mixed in wanted), default=0)
+    candidate = contender.candidates[chosen.choice]
+    seeds = range(settings.seeds, settings.seeds * copies)
+    pool = TrainingPool(workspace, settings.jobs, len(seeds))
+    first = candidate.plan.train.seed
+    more = [(f"{contender.name} --seed {first + k}", contender.plan(candidate, k)) for k in seeds]
+    return [*chosen.runs, *pool.train(more)]
+
+
+def _blend(
+    workspace: Workspace,
+    settings: CompareSettings,
+    mixed: MixedContender,
+    trained: Mapping[str, tuple[Contender, Chosen]],
+    runs: Mapping[str, Sequence[Trained]],
+) -> tuple[Contender, Chosen]:
+    """One blend at every seed at which all of its parts have a run."""
+    contenders = [trained[part][0] for part in mixed.parts]
+    seeds = settings.seeds if any(contender.trained for contender in contenders) else 1
+    made, diverged, plan = [], [], None
+    for seed in range(seeds):
+        used: Counter[str] = Counter()
+        parts = []
+        for contender in contenders:
+            own, place = runs[contender.name], seed + used[contender.name] * settings.seeds
+            used[contender.name] += 1
+            parts.append(trained[contender.name][1].tried[0] if not own else own[place % len(own)])
+        lost = [part for part in parts if part.diverged is not None]
+        if lost:
+            diverged.append(lost[0])
+            continue
+        device = contenders[0].candidates[0].plan.train.device
+        names = [part.folder.name for part in parts]
+        summary = blend_runs(workspace, names, mixed.settings, device=device)
+        folder = workspace.run(str(summary.data["run"]))
+        plan = plan or plan_blend(
+            [open_run(workspace, part.folder) for part in parts], mixed.settings, device
+        )
+        command = ["tssr", "blend", *names, "--workspace", str(workspace.root)]
+        command += option_words(mixed.settings.changed())
+        made.append(Trained(folder, summary.data["result"], command, summary.cached))
+    if plan is None:
+        return Contender(mixed.name, mixed.name, BLENDED, []), Chosen(diverged, None, [])
+    contender = Contender(mixed.name, plan.title, BLENDED, [Candidate({}, plan)])
+    return contender, Chosen(made[:1], 0, made)
