@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from ..core.settings import Settings, Verbatim
 
@@ -138,3 +138,27 @@ class FeatureSettings(Settings):
 def names_folder(encoder: str) -> bool:
     """Whether a picture encoder's name means transformers; torchvision's names have no folder."""
     return "/" in encoder or Path(encoder).is_dir()
+
+
+class ImportSettings(Settings):
+    """Settings of `tssr features import`."""
+
+    model_config = ConfigDict(title="Import")
+
+    dataset: str | None = Field(None, description="Name of the data set. [default: the only one]")
+    modality: str = Field(
+        "image",
+        pattern=r"^[A-Za-z0-9]+$",
+        description="What the vectors are of: image, text, or a name of your own, as audio.",
+    )
+    vectors: Path | None = Field(None, description="File with the vectors: .npy, .npz, .parquet or .csv.")
+    key: str | None = Field(
+        None,
+        description="Array of an .npz, or column of a table that holds lists. [default: the only one; in a "
+        "table all columns but the ids]",
+    )
+    ids: str | None = Field(
+        None,
+        description="Where the items' ids are: an array of the .npz, a column of the table, or a file with "
+        "one id a line. [default: item_id; a .npy without ids is in the order of the data set's table]",
+    )
