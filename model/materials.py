@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ..core.dataset import Histories
@@ -17,6 +18,7 @@ from ..core.schema import PADDING
 from .content import EncoderTraining, FrozenContent, Read, TrainedContent
 from .settings import ReadingSettings, ScaleSettings
 
+SMALLEST_VARIANCE = 1e-6  # of a principal component, beside the largest's; rounding of float16 makes less
 SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
 
 
@@ -72,7 +74,10 @@ class ContentFeatures:
         return vectors
 
     def centred(self, settings: ScaleSettings, train_counts: Tensor) -> Tensor:
-        """The vectors without the mean of the train items, in float32; scaled where the settings say so.
+        """The vectors without the mean of the train items, float32 (N + 1, C), scaled as the settings say.
+
+        Whitened they are principal components, (N + 1, R): R is --whiten-rank, or less where the train items
+        vary in fewer directions.
 
         Mean and deviation are those of the train items that have content, each counted once. Items without
         content, and the padding, are 0.
@@ -86,6 +91,8 @@ class ContentFeatures:
             deviation = known.std(0, correction=0)
             varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
             vectors = vectors / deviation.where(varies, 1) * varies
+        if settings.content_scale == "whiten":
+            vectors = vectors @ _whitening(known - known.mean(0), settings.whiten_rank)
         return vectors * self.present[:, None]
 
     def _known(self, train_counts: Tensor) -> Tensor:
@@ -119,6 +126,24 @@ class TrainableContent:
                 "move at each step and have no fixed mean; leave the option out with --end-to-end"
             )
         return TrainedContent(self.encoder, self.read, self.contents, self.width, self.training)
+
+
+def _whitening(centred: Tensor, rank: int) -> Tensor:
+    """The matrix (C, R) that turns vectors like `centred` (T, C) into components of deviation 1.
+
+    Text and picture encoders give vectors that mostly share a few directions; whitened, all count alike
+    (WhitenRec, ICDE 2024). The signs of components are fixed, so that every machine has the same.
+    """
+    centred = centred.double()
+    variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
+    variances, directions = variances.flip(0), directions.flip(1)
+    varies = int((variances > SMALLEST_VARIANCE * variances[0]).sum())
+    kept = max(1, min(varies, rank or varies))
+    directions = directions[:, :kept]
+    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
+    scales = variances[:kept].clamp(min=0).sqrt()
+    turned: Tensor = directions * largest.sign() / scales.where(scales > 0, 1)
+    return turned.float()
 
 
 @dataclass(frozen=True)

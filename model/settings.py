@@ -118,10 +118,28 @@ class ScaleSettings(Settings):
 
     model_config = ConfigDict(title="Models that read content")
 
-    content_scale: Literal["raw", "standard"] = Field(
+    content_scale: Literal["raw", "standard", "whiten"] = Field(
         "raw",
-        description="Content vectors as the encoder gave them, or with mean 0, deviation 1 over train items.",
+        description=(
+            "Content vectors as the encoder gave them, with mean 0 and deviation 1 over train items, or "
+            "whitened: their principal components, each of deviation 1."
+        ),
     )
+    whiten_rank: int = Field(
+        0,
+        ge=0,
+        description=(
+            "Principal components that whitening keeps, the largest first; 0 keeps all, and no more are kept "
+            "than the train items vary in."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def a_rank_is_of_whitening(self) -> Self:
+        """Refuse a rank where nothing is whitened."""
+        if self.whiten_rank and self.content_scale != "whiten":
+            raise ValueError("--whiten-rank is for --content-scale whiten; give that too")
+        return self
 
 
 class ReadingSettings(ScaleSettings):

@@ -15,7 +15,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "l2": (0.0, 1e-5, 1e-4, 1e-3, 1e-2),
     "neighbours": (20, 50, 100, 200),
     "shrink": (0.0, 10.0, 50.0, 100.0),
-    "content_scale": ("raw", "standard"),
+    "content_scale": ("raw", "standard", "whiten"),
     "lambda_view": (0.0, 0.03, 0.1, 0.3),
     "lambda_user": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
     "lambda_item": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
