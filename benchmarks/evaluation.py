@@ -3,7 +3,7 @@
     python benchmarks/evaluation.py
 
 Queries are stubbed, so nothing but ranking is timed, under all three masks at once; each row is the best of
-a few runs. `evaluate` keeps ranks 100 deep, validation inside training 10 deep.
+a few runs. `evaluate` keeps ranks 100 deep and lists of 20 items, validation inside training ranks 10 deep.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from tssr.core.dataset import Histories, Queries
 from tssr.evaluation.ranking import BLOCK, RankingOptions, rank_targets
 from tssr.evaluation.scoring import VectorScorer
 from tssr.evaluation.search import Float32
+from tssr.evaluation.settings import DEPTH
 
 WIDTH = 128
 ACTIONS = 10  # of each history
 MASKS = ("none", "exempt", "hard")
+LISTED = 20  # items of a list, as `evaluate` gives them by default
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:
@@ -58,7 +60,7 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[100, 10], help="kept ranks")
     parser.add_argument("--backends", nargs="+", default=["faiss", "torch"])
     arguments = parser.parse_args()
-    print(f"{'items':>8}  {'what':<16} {'users/s':>10} {'of the floor':>13}")
+    print(f"{'items':>8}  {'what':<22} {'users/s':>10} {'of the floor':>13}")
     for items in arguments.items:
         queries, scorer, states = catalogue(arguments.users, items, np.random.default_rng(1))
         scores = np.empty((BLOCK, items), dtype=np.float32)
@@ -71,9 +73,10 @@ def main() -> None:
                 np.matmul(part, scorer.items.T, out=scores[: len(part)])
 
         floor = seconds(product, arguments.runs)
-        print(f"{items:>8}  {'bare product':<16} {len(queries) / floor:>10,.0f} {1:>13.2f}")
+        print(f"{items:>8}  {'bare product':<22} {len(queries) / floor:>10,.0f} {1:>13.2f}")
         for backend, depth in itertools.product(arguments.backends, arguments.depths):
-            options = RankingOptions(MASKS, ACTIONS, depth, backend)
+            lists = LISTED if depth == DEPTH else 0
+            options = RankingOptions(MASKS, ACTIONS, depth, backend, lists=lists)
 
             def rank(
                 queries: Queries = queries, scorer: VectorScorer = scorer, options: RankingOptions = options
@@ -81,8 +84,8 @@ def main() -> None:
                 rank_targets(queries, scorer, options)
 
             spent = seconds(rank, arguments.runs)
-            what = f"{backend}, {depth} deep"
-            print(f"{items:>8}  {what:<16} {len(queries) / spent:>10,.0f} {spent / floor:>13.2f}")
+            what = f"{backend}, {depth} deep" + (", lists" if lists else "")
+            print(f"{items:>8}  {what:<22} {len(queries) / spent:>10,.0f} {spent / floor:>13.2f}")
 
 
 if __name__ == "__main__":
