@@ -104,6 +104,27 @@ class Workspace:
         """The finished run of this name, or the newest one; raises UsageError that lists what there is."""
         return Run(self._folders, self._folders.choose_run(name).name)
 
+    def blend(
+        self,
+        *runs: str | Run,
+        name: str | None = None,
+        device: str = "auto",
+        force: bool = False,
+        **settings: Any,
+    ) -> Run:
+        """Add up the scores of finished runs with weights chosen on validation; as `tssr blend`.
+
+        Further settings are the command's options, `by_popularity` and `by_history`. Raises UsageError for
+        runs that cannot be added: of several data sets, or blends themselves.
+        """
+        from ..model.settings import BlendSettings
+        from ..pipeline.runs.blend import blend_runs
+
+        names = [run.name if isinstance(run, Run) else run for run in runs]
+        chosen = resolve(BlendSettings, spread(BlendSettings, settings))
+        summary = blend_runs(self._folders, names, chosen, name=name, device=device, force=force)
+        return Run(self._folders, str(summary.data["run"]))
+
     @property
     def datasets(self) -> list[str]:
         """Names of the data sets, in alphabetical order."""

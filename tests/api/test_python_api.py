@@ -29,6 +29,7 @@ PUBLIC = {
     "Workspace.dataset": ["name"],
     "Workspace.run": ["name"],
     "Workspace.demo": ["force", "settings"],
+    "Workspace.blend": ["runs", "name", "device", "force", "settings"],
     "Dataset.extract_features": ["modalities", "force", "settings"],
     "Dataset.train": ["model", "force", "settings"],
     "Dataset.compare": ["models", "tried", "settings"],
@@ -251,5 +252,9 @@ def test_compare_and_export_are_there_too(workspace, commands, tmp_path):
     compared = shop.compare(["poprec", "itemknn"], seeds=1, topk=[5], tried={"neighbours": [2, 5]})
     assert compared.frame["model"].to_list()[:2] == ["PopRec", "ItemKNN"] or "poprec" in repr(compared)
     assert len(commands) == 3
+    blend = workspace.blend(shop.train("sasrec-id", **SMALL), shop.train("bpr-mf", width=8, max_epochs=1))
+    assert blend.evaluate(topk=[5], mask="none")["queries"].to_list() == [12]
+    with pytest.raises(UsageError, match="has neither a graph nor lists that could leave tssr"):
+        blend.export(tmp_path / "blend")
     assert shop.export(tmp_path / "lines", to="sequences").data["counts"]["actions"] == 84
     assert shop.train("poprec").export(tmp_path / "served").data["check"]["equal"] == 12

@@ -1,0 +1,148 @@
+"""The contract of models, on a ring in which item i is always followed by item i + 1.
+
+    from tssr.testing import check_model
+    import my_models
+
+    def test_my_model():
+        check_model("my-model")
+
+Shapes: B queries, L steps, D width, N items.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.dataset import Histories, Queries
+from ..model.batches import newest
+from ..model.checkpoint import load_model, save_model
+from ..model.materials import ContentFeatures, Materials
+from ..model.recommender import DenseRecommender, NeuralRecommender, SequenceRecommender
+from ..model.registry import model_spec
+
+ITEM_COUNT, LENGTH, USERS = 8, 5, 24
+SMALL = {"width": 16, "heads": 2, "feedforward_width": 16}
+
+Build = Callable[[int], Any]  # a model from a seed, in eval mode
+
+
+def ring() -> Histories:
+    """Walks of two to eight actions from every start."""
+    walks = [[(user + step) % ITEM_COUNT + 1 for step in range(2 + user % 7)] for user in range(USERS)]
+    ends = np.cumsum([len(walk) for walk in walks])
+    starts = ends - [len(walk) for walk in walks]
+    return Histories(np.concatenate(walks).astype(np.int32), starts, ends, ITEM_COUNT)
+
+
+def one_hot_content(name: str) -> ContentFeatures:
+    """Content that tells every item apart."""
+    vectors = torch.eye(ITEM_COUNT + 1)
+    vectors[0] = 0
+    present = torch.ones(ITEM_COUNT + 1, dtype=torch.bool)
+    present[0] = False
+    return ContentFeatures(name, vectors, present)
+
+
+def small_model(name: str, seed: int = 1, **settings: Any) -> Any:
+    """A small model of the registry on the ring, the same for the same seed, in eval mode."""
+    spec, train = model_spec(name), ring()
+    fields = spec.settings.model_fields
+    chosen = spec.settings(**{key: value for key, value in {**SMALL, **settings}.items() if key in fields})
+    contents = [one_hot_content("image")] if spec.reads_content else []
+    counts = torch.from_numpy(train.counts())
+    torch.manual_seed(seed)
+    model: Any = spec.build(Materials(ITEM_COUNT, LENGTH, contents, train, counts), chosen)
+    return model.eval()
+
+
+@torch.no_grad()
+def answers(model: Any, low: int = 0, high: int = USERS) -> Tensor:
+    """The scores of all items for walks low…high-1, (B, N)."""
+    users = np.arange(USERS, dtype=np.int32)
+    queries = Queries(users, ring(), users)
+    if isinstance(model, DenseRecommender):
+        return torch.from_numpy(model.scores(queries, low, high))
+    vectors, bias = model.items()
+    scores: Tensor = model.encode_queries(queries, low, high) @ vectors.T + bias
+    return scores
+
+
+def scores_are_whole(build: Build) -> None:
+    """Every item has a finite score for every history."""
+    scores = answers(build(1))
+    assert scores.shape == (USERS, ITEM_COUNT), f"scores are {tuple(scores.shape)}, not (B, N)"
+    assert bool(scores.isfinite().all()), "a score is NaN or infinite"
+
+
+def a_batch_gives_what_each_query_gives_alone(build: Build) -> None:
+    """Who else is asked about changes no answer."""
+    model = build(1)
+    alone = torch.cat([answers(model, row, row + 1) for row in range(USERS)])
+    torch.testing.assert_close(answers(model), alone, rtol=1e-5, atol=1e-6)
+
+
+def the_same_seed_gives_the_same_bits(build: Build) -> None:
+    """Randomness comes from torch's generator alone."""
+    assert torch.equal(answers(build(4)), answers(build(4))), "two models of one seed differ"
+
+
+def saved_and_loaded_it_scores_alike(build: Build) -> None:
+    """What decides the scores is in the weights, or is made from the materials."""
+    model, other = build(4), build(9)
+    with tempfile.TemporaryDirectory() as folder:
+        save_model(Path(folder) / "model.safetensors", model, {})
+        load_model(Path(folder) / "model.safetensors", other)
+    assert torch.equal(answers(model), answers(other)), "other scores after saving and loading"
+
+
+def a_later_item_changes_no_earlier_state(build: Build) -> None:
+    """The state after a step reads what came before it (sequence models); else the answer would leak."""
+    model = build(1)
+    if isinstance(model, SequenceRecommender):
+        inputs = newest(ring(), 0, USERS, LENGTH)
+        full = inputs[(inputs > 0).all(dim=1)]
+        changed = full.clone()
+        changed[:, -1] = full[:, -1] % ITEM_COUNT + 1
+        with torch.no_grad():
+            before, after = (model.states(windows)[:, :-1] for windows in (full, changed))
+        torch.testing.assert_close(before, after, rtol=0, atol=1e-6, msg="a later item is read too early")
+
+
+def a_step_of_training_reaches_every_parameter(build: Build) -> None:
+    """The loss is finite and each parameter has a gradient (trained models)."""
+    model = build(1)
+    if isinstance(model, NeuralRecommender):
+        samples = model.samples(ring(), "all", torch.device("cpu"))
+        loss = torch.stack(list(model.losses(samples.batch(torch.arange(samples.count))).values())).sum()
+        torch.autograd.backward(loss)
+        assert bool(loss.isfinite()), "the loss is NaN or infinite"
+        without = [
+            name for name, part in model.named_parameters() if part.grad is None or not part.grad.any()
+        ]
+        assert without == [], f"no gradient reaches {', '.join(without)}"
+
+
+CHECKS: tuple[Callable[[Build], None], ...] = (
+    scores_are_whole,
+    a_batch_gives_what_each_query_gives_alone,
+    the_same_seed_gives_the_same_bits,
+    saved_and_loaded_it_scores_alike,
+    a_later_item_changes_no_earlier_state,
+    a_step_of_training_reaches_every_parameter,
+)
+
+
+def check_model(name: str, **settings: Any) -> None:
+    """Hold a model to the contract, by its registered name; raises AssertionError that says why not.
+
+    `settings` are options of the model, over small sizes. A content model gets one content type.
+    """
+    for check in CHECKS:
+        check(lambda seed: small_model(name, seed, **settings))
