@@ -48,6 +48,7 @@ def draw_item_map(vectors: Float32, seed: int = 1, laid_out: int = LAID_OUT) -> 
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits  # scikit-learn stands on it
     except ImportError:
         raise TssrError(
             "the item map needs scikit-learn; install it with: pip install 'tssr[report]'"
@@ -59,11 +60,14 @@ def draw_item_map(vectors: Float32, seed: int = 1, laid_out: int = LAID_OUT) -> 
     if vectors.shape[1] > _DIMENSIONS and count > _DIMENSIONS:
         vectors = PCA(_DIMENSIONS, svd_solver="randomized", random_state=seed).fit_transform(vectors)
     drawn = np.sort(np.random.default_rng(seed).permutation(count)[:laid_out])
-    placed = TSNE(
-        init="pca" if vectors.shape[1] > 1 else "random",
-        perplexity=min(PERPLEXITY, (len(drawn) - 1) / 3),
-        random_state=seed,
-    ).fit_transform(vectors[drawn])
+    # With several threads sums would be rounded in another order, and t-SNE makes another map of that; and
+    # on a busy machine threads wait for each other longer than they work.
+    with threadpool_limits(1):
+        placed = TSNE(
+            init="pca" if vectors.shape[1] > 1 else "random",
+            perplexity=min(PERPLEXITY, (len(drawn) - 1) / 3),
+            random_state=seed,
+        ).fit_transform(vectors[drawn])
     places = _place_others(vectors, drawn, placed)
     return ItemMap(_to_unit_square(places), len(drawn))
 

@@ -34,6 +34,24 @@ def test_every_package_is_installed():
     assert sorted(settings["packages"]) == sorted(".".join(("tssr", *folder.parts)) for folder in folders)
 
 
+def test_what_else_the_packages_read_is_installed_too():
+    """Templates, styles and scripts: pip leaves out what no pattern of package-data names."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    named = {
+        path
+        for package, globs in patterns.items()
+        for pattern in globs
+        for path in ROOT.joinpath(*package.split(".")[1:]).glob(pattern)
+    }
+    folders = {path.parent for path in MODULES} - {ROOT}
+    endings = {".css", ".j2", ".js", ".json", ".html", ".txt"}
+    inside = {
+        path for folder in folders for path in folder.rglob("*") if path.suffix in endings and is_ours(path)
+    }
+    assert inside
+    assert inside <= named
+
+
 def test_every_folder_with_modules_is_a_package():
     assert [path.parent for path in MODULES if not (path.parent / "__init__.py").exists()] == []
 

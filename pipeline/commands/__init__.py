@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": ("compare", "Train and measure several models over several seeds, side by side."),
     "reproduce": ("reproduce", "Make the paper's tables and figures again, or what others published."),
     "tune": ("tune", "Search a model's settings on validation."),
+    "report": ("report", "Write one HTML file that shows data, training, results, items and users."),
     "recommend": ("recommend", "List the best items for users, or for the histories of anyone."),
     "export": ("export", "Write a run as files that rank without tssr, or a data set for other systems."),
     "status": ("status", "Show what the workspace holds, what no longer fits, and what comes next."),

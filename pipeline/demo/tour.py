@@ -1,4 +1,4 @@
-"""The demo: a generated shop through exactly the public stages, to one table and one picture."""
+"""The demo: a generated shop through exactly the public stages, to one table, one picture, one report."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from ..extract.stage import extract_features
 from ..preprocess.formats import FORMATS
 from ..preprocess.settings import PreprocessSettings
 from ..preprocess.stage import preprocess
+from ..report.settings import ReportSettings
+from ..report.stage import REPORT_FILE, missing_extra, write_report
 from ..runs.evaluate import evaluate
 from ..runs.plan import RunPlan, plan_run
 from ..runs.settings import RunSettings
@@ -89,8 +91,10 @@ def run_demo(workspace: Workspace, settings: DemoSettings, *, force: bool) -> Su
         runs[model] = Path(str(trained.data["folder"]))
         measured = finished(evaluate(workspace, runs[model].name, topk, force=force))
         measurements[model] = [Measurement.from_record(measured.data["measurements"][0])]
-    picture = _gallery(workspace, runs["tssr"], settings)
-    return _summary(workspace, compare(measurements, REFERENCE, TOPK), runs, picture, steps)
+    pictures_made = {"picture": _gallery(workspace, runs["tssr"], settings)}
+    if (report := _report(workspace, runs, settings, steps)) is not None:
+        pictures_made["report"] = report
+    return _summary(workspace, compare(measurements, REFERENCE, TOPK), runs, pictures_made, steps)
 
 
 def _plan(workspace: Workspace, model: str, store: str, settings: DemoSettings) -> RunPlan:
@@ -111,11 +115,26 @@ def _gallery(workspace: Workspace, run: Path, settings: DemoSettings) -> Path:
     return picture
 
 
+def _report(
+    workspace: Workspace, runs: dict[str, Path], settings: DemoSettings, steps: Sequence[Summary]
+) -> Path | None:
+    """The report on the runs, unless nothing changed since it was written; None without its extra."""
+    if (cure := missing_extra()) is not None:
+        note(cure)
+        return None
+    report = workspace.root / REPORT_FILE
+    if not (report.exists() and all(step.cached for step in steps)):
+        names = tuple(run.name for run in runs.values())
+        chosen = {"run": names, "output": report, "seed": settings.seed}
+        write_report(workspace, resolve(ReportSettings, chosen))
+    return report
+
+
 def _summary(
     workspace: Workspace,
     comparison: Comparison,
     runs: dict[str, Path],
-    picture: Path,
+    pictures: dict[str, Path],
     steps: Sequence[Summary],
 ) -> Summary:
     table = workspace.root / "comparison.md"
@@ -126,7 +145,7 @@ def _summary(
         "features": workspace.features(DATASET),
         **{f"run {model}": run for model, run in runs.items()},
         "table": table,
-        "picture": picture,
+        **pictures,
     }
     notes = [
         comparison.note(),

@@ -38,10 +38,14 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     with Image.open(first["paths"]["picture"]) as picture:
         assert picture.width > 1000
     assert "untrained" in said.lower()
+    report = Path(first["paths"]["report"])
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    written = report.stat().st_mtime_ns
 
     second, said = demo(workspace, capsys)
     assert second["cached"]
     assert second["models"] == first["models"]
+    assert report.stat().st_mtime_ns == written, "nothing changed, so the report stands"
     assert said.count("unchanged, nothing to do") == 3 + 2 * len(MODELS)
 
     other, _ = demo(workspace, capsys, "--seed", "2")

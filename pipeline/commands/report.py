@@ -1,0 +1,39 @@
+"""`tssr report`."""
+
+from __future__ import annotations
+
+import click
+
+from ..report.settings import ReportSettings
+from .options import (
+    StageCommand,
+    config_section,
+    settings_from,
+    settings_options,
+    show,
+    stage_options,
+    workspace_of,
+)
+
+
+@settings_options(ReportSettings)
+@click.command("report", cls=StageCommand)
+@stage_options(force=False)
+@click.pass_context
+def command(ctx: click.Context, /, **_options: object) -> None:
+    """Write one HTML file that shows the data, what runs learned, and how good they are.
+
+    Everything lies in the one file, pictures too, and no request leaves it: it can be sent, archived and
+    opened anywhere. Models are asked for the lists of some users; metrics are those that tssr evaluate
+    measured.
+
+    \b
+    Examples:
+      tssr report
+      tssr report --run hm-tssr-3f2a91bc hm-sasrec-id-515276c0 --output two.html
+      tssr report --comparison hm-0a1b2c3d --users 50 --no-pictures
+    """
+    from ..report.stage import write_report
+
+    settings = settings_from(ctx, ReportSettings, config_section(ctx.params["config"], "report"))
+    show(write_report(workspace_of(ctx), settings), as_json=ctx.params["as_json"])
