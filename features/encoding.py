@@ -74,7 +74,7 @@ def encode_chunks(
 
     Half precision (bf16) is used on CUDA only; elsewhere the vectors are float32 until they are stored.
     """
-    device = choose_device(settings.device if encoder.kind == "vectors" else "cpu")
+    device = choose_device("cpu" if encoder.kind in ("pixels", "tokens") else settings.device)
     dtype_name = encoder.dtype or settings.dtype
     module = encoder.module.to(device)
     if settings.compile:

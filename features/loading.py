@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .encoder import ContentEncoder
 from .settings import EncoderChoice, names_folder
 
@@ -12,6 +14,10 @@ def load_encoder(choice: EncoderChoice) -> ContentEncoder:
         from .material import load_material
 
         return load_material(choice)
+    if choice.until is not None:
+        from .activations import lower_part
+
+        return lower_part(load_encoder(replace(choice, until=None)), choice)
     if choice.modality == "text":
         from .text_encoder import load_text_encoder
 

@@ -22,8 +22,12 @@ class PictureEncoder(nn.Module):
             self.register_buffer(name, value, persistent=False)
         self.to(memory_format=torch.channels_last)  # what fast convolutions want
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale as the weights expect, then encode."""
+    def activations(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Scale as the weights expect, then encode; in whatever shape the backbone gives."""
         pixels = pixels.to(memory_format=torch.channels_last)
-        vectors: torch.Tensor = self.backbone((pixels - self.mean) / self.std)
-        return vectors.flatten(1)
+        activations: torch.Tensor = self.backbone((pixels - self.mean) / self.std)
+        return activations
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Scale, encode and flatten."""
+        return self.activations(pixels).flatten(1)

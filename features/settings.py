@@ -28,6 +28,7 @@ class EncoderChoice:
     max_tokens: int
     seed: int
     material: bool = False  # not vectors, but the pixels or tokens that an encoder would be given
+    until: str | None = None  # not vectors, but what the encoder's lower stages give
 
     def sources(self) -> dict[str, str]:
         """What may be files on this machine."""
@@ -43,6 +44,8 @@ class EncoderChoice:
             "pooling": self.pooling,
             "material": self.material,
         }
+        if self.until is not None:
+            values["until"] = self.until
         if self.modality == "text":
             values["max_tokens"] = self.max_tokens
         if self.weights == RANDOM:
@@ -98,6 +101,11 @@ class FeatureSettings(Settings):
         description="Store the texts' token ids as --encoder wants them, for training code of your own; "
         "tssr train reads vectors alone.",
     )
+    until: tuple[str, ...] = Field(
+        (),
+        description="One per modality: store what the encoder's stages up to this one give (layer3), or all "
+        "but its last N (-2), for tssr train --end-to-end with the rest to train.",
+    )
     prune: bool = Field(False, description="Drop vectors of content that no item has any more.")
     strict: bool = Field(False, description="Stop at the first item without usable content.")
 
@@ -110,7 +118,11 @@ class FeatureSettings(Settings):
         for flag, modality in (("pixels", "image"), ("tokens", "text")):
             if getattr(self, flag) and modality not in self.modality:
                 raise ValueError(f"--{flag} is for --modality {modality}; add that or leave the option out")
-        for name in ("encoder", "weights"):
+        if self.until and (self.pixels or self.tokens):
+            raise ValueError(
+                "--until: pixels and tokens have not met the encoder; leave one of the options out"
+            )
+        for name in ("encoder", "weights", "until"):
             given = len(getattr(self, name))
             if given not in (0, len(self.modality)):
                 raise ValueError(
@@ -130,6 +142,7 @@ class FeatureSettings(Settings):
                 self.max_tokens,
                 self.seed,
                 self.pixels if modality == "image" else self.tokens,
+                self.until[index] if self.until else None,
             )
             for index, modality in enumerate(self.modality)
         ]

@@ -60,7 +60,10 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode and pool; `mask` is 1 at tokens and 0 at padding."""
-        output = self.backbone(input_ids=ids, attention_mask=mask)
+        return self.pool(self.backbone(input_ids=ids, attention_mask=mask), mask)
+
+    def pool(self, output: Any, mask: torch.Tensor) -> torch.Tensor:
+        """What the backbone gives -> (B, D)."""
         if self.pooling == "pooler":
             pooled: torch.Tensor = output.pooler_output
             return pooled

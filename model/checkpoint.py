@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..core.artifacts import atomic_path
-from ..core.errors import ArtifactError
+from ..core.errors import ArtifactError, UsageError
 from ..core.torchrun import current_world
+from .content import trained_contents
 
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+MISSING = ".missing"  # how the name of the learned vector for items without content ends
+ENCODER_WEIGHTS = ".content.encoder."  # in the names of a trained encoder's weights
 
 
 @dataclass
@@ -35,7 +39,8 @@ class TrainState:
     sums: dict[str, float] = field(default_factory=dict)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: dict[str, Any]) -> None:
+    """Write tensors by name and a record beside them, whole or not at all."""
     with atomic_path(path) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         temporary.touch()
@@ -50,7 +55,8 @@ def _write(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> No
         temporary.chmod(mode)  # safetensors lets nobody else read its files
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote. Raises ArtifactError where the file is missing or damaged."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -65,17 +71,44 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def save_model(path: Path, model: nn.Module, record: dict[str, Any]) -> None:
     """Write a model's weights; content features are not among them, they stay in the feature store."""
-    _write(path, model.state_dict(), record)
+    write_tensors(path, model.state_dict(), record)
 
 
 def load_model(path: Path, model: nn.Module) -> dict[str, Any]:
     """Fill `model` with the weights at `path` and return the record saved with them.
 
+    Where `model` reads vectors that a trained encoder left, the encoder's weights are passed over.
     Raises ArtifactError where the file is missing, damaged, or of a model with other sizes.
     """
-    tensors, record = _read(path)
+    tensors, record = read_tensors(path)
+    own = model.state_dict()
+    # What stands for missing content goes unused once every item has some.
+    tensors = {name: tensor for name, tensor in tensors.items() if name in own or not name.endswith(MISSING)}
+    if not trained_contents(model):
+        tensors = {name: tensor for name, tensor in tensors.items() if ENCODER_WEIGHTS not in name}
     _fill(path, model, tensors)
     return record
+
+
+def start_from(path: Path, model: nn.Module, option: str) -> None:
+    """Give `model` the weights at `path`, of the same model on vectors that its encoders gave untrained.
+
+    Raises UsageError that begins with `option` where they do not fit.
+    """
+    tensors, _ = read_tensors(path)
+    own = {name: weight for name, weight in model.state_dict().items() if ENCODER_WEIGHTS not in name}
+    for name in sorted(own | tensors):
+        there, here = (part[name].shape if name in part else None for part in (tensors, own))
+        if there != here:
+            raise UsageError(
+                f"{option}: {name} is {_size(there)} there and {_size(here)} here; start from a run of the "
+                "same model, settings and data set on features of the same encoder"
+            )
+    model.load_state_dict(tensors, strict=False)
+
+
+def _size(shape: torch.Size | None) -> str:
+    return "absent" if shape is None else str(tuple(shape))
 
 
 def _fill(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -106,7 +139,7 @@ def save_checkpoint(
     for kind, own in _random_states(_device(model)).items():
         tensors |= {_random_name(kind, rank): each for rank, each in enumerate(world.gather(own[None]))}
     if world.leads:
-        _write(path, tensors, asdict(state))
+        write_tensors(path, tensors, asdict(state))
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -129,7 +162,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
     A process that was not there when the checkpoint was written keeps its random state.
     """
-    tensors, record = _read(path)
+    tensors, record = read_tensors(path)
     _fill(path, model, {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

@@ -8,6 +8,7 @@ from ...model.registry import MODELS
 from ...model.settings import TrainSettings
 from ..compare.searching import search_settings, training_options
 from ..compare.settings import CompareSettings
+from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.train_table import TrainTable
 from .options import (
     StageCommand,
@@ -20,7 +21,9 @@ from .options import (
 from .search_options import given_options, own_table, try_option
 
 
-@settings_options(CompareSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
+@settings_options(
+    CompareSettings, TrainSettings, *(spec.settings for spec in MODELS.values()), EndToEndSettings
+)
 @click.command("compare", cls=StageCommand)
 @try_option("Let each model take the best on validation at the first seed; repeatable.")
 @stage_options(force=False)

@@ -7,8 +7,10 @@ import click
 from ...core.torchrun import joined_world
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
+from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.settings import RunSettings
 from ..runs.train_table import TrainTable
+from .make_inputs import make_inputs
 from .options import (
     STAGE_OPTIONS,
     StageCommand,
@@ -21,8 +23,13 @@ from .options import (
 )
 
 
-@settings_options(RunSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
+@settings_options(RunSettings, TrainSettings, *(spec.settings for spec in MODELS.values()), EndToEndSettings)
 @click.command("train", cls=StageCommand)
+@click.option(
+    "--make/--no-make",
+    default=True,
+    help="With --end-to-end, first extract the pixels, tokens or activations that it lacks. [default: make]",
+)
 @stage_options()
 @click.pass_context
 def command(ctx: click.Context, /, **_options: object) -> None:
@@ -36,15 +43,18 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr train
       tssr train --model sasrec-id --learning-rate 1e-3
       tssr train --features image --lambda-item 0.5 --run half-item-contrast
+      tssr train --end-to-end --features image --encoder resnet50 --unfreeze layer4
       torchrun --nproc-per-node 4 -m -- tssr train --batch-size 1024
     """
-    from ..runs.plan import plan_asked
+    from ..runs.plan import asked_of, plan_asked
     from ..runs.train import train
 
     config_path = ctx.params["config"]
     table = TrainTable.of(config_section(config_path, "train"), config_path)
-    options = {name: value for name, value in typed(ctx).items() if name not in STAGE_OPTIONS}
+    options = {name: value for name, value in typed(ctx).items() if name not in {*STAGE_OPTIONS, "make"}}
     workspace = workspace_of(ctx)
+    if ctx.params["make"]:
+        make_inputs(workspace, *asked_of(table, options))
     plan, name = plan_asked(workspace, table, options)
     with joined_world() as world:
         summary = train(workspace, plan, name, force=ctx.params["force"])

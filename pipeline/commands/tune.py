@@ -8,12 +8,13 @@ from ...model.registry import MODELS
 from ...model.settings import TrainSettings
 from ..compare.searching import search_settings, training_options
 from ..compare.tune_settings import TuneSettings
+from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.train_table import TrainTable
 from .options import Choice, StageCommand, config_section, settings_options, show, stage_options, workspace_of
 from .search_options import given_options, own_table, try_option
 
 
-@settings_options(TuneSettings, TrainSettings, *(spec.settings for spec in MODELS.values()))
+@settings_options(TuneSettings, TrainSettings, *(spec.settings for spec in MODELS.values()), EndToEndSettings)
 @click.command("tune", cls=StageCommand)
 @click.argument("model", metavar="MODEL", type=Choice(list(MODELS)))
 @try_option("Search these values instead of the stated space; repeatable.")

@@ -203,6 +203,10 @@ def train_command(workspace: Workspace, plan: RunPlan) -> list[str]:
     """The `tssr train …` that trains the plan into the folder of the plan's own name."""
     command = ["tssr", "train", "--workspace", str(workspace.root), "--dataset", plan.dataset.name]
     command += ["--model", plan.model]
-    for store in plan.stores:
-        command += ["--features", store.name]
-    return command + option_words(plan.train.changed() | plan.model_settings.changed())
+    changed = plan.train.changed() | plan.model_settings.changed()
+    names = [store.name for store in plan.stores]
+    if plan.end_to_end is not None:
+        names, changed = list(plan.end_to_end.modalities), changed | plan.end_to_end.settings.changed()
+    for name in names:
+        command += ["--features", name]
+    return command + option_words(changed)

@@ -42,6 +42,11 @@ def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = 
     for part in parts:
         if part.parts:
             raise UsageError(f"{part.title} is a blend itself; list the runs that it is made of")
+        if part.end_to_end is not None:
+            raise UsageError(
+                f"{part.title}: a run whose encoder was trained along cannot be part of a blend; encode with "
+                "its encoder (tssr extract-features) and train on those features"
+            )
         if getattr(part.model_settings, "count_all", False):
             raise UsageError(
                 f"{part.title}: validation cannot weigh what was counted on it; train it without --count-all"

@@ -10,12 +10,13 @@ from ...core.errors import TssrError, UsageError, memory_errors_as_tssr
 from ...core.memory import free_memory
 from ...features.store import StoreInfo, open_store
 from ...model.settings import BlendSettings
+from .end_to_end import trainable_contents
 from .plan import RunPlan, window_of
 
 if TYPE_CHECKING:
     import torch
 
-    from ...model.materials import ContentFeatures
+    from ...model.materials import ContentFeatures, ContentSource
     from ...model.recommender import Recommender
 
 
@@ -50,8 +51,16 @@ def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> N
         )
 
 
-def build_model(plan: RunPlan, dataset: Dataset, device: torch.device) -> Recommender:
-    """Build the plan's model with its first weights, on `device`; `dataset` is the plan's, loaded."""
+def build_model(
+    plan: RunPlan,
+    dataset: Dataset,
+    device: torch.device,
+    contents: Sequence[ContentSource] | None = None,
+) -> Recommender:
+    """Build the plan's model with its first weights, on `device`; `dataset` is the plan's, loaded.
+
+    It reads `contents`; where none are given, the plan's: its stores, or its encoders for training.
+    """
     import torch
 
     from ...model.materials import Materials
@@ -64,7 +73,7 @@ def build_model(plan: RunPlan, dataset: Dataset, device: torch.device) -> Recomm
     materials = Materials(
         item_count=plan.dataset.item_count,
         length=window_of(plan),
-        contents=[_content(store) for store in plan.stores],
+        contents=_contents(plan, device) if contents is None else contents,
         train=train,
         train_counts=torch.from_numpy(counted.counts()),
     )
@@ -85,6 +94,12 @@ def _blend(
 
     assert isinstance(plan.model_settings, BlendSettings)
     return blend(parts, torch.from_numpy(train.counts()), plan.model_settings).to(device)
+
+
+def _contents(plan: RunPlan, device: torch.device) -> Sequence[ContentSource]:
+    if plan.end_to_end is None:
+        return [_content(store) for store in plan.stores]
+    return trainable_contents(plan.end_to_end, plan.stores, plan.train.learning_rate, device)
 
 
 def _content(store: StoreInfo) -> ContentFeatures:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...core.artifacts import atomic_path, fingerprint, read_json, sha256_file, write_json
 from ...core.dataset import Dataset, Queries, load_dataset
 from ...core.device import choose_device
 from ...core.errors import ArtifactError
-from ...core.progress import progress
+from ...core.progress import note, progress
 from ...core.summary import Summary
 from ...core.torchrun import current_world
 from ...core.workspace import Workspace, read_run
@@ -19,6 +19,7 @@ from ...evaluation.ranks import write_ranks
 from ...evaluation.settings import EvaluateSettings
 from ...features.store import StoreInfo
 from .build import build_model, refuse_empty
+from .kept_encoders import keep_vectors, kept_contents
 from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
@@ -26,7 +27,10 @@ from .plan import RunPlan, window_of
 from .record import open_run, record_test_reading
 
 if TYPE_CHECKING:
+    import torch
+
     from ...evaluation.ranking import Ranks
+    from ...model.materials import ContentFeatures
     from ...model.recommender import Recommender
 
 
@@ -102,7 +106,8 @@ def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: st
 
     from ...model.checkpoint import MODEL_FILE, load_model
 
-    model = build_model(plan, dataset, choose_device(device_name))
+    device = choose_device(device_name)
+    model = build_model(plan, dataset, device, _kept(folder, plan, dataset, device))
     if isinstance(model, torch.nn.Module):
         written = read_run(folder)["result"].get("weights_sha256")
         there = (folder / MODEL_FILE).is_file()
@@ -114,6 +119,24 @@ def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: st
         load_model(folder / MODEL_FILE, model)
         model.eval()
     return model
+
+
+def _kept(
+    folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device
+) -> list[ContentFeatures] | None:
+    """The vectors that the run's own encoders made, made again where content changed; None for other runs."""
+    if plan.end_to_end is None:
+        return None
+    from ...model.checkpoint import MODEL_FILE, load_model
+
+    kept = kept_contents(folder, plan.end_to_end, plan.stores)
+    if kept is None:
+        note("content has changed since training: its vectors are computed again with the run's encoder")
+        model = build_model(plan, dataset, device)
+        load_model(folder / MODEL_FILE, cast("torch.nn.Module", model))
+        keep_vectors(folder, plan.end_to_end, plan.stores, model)
+        kept = kept_contents(folder, plan.end_to_end, plan.stores)
+    return kept
 
 
 def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]) -> str:

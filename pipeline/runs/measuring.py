@@ -112,7 +112,7 @@ def diversity_stores(workspace: Workspace, dataset: str, read: list[StoreInfo]) 
     Those the model has `read`; of a modality that it does not read the only store there is, so that models
     with and without content are measured alike. Where there are several, that modality is left out.
     """
-    chosen = {store.modality: store for store in read}
+    chosen = {store.modality: store for store in read if store.kind == "vectors"}
     others: dict[str, list[StoreInfo]] = {}
     for store in list_stores(workspace.features(dataset)):
         if store.kind == "vectors" and store.modality not in chosen:

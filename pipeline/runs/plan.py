@@ -18,6 +18,8 @@ from ...core.workspace import Workspace
 from ...features.store import StoreInfo, choose_stores
 from ...model.registry import BLEND, ModelSpec, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
+from .end_to_end import EndToEndPlan, plan_end_to_end, refuse_fixed_content
+from .end_to_end_settings import EndToEndSettings
 from .settings import RunSettings
 from .train_table import TrainTable
 
@@ -34,6 +36,7 @@ class RunPlan:
     train: TrainSettings
     model_settings: Settings
     parts: tuple[RunPlan, ...] = ()
+    end_to_end: EndToEndPlan | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -51,9 +54,8 @@ class RunPlan:
 
     def record(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
-        parts = {"parts": [part.record() for part in self.parts]} if self.parts else {}
-        return {
-            **parts,
+        record = {
+            **({"parts": [part.record() for part in self.parts]} if self.parts else {}),
             "model": self.model,
             "dataset": self.dataset.name,
             "dataset_fingerprint": self.dataset.fingerprint,
@@ -61,6 +63,9 @@ class RunPlan:
             "settings": {"train": self.train.record(), "model": self.model_settings.record()},
             **({"model_code": self.spec.code} if self.spec.code else {}),
         }
+        if self.end_to_end is not None:  # only then, so that other runs keep their keys
+            record["end_to_end"] = self.end_to_end.record()
+        return record
 
     def key(self) -> str:
         """The hash of the plan, without what changes no result that anyone should rely on."""
@@ -69,6 +74,8 @@ class RunPlan:
             record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
+        if self.end_to_end is not None:
+            del record["end_to_end"]["settings"]["encoder_chunk"]
         return fingerprint(record)
 
     def folder(self, workspace: Workspace, name: str | None) -> Path:
@@ -82,6 +89,8 @@ def options_of(model: str) -> set[str]:
     training = set(TrainSettings.model_fields) if spec.trained else {"device"}
     if not issubclass(spec.settings, WindowSettings):
         training -= {"train_windows"}
+    if spec.trained and spec.reads_content:
+        training |= set(EndToEndSettings.model_fields)
     return training | set(spec.settings.model_fields)
 
 
@@ -105,7 +114,11 @@ def plan_run(
         if name not in settable:
             own = ", ".join(option_name(field) for field in spec.settings.model_fields)
             raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
-    known = {*TrainSettings.model_fields, *spec.settings.model_fields}  # a file may be for several models
+    known = {
+        *TrainSettings.model_fields,
+        *EndToEndSettings.model_fields,
+        *spec.settings.model_fields,
+    }  # a file may be for several models
     for name in table:
         if name not in known:
             words = unknown_name("setting", name, sorted(known), "known here:")
@@ -119,11 +132,19 @@ def plan_run(
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
     dataset = describe_dataset(workspace.choose_dataset(chosen.dataset))
+    if chosen.features and not spec.reads_content:
+        raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
+    encoders = settle(EndToEndSettings)
+    if encoders.end_to_end:
+        refuse_fixed_content(model_settings)
+        along, stores = plan_end_to_end(workspace, dataset, encoders, chosen.features, train.seed)
+        model_settings = resolve(spec.settings, {**dict(model_settings), "missing": "zero"})
+        return RunPlan(chosen.model, dataset, stores, train, model_settings, end_to_end=along)
+    if more := encoders.changed():
+        raise UsageError(f"{option_name(next(iter(more)))}: only with --end-to-end")
     # In one order, so that streams mean the same however a person lists them.
     stores = stores_of(workspace, dataset, chosen.features) if spec.reads_content else []
     stores.sort(key=lambda store: store.name)
-    if chosen.features and not spec.reads_content:
-        raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
 
 
@@ -134,12 +155,20 @@ def plan_asked(
 
     Raises UsageError as `plan_run` does.
     """
+    chosen, rest, options = asked_of(table, typed)
+    return plan_run(workspace, chosen, rest, options, table.path), chosen.run
+
+
+def asked_of(
+    table: TrainTable, typed: Mapping[str, Any]
+) -> tuple[RunSettings, dict[str, Any], dict[str, Any]]:
+    """What is trained on what, and the settings of training and model: of the table, and typed."""
     own = set(RunSettings.model_fields)
     model = typed.get("model") or table.common.get("model") or RunSettings.model_fields["model"].default
     values = table.common_to(model) | table.of_model(model)
     chosen = resolve(RunSettings, _only(typed, own), _only(values, own), table.path)
     rest, options = (_only(given, set(given) - own) for given in (values, typed))
-    return plan_run(workspace, chosen, rest, options, table.path), chosen.run
+    return chosen, rest, options
 
 
 def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

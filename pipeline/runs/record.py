@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifacts import write_json
-from ...core.dataset import describe_dataset
+from ...core.dataset import DatasetInfo, describe_dataset
 from ...core.errors import ArtifactError, UsageError, os_errors_as_tssr
 from ...core.settings import resolve
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...features.store import StoreInfo, list_stores
 from ...model.registry import BLEND, model_spec
 from ...model.settings import TrainSettings
+from .end_to_end import EndToEndPlan
 from .plan import RunPlan, stores_of
 
 READINGS_FILE = "test-readings.jsonl"  # one line for each time that the test split was read
@@ -53,6 +55,9 @@ def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> R
             f"run {folder.name} was trained on another version of data set {name}; train again, or "
             "preprocess with the settings of that time"
         )
+    if "end_to_end" in record:
+        along, stores = _encoders_of(workspace, dataset, record, cure)
+        return RunPlan(record["model"], dataset, stores, train, model_settings, end_to_end=along)
     stores = stores_of(workspace, dataset, tuple(features)) if features else []
     for store in stores:
         if store.fingerprint != features[store.name]:
@@ -61,6 +66,24 @@ def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> R
                 "train again"
             )
     return RunPlan(record["model"], dataset, stores, train, model_settings, parts)
+
+
+def _encoders_of(
+    workspace: Workspace, dataset: DatasetInfo, record: Mapping[str, Any], cure: str
+) -> tuple[EndToEndPlan, list[StoreInfo]]:
+    """The trained encoders of a run and the stores they read, whatever came into these since."""
+    try:
+        along = EndToEndPlan.from_record(record["end_to_end"])
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise ArtifactError(f"the record of the run is damaged ({error}); {cure}") from None
+    there = {store.name: store for store in list_stores(workspace.features(dataset.name))}
+    missing = [name for name in record["features"] if name not in there]
+    if missing:
+        raise ArtifactError(
+            f"feature store {missing[0]}, which the run's encoder reads, is gone; make it again with the "
+            "extract-features command of that time"
+        )
+    return along, [there[name] for name in record["features"]]
 
 
 def write_run(

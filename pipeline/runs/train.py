@@ -23,6 +23,7 @@ from ...core.workspace import RUN_FILE, Workspace, read_run
 from ...model.settings import without_effect
 from ...model.tracking import draw_finished, require_tensorboard
 from .build import build_model, refuse_empty, refuse_too_large
+from .kept_encoders import keep_encoders, keep_vectors
 from .plan import RunPlan
 from .record import write_run
 
@@ -54,6 +55,8 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     for line in without_effect(plan.model_settings) if current_world().leads else ():
         note(line)
     model = build_model(plan, dataset, device)
+    if plan.end_to_end is not None and plan.end_to_end.settings.start_from is not None:
+        _start_from(workspace, plan.end_to_end.settings.start_from, model)
     world = current_world()
     with exclusive(folder) if world.leads else nullcontext():  # the first process holds it for all
         result = None if force else _finished(folder, plan)
@@ -71,7 +74,9 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
             if world.leads:
                 write_run(folder, plan, None, diverged=str(error))
             raise
+        kept = _keep(folder, plan, model)
         if world.leads:
+            result |= kept
             result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)
             # Not before the record is on the disk: until then it is all that a kill leaves of a run.
@@ -154,6 +159,24 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
         SELECTION_METRIC: fit.best,
         **asdict(fit),
     }
+
+
+def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
+    """What trained encoders leave in the run's folder, for its record; nothing for other runs."""
+    if plan.end_to_end is None:
+        return {}
+    keep_vectors(folder, plan.end_to_end, plan.stores, model)
+    if not current_world().leads:
+        return {}
+    written = keep_encoders(folder, plan.end_to_end, plan.stores, model)
+    return {"encoders": [path.name for path in written]}
+
+
+def _start_from(workspace: Workspace, run: str, model: Any) -> None:
+    """Give the model the weights of a finished run on frozen features."""
+    from ...model.checkpoint import MODEL_FILE, start_from
+
+    start_from(workspace.choose_run(run) / MODEL_FILE, model, f"--start-from {run}")
 
 
 def _memory(device: torch.device) -> dict[str, int]:

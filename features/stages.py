@@ -1,0 +1,250 @@
+"""An encoder as a sequence of stages, so that a lower part can stay frozen and the upper part be trained.
+
+Of a picture encoder stages are what its forward pass calls one after another (`conv1` … `layer4`, or
+`features.10`); of a text encoder they are its transformer blocks, numbered from 0. Libraries do not promise
+that a model is such a sequence, so a split is tried on a drawn input and refused where the halves together do
+not give what the whole gives.
+
+Shapes: B batch, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import UsageError
+from ..core.words import first_few
+from .picture_encoder import PictureEncoder
+from .text_encoder import TextEncoder
+
+ALL = "all"
+LAST = "last:"
+_SHOWN = 12  # names of stages in a message
+_TRIED = (2, 96, 96)  # of the input that tries a split: contents, height, width
+_TOLERANCE = 1e-4
+
+
+class StagedEncoder(nn.Module):
+    """A frozen lower part, in evaluation mode and without a graph, and an upper part that is trained."""
+
+    def __init__(self, lower: nn.Module, upper: nn.Module) -> None:
+        super().__init__()
+        self.lower, self.upper = lower.requires_grad_(False), upper.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> StagedEncoder:
+        """The lower part stays in evaluation mode."""
+        super().train(mode)
+        self.lower.eval()
+        return self
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The whole encoder: its inputs -> (B, D)."""
+        with torch.no_grad():
+            boundary = self.lower(*inputs)
+        vectors: Tensor = self.upper(*boundary)
+        return vectors
+
+
+class _LowerPictures(nn.Module):
+    """Scaled pixels through the first stages: (B, 3, H, W) -> a tuple of the activations."""
+
+    def __init__(self, whole: PictureEncoder, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.scaled = copy.copy(whole)  # shares the buffers, not the list of parts
+        self.scaled._modules = {"backbone": nn.Sequential(*stages)}
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        """Scale and encode."""
+        return (self.scaled.activations(pixels),)
+
+
+class _UpperPictures(nn.Module):
+    """The last stages: activations -> (B, D)."""
+
+    def __init__(self, stages: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Encode and flatten."""
+        vectors: Tensor = self.stages(activations)
+        return vectors.flatten(1)
+
+
+class _Given(nn.Module):
+    """In place of a text model's embeddings: the states that are given are the states."""
+
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
+        """Hand them on."""
+        return inputs_embeds
+
+
+class _LowerTexts(nn.Module):
+    """The first blocks: ids and mask (B, L) -> states (B, L, D), zero at padding, and the mask."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode."""
+        states = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states * mask.unsqueeze(-1), mask
+
+
+class _UpperTexts(nn.Module):
+    """The last blocks and the pooling: states (B, L, D) and mask (B, L) -> (B, D)."""
+
+    def __init__(self, backbone: nn.Module, whole: TextEncoder) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._pool = whole.pool
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Encode and pool."""
+        return self._pool(self.backbone(inputs_embeds=states, attention_mask=mask), mask)
+
+
+def stage_names(module: nn.Module) -> list[str]:
+    """The names by which --unfreeze and --until know an encoder's stages; [] where it has none."""
+    if isinstance(module, TextEncoder):
+        return [str(number) for number in range(len(_text_blocks(module)))]
+    return [name for name, _ in _picture_stages(module, flatten=True)] if _is_pictures(module) else []
+
+
+def first_trained(module: nn.Module, unfreeze: str, option: str = "--unfreeze") -> int:
+    """How many stages stay frozen for `--unfreeze NAME` (NAME and all after it train) or `last:N`.
+
+    Raises UsageError that lists the stages.
+    """
+    names = stage_names(module)
+    if not names:
+        raise UsageError(
+            f"{option} {unfreeze}: this encoder is no plain sequence of stages; use {option} all"
+        )
+    count = unfreeze.removeprefix(LAST)
+    if unfreeze.startswith(LAST) and count.isdecimal() and 1 <= int(count) < len(names):
+        return len(names) - int(count)
+    if unfreeze in names and names.index(unfreeze):
+        return names.index(unfreeze)
+    raise UsageError(
+        f"{option} {unfreeze}: say all, last:N with N from 1 to {len(names) - 1}, or a later stage; "
+        f"this encoder has {first_few(names, _SHOWN)}"
+    )
+
+
+def last_frozen(module: nn.Module, until: str) -> int:
+    """How many stages are in the lower part for `--until NAME`, the last of them, or `--until -N`.
+
+    Raises UsageError that lists the stages.
+    """
+    names = stage_names(module)
+    if until.startswith("-") and until[1:].isdecimal():
+        return first_trained(module, f"{LAST}{until[1:]}", "--until")
+    if until in names[:-1]:
+        return names.index(until) + 1
+    raise UsageError(
+        f"--until {until}: say -N for all but the last N stages, or the name of one before the last; "
+        f"this encoder has {first_few(names, _SHOWN) or 'none, for it is no plain sequence of stages'}"
+    )
+
+
+def split(module: nn.Module, frozen: int) -> StagedEncoder:
+    """Split an encoder behind its first `frozen` stages. The halves share its weights.
+
+    Raises UsageError where the halves would not give what the whole gives.
+    """
+    if isinstance(module, TextEncoder):
+        halves = [_split_texts(module, frozen)]
+    else:
+        assert isinstance(module, PictureEncoder)
+        halves = [_split_pictures(module, frozen, flatten=flatten) for flatten in (True, False)]
+    for staged in halves:
+        if _gives_the_same(module, staged):
+            return staged
+    raise UsageError(
+        "this encoder's forward pass is no plain sequence of its stages, so it cannot be split; "
+        "use --unfreeze all"
+    )
+
+
+def _is_pictures(module: nn.Module) -> bool:
+    return isinstance(module, PictureEncoder)
+
+
+def _picture_stages(module: nn.Module, *, flatten: bool) -> list[tuple[str, nn.Module]]:
+    """What a torchvision model calls in turn; where `flatten`, its pooled map is made a vector.
+
+    What has no weights (activations, pooling) belongs to the stage before it.
+    """
+    called: list[tuple[str, nn.Module]] = []
+    for name, child in module.backbone.named_children():  # type: ignore[union-attr]
+        if isinstance(child, nn.Sequential) and name == "features":
+            called += [(f"{name}.{number}", part) for number, part in enumerate(child)]
+        elif isinstance(child, nn.AdaptiveAvgPool2d) and flatten:
+            called.append((name, nn.Sequential(child, nn.Flatten(1))))
+        else:
+            called.append((name, child))
+    stages: list[tuple[str, list[nn.Module]]] = []
+    for name, part in called:
+        if not stages or any(True for _ in part.parameters()):
+            stages.append((name, []))
+        stages[-1][1].append(part)
+    return [(name, nn.Sequential(*parts)) for name, parts in stages]
+
+
+def _split_pictures(module: PictureEncoder, frozen: int, *, flatten: bool) -> StagedEncoder:
+    stages = [stage for _, stage in _picture_stages(module, flatten=flatten)]
+    return StagedEncoder(_LowerPictures(module, stages[:frozen]), _UpperPictures(stages[frozen:]))
+
+
+def _text_blocks(module: TextEncoder) -> Sequence[nn.Module]:
+    """The transformer blocks of a BERT-family model; none where they are not where BERT has them."""
+    blocks = getattr(getattr(module.backbone, "encoder", None), "layer", None)
+    return list(blocks) if isinstance(blocks, nn.ModuleList) else []
+
+
+def _split_texts(module: TextEncoder, frozen: int) -> StagedEncoder:
+    blocks = _text_blocks(module)
+    lower = _with_blocks(module.backbone, blocks[:frozen])
+    lower._modules["pooler"] = None
+    upper = _with_blocks(module.backbone, blocks[frozen:])
+    upper._modules["embeddings"] = _Given()
+    return StagedEncoder(_LowerTexts(lower), _UpperTexts(upper, module))
+
+
+def _with_blocks(backbone: nn.Module, blocks: Sequence[nn.Module]) -> nn.Module:
+    """The same model, weights shared, with some of its blocks."""
+    other, encoder = copy.copy(backbone), copy.copy(backbone.encoder)
+    encoder._modules = {**encoder._modules, "layer": nn.ModuleList(blocks)}  # type: ignore[union-attr]
+    other._modules = {**other._modules, "encoder": encoder}  # type: ignore[dict-item]
+    return other
+
+
+@torch.no_grad()
+def _gives_the_same(module: nn.Module, staged: StagedEncoder) -> bool:
+    """Whether the halves give on a drawn input what the whole gives."""
+    draw = torch.Generator().manual_seed(0)
+    contents, height, width = _TRIED
+    if isinstance(module, TextEncoder):
+        ids = torch.randint(1, 5, (contents, 6), generator=draw)
+        mask = torch.ones_like(ids)
+        mask[1, 4:] = 0
+        inputs: tuple[Tensor, ...] = (ids, mask)
+    else:
+        inputs = (torch.randint(0, 256, (contents, 3, height, width), generator=draw, dtype=torch.uint8),)
+    mode = module.training
+    module.eval(), staged.eval()
+    try:
+        whole, halves = module(*inputs), staged(*inputs)
+    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
+        return False
+    finally:
+        module.train(mode)
+    scale = float(whole.abs().max())
+    return whole.shape == halves.shape and bool((whole - halves).abs().max() <= _TOLERANCE * max(scale, 1e-6))

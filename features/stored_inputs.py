@@ -1,0 +1,67 @@
+"""What a store of pixels, token ids or activations feeds an encoder: the inputs of contents by number.
+
+Several items may have one content (the same picture in two sizes of a dress); each content is numbered once.
+Texts are numbered by their length in tokens, so that those encoded together need little padding.
+
+Shapes: N items, R distinct contents, K contents asked for, L tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .store import StoreInfo, open_store
+
+
+class StoredInputs:
+    """Reads encoder inputs from a store and puts them on `device`.
+
+    `contents` has each item's content by number 0…R-1, (N + 1,), and -1 for the padding and for items without
+    content. `padding` is the token id that fills short texts up.
+    """
+
+    def __init__(self, info: StoreInfo, device: torch.device, padding: int = 0) -> None:
+        self._store = open_store(info)
+        self._kind, self._shape, self._modality = info.kind, info.shape, info.modality
+        self._device, self._padding = device, padding
+        rows = self._store.rows
+        distinct, numbers = np.unique(rows[rows >= 0], return_inverse=True)
+        if info.kind == "tokens":
+            order = np.argsort(self._lengths(distinct), kind="stable")
+            distinct = distinct[order]
+            numbers = np.argsort(order, kind="stable")[numbers]
+        self._rows = distinct
+        contents = np.full(len(rows), -1, np.int64)
+        contents[rows >= 0] = numbers
+        self.contents: Tensor = torch.from_numpy(contents)
+
+    def _lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        lengths: NDArray[np.int64] = (self._store.gather(rows) >= 0).sum(axis=1)
+        return lengths
+
+    def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
+        """The inputs of some contents, (K,) numbers: pixels (K, 3, H, W), or ids and mask, (K, L) each."""
+        rows = torch.from_numpy(self._store.gather(self._rows[contents.cpu().numpy()]))
+        if self._kind == "tokens":
+            return self._tokens(rows)
+        rows = rows.view(len(rows), *self._shape)
+        if self._kind == "activations":
+            return self._activations(rows)
+        return (rows.to(self._device, non_blocking=True),)
+
+    def _tokens(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids and mask, no wider than the longest text needs."""
+        rows = rows[:, : int((rows >= 0).sum(dim=1).max())].to(self._device, torch.int64)
+        mask = rows >= 0
+        return rows.where(mask, self._padding), mask.long()
+
+    def _activations(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """What the frozen part gave, in float32; of texts with the mask, whose padding was kept as zeros."""
+        if self._modality != "text":
+            return (rows.to(self._device).float(),)
+        mask = rows.any(dim=2)
+        longest = int(mask.sum(dim=1).max())
+        return rows[:, :longest].to(self._device).float(), mask[:, :longest].to(self._device).long()

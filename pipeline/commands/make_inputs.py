@@ -1,0 +1,42 @@
+"""What `tssr train --end-to-end` does first: extract what the encoders will read, where it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.progress import note
+from ...core.settings import resolve
+from ...core.workspace import Workspace
+from ...model.settings import TrainSettings
+from ..runs.end_to_end_settings import EndToEndSettings
+from ..runs.settings import SourceSettings
+
+
+def make_inputs(
+    workspace: Workspace, source: SourceSettings, table: Mapping[str, Any], typed: Mapping[str, Any]
+) -> None:
+    """Make or extend the stores that a run reads; nothing where it trains no encoder.
+
+    `typed` are the settings given as options, `table` those of a config file.
+    Raises what extract-features raises.
+    """
+    values = {**table, **typed}
+    chosen = resolve(EndToEndSettings, _of(EndToEndSettings, values))
+    if not chosen.end_to_end:
+        return
+    from ..extract.stage import extract_features
+    from ..runs.end_to_end import extraction, modalities_of, refuse_uneven
+
+    seed = resolve(TrainSettings, _of(TrainSettings, values)).seed
+    modalities = modalities_of(source.features)
+    refuse_uneven(chosen, modalities)
+    dataset = workspace.choose_dataset(source.dataset).name
+    for index, choice in enumerate(chosen.choices(modalities, seed)):
+        made = extract_features(workspace, extraction(choice, chosen.unfrozen(index), dataset))
+        for row in made.rows if not made.cached else ():
+            note(f"extracted what the encoder reads: {row[0]}, {row[-1]}")
+
+
+def _of(settings: type[EndToEndSettings] | type[TrainSettings], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in settings.model_fields}

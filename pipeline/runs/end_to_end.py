@@ -1,0 +1,231 @@
+"""Training content encoders along: the one place where encoders of `features` meet models.
+
+A run of this kind reads pixels and token ids instead of vectors, or, where the lower part of an encoder stays
+frozen, what that part gives (activations). When training is over, all items' vectors are computed once and
+kept in the run's folder beside the trained encoder; from then on the run is like one with frozen features.
+Where content changed since (an item got a picture), its vectors are computed again from what is in the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...core.dataset import DatasetInfo
+from ...core.errors import UsageError
+from ...core.schema import ITEMS_FILE
+from ...core.settings import Settings, option_words, resolve
+from ...core.workspace import Workspace
+from ...features.settings import EncoderChoice, FeatureSettings, Modality
+from ...features.store import StoreInfo, list_stores
+from .end_to_end_settings import EndToEndSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ...features.encoder import ContentEncoder
+    from ...model.materials import TrainableContent
+
+ALL = "all"
+MODALITIES: tuple[Modality, ...] = ("image", "text")
+KINDS = {"image": "pixels", "text": "tokens"}  # what whole encoders read
+
+
+@dataclass(frozen=True)
+class EndToEndPlan:
+    """What decides the trained encoders of a run; `encoders` has the hash of each one's first weights."""
+
+    settings: EndToEndSettings
+    modalities: tuple[Modality, ...]
+    encoders: Mapping[str, str]
+    seed: int
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "settings": self.settings.record(),
+            "modalities": list(self.modalities),
+            "encoders": dict(self.encoders),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> EndToEndPlan:
+        """Read back what `record` gave; raises UsageError or KeyError for anything else."""
+        settings = resolve(EndToEndSettings, record["settings"])
+        return cls(settings, tuple(record["modalities"]), dict(record["encoders"]), int(record["seed"]))
+
+    def choices(self) -> list[EncoderChoice]:
+        """The encoders, whole."""
+        return self.settings.choices(self.modalities, self.seed)
+
+
+def modalities_of(features: tuple[str, ...]) -> tuple[Modality, ...]:
+    """The modalities that --features names, pictures where it names none.
+
+    Raises UsageError for the name of a store: encoders read what they themselves need.
+    """
+    chosen = [modality for modality in MODALITIES if modality in features or not features]
+    unknown = [name for name in features if name not in MODALITIES]
+    if unknown:
+        raise UsageError(
+            f"--features {unknown[0]}: with --end-to-end say image, text or both; the stores that the "
+            "encoders read are found by themselves"
+        )
+    return tuple(chosen) if features else ("image",)
+
+
+def plan_end_to_end(
+    workspace: Workspace,
+    dataset: DatasetInfo,
+    settings: EndToEndSettings,
+    features: tuple[str, ...],
+    seed: int,
+) -> tuple[EndToEndPlan, list[StoreInfo]]:
+    """Settle which encoders train and which stores they read.
+
+    Raises UsageError for an encoder that is not to be had or a store that is not there, with the command that
+    makes it.
+    """
+    from ...features.loading import load_encoder
+
+    modalities = modalities_of(features)
+    refuse_uneven(settings, modalities)
+    encoders: dict[str, str] = {}
+    stores = []
+    for index, choice in enumerate(settings.choices(modalities, seed)):
+        encoder = load_encoder(choice)
+        encoders[choice.modality] = str(encoder.key["weights"])
+        stores.append(_store(workspace, dataset, encoder, choice, settings.unfrozen(index)))
+    return EndToEndPlan(settings, modalities, encoders, seed), stores
+
+
+def refuse_fixed_content(settings: Settings) -> None:
+    """Raise UsageError for settings that take content vectors for fixed, or need all at each step."""
+    head, scale = getattr(settings, "head", "table"), getattr(settings, "content_scale", "raw")
+    if "content" in head:
+        raise UsageError(
+            f"--head {head}: it scores all items by their content, which would be encoded at each step; "
+            "leave the option out with --end-to-end"
+        )
+    if scale != "raw":
+        raise UsageError(
+            f"--content-scale {scale}: the vectors of an encoder that is trained along move at each step "
+            "and have no fixed mean; leave the option out with --end-to-end"
+        )
+
+
+def refuse_uneven(settings: EndToEndSettings, modalities: tuple[Modality, ...]) -> None:
+    """Raise UsageError where an option is given for some modalities and not for others."""
+    for name in ("encoder", "weights", "unfreeze"):
+        given = getattr(settings, name)
+        if len(given) not in (0, len(modalities)) and not (name == "unfreeze" and len(given) == 1):
+            raise UsageError(
+                f"--{name}: {len(given)} given for {len(modalities)} modalities ({', '.join(modalities)}); "
+                "give one for each, in the order image, text"
+            )
+
+
+def _store(
+    workspace: Workspace, dataset: DatasetInfo, encoder: ContentEncoder, choice: EncoderChoice, unfreeze: str
+) -> StoreInfo:
+    """The store that an encoder's trained part reads: one of these items, rather float32 than float16."""
+    wanted = _wanted_key(encoder, choice, unfreeze)
+    kind = KINDS[choice.modality] if unfreeze == ALL else "activations"
+    fitting = [
+        store
+        for store in list_stores(workspace.features(dataset.name))
+        if store.kind == kind and wanted.items() <= store.manifest["key"].items()
+    ]
+    if not fitting:
+        words = ["tssr", "extract-features", "--dataset", dataset.name]
+        words += option_words(
+            extraction(choice, unfreeze, dataset.name).changed() | {"dataset": dataset.name}
+        )[2:]
+        raise UsageError(
+            f"{workspace.features(dataset.name)} holds no {kind} for {choice.encoder}; make them with: "
+            f"{' '.join(words)}"
+        )
+    items = dataset.manifest["tables"][ITEMS_FILE]["sha256"]
+    store = max(fitting, key=lambda store: (store.manifest["catalogue"] == items, store.manifest["dtype"]))
+    store.refuse_other_items(items)
+    return store
+
+
+def _wanted_key(encoder: ContentEncoder, choice: EncoderChoice, unfreeze: str) -> dict[str, Any]:
+    """What the key of the store must say, whatever its number format."""
+    from dataclasses import replace
+
+    from ...features.material import load_material
+    from ...features.stages import first_trained, stage_names
+
+    if unfreeze == ALL:
+        return {**load_material(replace(choice, material=True)).key, "modality": choice.modality}
+    last = stage_names(encoder.module)[first_trained(encoder.module, unfreeze) - 1]
+    return {**encoder.key, "until": last, "modality": choice.modality}
+
+
+def extraction(choice: EncoderChoice, unfreeze: str, dataset: str) -> FeatureSettings:
+    """The settings of the extract-features command that makes what the trained part of an encoder reads."""
+    values: dict[str, Any] = {
+        "dataset": dataset,
+        "modality": (choice.modality,),
+        "encoder": (choice.encoder,),
+        "weights": (choice.weights,) if choice.weights else (),
+        "pooling": choice.pooling,
+        "max_tokens": choice.max_tokens,
+        "seed": choice.seed,
+    }
+    if unfreeze == ALL:
+        values[KINDS[choice.modality]] = True
+    else:
+        values["until"] = (_until(choice, unfreeze),)
+    return resolve(FeatureSettings, {name: value for name, value in values.items() if value is not None})
+
+
+def _until(choice: EncoderChoice, unfreeze: str) -> str:
+    """The stage below what `--unfreeze` names."""
+    from ...features.loading import load_encoder
+    from ...features.stages import first_trained, stage_names
+
+    module = load_encoder(choice).module
+    return stage_names(module)[first_trained(module, unfreeze) - 1]
+
+
+def trained_part(encoder: ContentEncoder, unfreeze: str) -> nn.Module:
+    """The part of an encoder that trains: all of it, or what lies above the boundary; weights are shared."""
+    from ...features.stages import first_trained, split
+
+    if unfreeze == ALL:
+        return encoder.module.requires_grad_(True)
+    upper: nn.Module = split(encoder.module, first_trained(encoder.module, unfreeze)).upper
+    return upper
+
+
+def trainable_contents(
+    plan: EndToEndPlan, stores: list[StoreInfo], learning_rate: float, device: torch.device
+) -> list[TrainableContent]:
+    """The encoders as a model may be given them, with what feeds them."""
+    from ...features.loading import load_encoder
+    from ...features.stored_inputs import StoredInputs
+    from ...model.content import EncoderTraining
+    from ...model.materials import TrainableContent
+
+    chosen = plan.settings
+    training = EncoderTraining(
+        chosen.encoder_lr or learning_rate,
+        chosen.encoder_weight_decay,
+        chosen.encoder_chunk,
+        chosen.train_batchnorm,
+    )
+    contents = []
+    for index, (choice, store) in enumerate(zip(plan.choices(), stores, strict=True)):
+        encoder = load_encoder(choice)
+        trained = trained_part(encoder, chosen.unfrozen(index))
+        inputs = StoredInputs(store, device, getattr(encoder.prepare, "padding", 0))
+        contents.append(
+            TrainableContent(choice.modality, trained, inputs, inputs.contents, encoder.dimension, training)
+        )
+    return contents

@@ -1,0 +1,70 @@
+"""Settings of `tssr train --end-to-end`; nothing here imports torch."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from ...core.settings import Settings
+from ...features.settings import DEFAULT_ENCODERS, EncoderChoice, Modality, Pooling
+
+
+class EndToEndSettings(Settings):
+    """Which encoders are trained along, which part of them, and how."""
+
+    model_config = ConfigDict(title="Training the content encoder along")
+
+    end_to_end: bool = Field(
+        False, description="Train the encoders of --features (image, text) along, as the paper does."
+    )
+    encoder: tuple[str, ...] = Field(
+        (),
+        description="One per modality, as in tssr extract-features. [default: resnet50, bert-base-uncased]",
+    )
+    weights: tuple[str, ...] = Field(
+        (), description="One per modality, as in tssr extract-features. [default: the published weights]"
+    )
+    pooling: Pooling | None = Field(
+        None, description="How token vectors become one. [default: the model's own]"
+    )
+    max_tokens: int = Field(30, ge=2, description="Longest text in tokens, special tokens included.")
+    unfreeze: tuple[str, ...] = Field(
+        ("all",),
+        min_length=1,
+        description="What of the encoder trains: all, last:N (its last N stages or blocks), or a stage "
+        "such as layer4 and all after it; for all modalities or one each. What lies below is computed once.",
+    )
+    encoder_lr: float | None = Field(
+        None, gt=0, description="The encoder's learning rate. [default: --learning-rate]"
+    )
+    encoder_weight_decay: float = Field(
+        0.0, ge=0, description="Decoupled weight decay of the encoder's matrices."
+    )
+    encoder_chunk: int = Field(
+        64,
+        ge=1,
+        description="Contents encoded at once: memory depends on it, results only by the draws of dropout.",
+    )
+    train_batchnorm: bool = Field(
+        False, description="Train batch normalisation too; else it keeps the statistics it came with."
+    )
+    start_from: str | None = Field(
+        None, description="Run with frozen features whose weights the model starts from."
+    )
+
+    def choices(self, modalities: tuple[Modality, ...], seed: int) -> list[EncoderChoice]:
+        """One encoder choice for each modality, whole encoders."""
+        return [
+            EncoderChoice(
+                modality,
+                self.encoder[index] if self.encoder else DEFAULT_ENCODERS[modality],
+                self.weights[index] if self.weights else None,
+                self.pooling,
+                self.max_tokens,
+                seed,
+            )
+            for index, modality in enumerate(modalities)
+        ]
+
+    def unfrozen(self, index: int) -> str:
+        """What trains of the encoder of modality `index`."""
+        return self.unfreeze[index if len(self.unfreeze) > 1 else 0]

@@ -1,0 +1,213 @@
+"""tssr train --end-to-end on the small shop: the commands around it, resume, and what is refused."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tssr.cli import main
+from tssr.core.dataset import describe_dataset
+from tssr.core.workspace import Workspace
+from tssr.features.loading import load_encoder
+from tssr.features.stages import first_trained, split
+from tssr.features.store import list_stores, open_store
+from tssr.features.stored_inputs import StoredInputs
+from tssr.model import trainer
+from tssr.pipeline.runs.end_to_end import _store, trained_part
+from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
+
+ENCODER = ("--encoder", "squeezenet1_1", "--weights", "random")
+MODEL = ("--model", "sasrec-content", "--width", "8", "--heads", "2", "--blocks", "1")
+STEPS = ("--max-epochs", "2", "--batch-size", "32", "--validate-every", "1", "--learning-rate", "1e-3")
+TRAIN = ("train", "--end-to-end", "--features", "image", *ENCODER, *MODEL, *STEPS)
+TOP = ("--unfreeze", "features.12")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, shop):
+    """The shop with its pixels, and what the lower part of a small random network gives, made once."""
+    folder = tmp_path_factory.mktemp("along")
+    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
+    common = ["extract-features", "--modality", "image", *ENCODER, "--seed", "1", "--workspace", str(folder)]
+    main([*common, "--until", "features.11", "--dtype", "float32"])
+    return folder
+
+
+@pytest.fixture
+def prepared(tssr, workspace, tmp_path):
+    shutil.copytree(workspace, tmp_path / "workspace")
+    return tssr
+
+
+def run_folder(tmp_path, name):
+    return tmp_path / "workspace" / "runs" / name
+
+
+def test_a_trained_encoder_is_used_by_all_that_follows(prepared, tmp_path):
+    trained = prepared(*TRAIN, *TOP, "--run", "along", "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json["result"]["encoders"] == ["encoder-image.safetensors"]
+    folder = run_folder(tmp_path, "along")
+    measured = prepared("evaluate", "--run", "along")
+    assert measured.code == 0, measured.err
+    assert prepared("recommend", "--run", "along", "--user", "0" * 63 + "1", "--topk", "3").code == 0
+    # What extract-features makes with the saved encoder is what the run keeps.
+    weights = str(folder / "encoder-image.safetensors")
+    again = prepared(
+        "extract-features", "--modality", "image", "--encoder", "squeezenet1_1", "--weights", weights,
+        "--dtype", "float32", "--json",
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    name = again.json["stores"][0]["name"]
+    stores = {store.name: store for store in list_stores(Workspace(tmp_path / "workspace").features("hm"))}
+    vectors, present = open_store(stores[name]).item_features()
+    kept = load_file(folder / "content-image.safetensors")
+    np.testing.assert_allclose(kept["vectors"], vectors, rtol=1e-4, atol=1e-4 * np.abs(vectors).max())
+    assert np.array_equal(kept["present"], present)
+
+
+@pytest.mark.slow
+def test_training_moves_the_upper_part_and_nothing_below(prepared, tmp_path):
+    assert prepared(*TRAIN, *TOP, "--run", "along").code == 0
+    after = load_file(run_folder(tmp_path, "along") / "encoder-image.safetensors")
+    assert prepared(*TRAIN, *TOP, "--run", "still", "--encoder-lr", "1e-12").code == 0
+    before = load_file(run_folder(tmp_path, "still") / "encoder-image.safetensors")
+    moved = {name.rsplit(".", 2)[0] for name in after if not torch.allclose(after[name], before[name])}
+    assert moved
+    assert all(name.startswith("features.12") for name in moved)
+
+
+def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path):
+    """Upper stages on stored float32 activations, against pixels through the whole with the rest frozen."""
+    ws = Workspace(tmp_path / "workspace")
+    extract = ("extract-features", "--modality", "image", *ENCODER, "--seed", "1", "--pixels")
+    assert prepared(*extract).code == 0
+    settings = EndToEndSettings(encoder=("squeezenet1_1",), weights=("random",))
+    (choice,) = settings.choices(("image",), seed=1)
+    info = describe_dataset(ws.dataset("hm"))
+    encoder = load_encoder(choice)
+    boundary = StoredInputs(_store(ws, info, encoder, choice, "features.12"), torch.device("cpu"))
+    pixels = StoredInputs(_store(ws, info, encoder, choice, "all"), torch.device("cpu"))
+    upper = trained_part(encoder, "features.12").eval()
+    whole = split(encoder.module, first_trained(encoder.module, "features.12")).eval()
+    contents = torch.arange(5)
+    assert torch.equal(boundary.contents, pixels.contents)
+    torch.testing.assert_close(upper(*boundary(contents)), whole(*pixels(contents)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_numbers(prepared, tmp_path, monkeypatch):
+    options = (*TRAIN, *TOP, "--encoder-chunk", "5", "--encoder-weight-decay", "0.1")
+    assert prepared(*options, "--run", "whole").code == 0
+
+    saved = trainer.save_checkpoint
+
+    def then_killed(*given):
+        saved(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "save_checkpoint", then_killed)
+    assert prepared(*options, "--run", "broken").code == 130
+    monkeypatch.setattr(trainer, "save_checkpoint", saved)
+    assert prepared(*options, "--run", "broken").code == 0
+    for file in ("model.safetensors", "content-image.safetensors", "encoder-image.safetensors"):
+        whole, broken = (load_file(run_folder(tmp_path, run) / file) for run in ("whole", "broken"))
+        assert set(whole) == set(broken)
+        assert all(torch.equal(whole[name], broken[name]) for name in whole), file
+
+
+@pytest.mark.slow
+def test_a_new_picture_is_encoded_by_the_run_s_own_encoder(prepared, tmp_path, shop):
+    raw = tmp_path / "raw"
+    shutil.copytree(shop, raw)
+    pictures = sorted((raw / "images").rglob("*.jpg"))
+    hidden = pictures[0].read_bytes()
+    pictures[0].unlink()
+    assert prepared("preprocess", "hm", "--raw", raw, "--keep-missing-content").code == 0
+    assert prepared(*TRAIN, *TOP, "--run", "along").code == 0
+    before = load_file(run_folder(tmp_path, "along") / "content-image.safetensors")
+    pictures[0].write_bytes(hidden)
+    assert prepared("preprocess", "hm", "--raw", raw, "--keep-missing-content").code == 0
+    until = ("--until", "features.11", "--seed", "1")
+    assert prepared("extract-features", "--modality", "image", *ENCODER, *until).code == 0
+    measured = prepared("evaluate", "--run", "along", "--force")
+    assert measured.code == 0, measured.err
+    assert "computed again with the run's encoder" in measured.err
+    after = load_file(run_folder(tmp_path, "along") / "content-image.safetensors")
+    assert int(after["present"].sum()) == int(before["present"].sum()) + 1
+    assert torch.equal(after["vectors"][before["present"]], before["vectors"][before["present"]])
+
+
+@pytest.mark.slow
+def test_a_model_starts_from_a_run_on_frozen_features(prepared, tmp_path):
+    extract = ("extract-features", "--modality", "image", *ENCODER, "--seed", "1")
+    assert prepared(*extract).code == 0
+    frozen = ("train", "--features", "image", *MODEL, *STEPS, "--missing", "zero", "--run", "frozen")
+    assert prepared(*frozen).code == 0
+    tiny = ("--learning-rate", "1e-12", "--max-epochs", "1", "--dropout", "0")
+    assert prepared(*TRAIN, *TOP, *tiny, "--start-from", "frozen", "--run", "warm").code == 0
+    frozen_weights = load_file(run_folder(tmp_path, "frozen") / "model.safetensors")
+    warm = load_file(run_folder(tmp_path, "warm") / "model.safetensors")
+    for name, weight in frozen_weights.items():
+        torch.testing.assert_close(warm[name], weight)
+    wide = prepared(*TRAIN, *TOP, "--width", "16", "--start-from", "frozen", "--run", "wide")
+    assert wide.code == 2
+    assert "--start-from frozen: " in wide.err
+    assert "features of the same encoder" in wide.err
+
+
+@pytest.mark.slow
+def test_compare_takes_trained_encoders(prepared, tmp_path):
+    options = ("--end-to-end", "--features", "image", *ENCODER, *MODEL[2:], *STEPS, *TOP)
+    made = prepared("compare", "--models", "sasrec-id", "sasrec-content", "--seeds", "1", *options, "--json")
+    assert made.code == 0, made.err
+    runs = [path.name for path in (tmp_path / "workspace" / "runs").iterdir()]
+    assert len(runs) == 2
+    records = [json.loads((run_folder(tmp_path, name) / "run.json").read_text()) for name in runs]
+    assert sorted("end_to_end" in record for record in records) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--unfreeze", "layer9"), "--unfreeze layer9: say all, last:N with N from 1 to"),
+        (("--unfreeze", "all", "last:1"), "--unfreeze: 2 given for 1 modalities"),
+        (("--head", "content"), "--head content: it scores all items by their content"),
+        (
+            ("--content-scale", "standard"),
+            "--content-scale standard: .* with --end-to-end",
+        ),
+        (("--features", "image-store"), "--features image-store: with --end-to-end say image, text or both"),
+        (("--start-from", "nobody"), "--run nobody: no such run|holds no finished run"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(prepared, options, words):
+    given = [*TRAIN, *(() if "--unfreeze" in options else TOP)]
+    if "--features" in options:
+        at = given.index("--features")
+        del given[at : at + 2]
+    refused = prepared(*given, *options)
+    assert refused.code in (1, 2)
+    assert re.search(words, refused.err), refused.err
+    assert refused.err.count("error:") == 1
+
+
+def test_options_of_encoders_need_the_flag(prepared):
+    refused = prepared("train", *MODEL, "--unfreeze", "layer4")
+    assert (refused.code, "--unfreeze: only with --end-to-end" in refused.err) == (2, True)
+
+
+def test_without_make_the_missing_store_is_named_with_its_command(prepared):
+    refused = prepared(*TRAIN, "--no-make")
+    assert refused.code == 2
+    assert "holds no pixels for squeezenet1_1; make them with: tssr extract-features" in refused.err
+    assert "--pixels" in refused.err
+
+
+def test_a_model_of_ids_has_no_encoder(prepared):
+    refused = prepared("train", "--model", "sasrec-id", "--end-to-end")
+    assert (refused.code, "--end-to-end: sasrec-id has no such option" in refused.err) == (2, True)
