@@ -161,6 +161,8 @@ class DenseBlend(Blend):
         weights = self.of_item[:, self.item_class].double()
         total = torch.zeros(high - low, len(self.item_class), dtype=torch.float64)
         for m, part in enumerate(self.recommenders):
+            if not weights[m].any():
+                continue
             said = _scores(part, queries, low, high).cpu() - self.shift[m].double().cpu()
             total += said * weights[m].cpu() * factors[m, :, None].cpu()
         summed: NDArray[np.float64] = total.numpy().round(DECIMALS)

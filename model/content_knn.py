@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..core.dataset import Queries
 from .batches import newest
+from .place_weights import place_weights
 
 if TYPE_CHECKING:
     from .materials import Materials
@@ -60,14 +61,15 @@ class ContentKNN(nn.Module):
         """Content is all that an item has here."""
         return True
 
-    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
-        """The weighted means of the newest L items' vectors, (B, C); zeros where none has content."""
-        inputs = newest(queries.histories, low, high, self.length).to(self.vectors.device)
+    def encode(self, inputs: Tensor) -> Tensor:
+        """The weighted means of the items' vectors, zeros where none has any: (B, L) -> (B, C)."""
         vectors = self.vectors[inputs]  # (B, L, C)
-        back = torch.arange(self.length - 1, -1, -1, device=vectors.device)
-        weights = self.decay**back * vectors.any(dim=2)  # (B, L); 0 ** 0 is 1
-        states: Tensor = torch.einsum("bl,blc->bc", weights, vectors)
-        return states / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        states: Tensor = torch.einsum("bl,blc->bc", place_weights(vectors.any(dim=2), self.decay), vectors)
+        return states
+
+    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
+        """The same of the newest L actions of queries low…high-1, (B, C)."""
+        return self.encode(newest(queries.histories, low, high, self.length).to(self.vectors.device))
 
     def items(self) -> tuple[Tensor, Tensor]:
         """The items' vectors (N, C), and no bias (N,)."""

@@ -55,7 +55,7 @@ class ItemKNN(nn.Module):
         """Summed similarities to what is in histories low…high-1, (B, N)."""
         histories = queries.histories
         rows, items = histories.part(low, high).distinct()
-        entries, owners = _ranges(self._starts[items], self._starts[items + 1] - self._starts[items])
+        entries, owners = ranges(self._starts[items], self._starts[items + 1] - self._starts[items])
         width = histories.item_count + 1
         cells = rows[owners] * width + self._items[entries]
         sums = np.bincount(cells, self._similarities[entries], minlength=(high - low) * width)
@@ -80,7 +80,7 @@ def _neighbours(
     item_starts = np.concatenate([[0], np.cumsum(counts)])
     for low, high in pairwise(bounds):
         pairs = takers[item_starts[low] : item_starts[high]]
-        entries, owners = _ranges(user_starts[users[pairs]], taken[users[pairs]])
+        entries, owners = ranges(user_starts[users[pairs]], taken[users[pairs]])
         cells = (items[pairs][owners] - low) * width + items[entries]
         common = np.bincount(cells, minlength=(high - low) * width).reshape(high - low, width)
         rows, others = np.nonzero(common)
@@ -100,7 +100,7 @@ def _nearest(rows: Int64, others: Int64, similarity: NDArray[np.float64], count:
     return order[place < count]
 
 
-def _ranges(starts: Int64, lengths: Int64) -> tuple[Int64, Int64]:
+def ranges(starts: Int64, lengths: Int64) -> tuple[Int64, Int64]:
     """The numbers of all ranges after one another, and which range each belongs to."""
     owners = np.repeat(np.arange(len(starts)), lengths)
     numbers = np.arange(len(owners)) + (starts - (np.cumsum(lengths) - lengths))[owners]

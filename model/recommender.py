@@ -88,8 +88,17 @@ class ChosenOnValidation(Protocol):
         ...
 
 
+@runtime_checkable
+class WeighedOnValidation(Protocol):
+    """A trained recommender whose parts are added with weights that are chosen once training is over."""
+
+    def weigh(self, validation: Queries) -> dict[str, float]:
+        """Choose the weights on `validation`, keep them, and say how much each part decides, summing to 1."""
+        ...
+
+
 class NeuralRecommender(nn.Module):
-    """A vector recommender that is trained by gradient: it also says on what, and by which loss."""
+    """A recommender that is trained by gradient: it also says on what, and by which loss."""
 
     length: int | None = None
     skips_last = False
@@ -103,14 +112,6 @@ class NeuralRecommender(nn.Module):
 
         Under torchrun these are this process's shares, which add up to the terms (see `gathering`).
         """
-        raise NotImplementedError  # pragma: no cover - every model has its own
-
-    def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
-        """Give the states of queries low…high-1, (B, D)."""
-        raise NotImplementedError  # pragma: no cover - every model has its own
-
-    def items(self) -> tuple[Tensor, Tensor]:
-        """Give the vectors (N, D) and biases (N,) of items 1…N."""
         raise NotImplementedError  # pragma: no cover - every model has its own
 
 

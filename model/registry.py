@@ -18,8 +18,10 @@ from .settings import (
     ContentSettings,
     GRU4RecSettings,
     ItemKNNSettings,
+    LateTSSRSettings,
     MFN4RecSettings,
     MVRNNSettings,
+    OrderKNNSettings,
     PopRecSettings,
     SASRecContentSettings,
     SASRecSettings,
@@ -63,6 +65,7 @@ MODELS: dict[str, ModelSpec] = {
     "content-knn": ModelSpec(
         "Content-KNN", ContentKNNSettings, "content_knn:ContentKNN", reads_content=True, trained=False
     ),
+    "order-knn": ModelSpec("Order-KNN", OrderKNNSettings, "order_knn:OrderKNN", trained=False),
     "bpr-mf": ModelSpec("BPR-MF", BPRSettings, "bpr:BPRMF"),
     "gru4rec": ModelSpec("GRU4Rec", GRU4RecSettings, "gru4rec:gru4rec"),
     "mv-rnn": ModelSpec("MV-RNN", MVRNNSettings, "mvrnn:mv_rnn", reads_content=True),
@@ -80,6 +83,7 @@ MODELS: dict[str, ModelSpec] = {
         "SASRec-Hybrid", SASRecContentSettings, "sasrec:sasrec_hybrid", reads_content=True
     ),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
+    "tssr-late": ModelSpec("TSSR-Late", LateTSSRSettings, "late_tssr:LateTSSR", reads_content=True),
 }
 
 BLENDED = "blend"  # made of finished runs by `tssr blend`; not one of MODELS, for it trains nothing itself

@@ -52,7 +52,7 @@ class SASRec(SequenceRecommender):
         return states
 
 
-def sasrec_id(materials: Materials, settings: SASRecSettings) -> SASRec:
+def sasrec_id(materials: Materials, settings: AnySASRecSettings) -> SASRec:
     """SASRec over learned item vectors."""
     return SASRec(ItemVectors(materials.item_count, settings.width), materials, settings)
 

@@ -78,6 +78,30 @@ class ItemKNNSettings(Settings):
     )
 
 
+class LengthSettings(Settings):
+    """A model that looks at the newest actions alone."""
+
+    model_config = ConfigDict(title="Sequence models")
+
+    length: int | None = Field(
+        None, ge=1, description="L, the actions a model looks back on. [default: the data set's, 10 or 20]"
+    )
+
+
+class OrderKNNSettings(LengthSettings):
+    """Which actions ask for what was taken near them."""
+
+    model_config = ConfigDict(title="Order-KNN")
+
+    decay: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="What an action weighs beside the one after it: 0 asks with the newest alone, 1 with all "
+        "L alike.",
+    )
+
+
 class BlendSettings(Settings):
     """What the weights of a blend may depend on, beside the model they are of."""
 
@@ -148,16 +172,6 @@ class ReadingSettings(ScaleSettings):
     missing: Literal["mean", "zero"] = Field(
         "mean",
         description="What stands for the vector of an item without content: the train items' mean, or 0.",
-    )
-
-
-class LengthSettings(Settings):
-    """A model that looks at the newest actions alone."""
-
-    model_config = ConfigDict(title="Sequence models")
-
-    length: int | None = Field(
-        None, ge=1, description="L, the actions a model looks back on. [default: the data set's, 10 or 20]"
     )
 
 
@@ -390,6 +404,12 @@ class TSSRSettings(ContentSettings):
     shared_encoder: bool = Field(
         False, description="One unimodal encoder for all streams instead of one each."
     )
+
+
+class LateTSSRSettings(SASRecContentSettings, OrderKNNSettings):
+    """Two SASRecs and two kinds of neighbours, added late."""
+
+    model_config = ConfigDict(title="TSSR-Late")
 
 
 # Settings of a term of the loss that do nothing where the term's weight is 0.

@@ -133,7 +133,7 @@ def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.device) -> dict[str, Any]:
     from ...model.checkpoint import MODEL_FILE, load_model, save_model
     from ...model.precision import chosen_precision
-    from ...model.recommender import ChosenOnValidation, parameter_count
+    from ...model.recommender import ChosenOnValidation, WeighedOnValidation, parameter_count
     from ...model.trainer import Trainer
     from .representation import representation_probe
     from .scorer import validation_ndcg
@@ -152,13 +152,20 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
     probe = representation_probe(model, split, plan.train.seed)
     fit = Trainer(model, samples, plan.train, validate, folder, probe).fit()
     world.wait()  # until the first has written the best weights
-    load_model(folder / MODEL_FILE, model)
-    return {
+    best = load_model(folder / MODEL_FILE, model)
+    result = {
         "parameters": parameter_count(model),
         "precision": chosen_precision(plan.train.precision, device),
         SELECTION_METRIC: fit.best,
         **asdict(fit),
     }
+    has_weights_to_choose = isinstance(model, WeighedOnValidation)
+    if has_weights_to_choose:
+        result |= {"shares": model.weigh(split.validation), SELECTION_METRIC: validate()}
+        world.wait()  # until all have read the weights that are replaced now
+        if world.leads:
+            save_model(folder / MODEL_FILE, model, best)
+    return result
 
 
 def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
@@ -196,6 +203,9 @@ def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: boo
     rows.append(("validation NDCG@10", f"{result[SELECTION_METRIC]:.4f}"))
     if result.get("chosen"):
         rows.append(("chosen on validation", as_options(result["chosen"])))
+    if "shares" in result:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in result["shares"].items())
+        rows.append(("shares chosen on validation", shares))
     if "steps" in result:
         rows += [
             ("best at step", f"{result['best_step']} of {result['steps']} ({result['epochs']:.1f} epochs)"),

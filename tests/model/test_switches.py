@@ -6,6 +6,7 @@ import torch
 
 from tssr.core.dataset import Queries
 from tssr.core.settings import as_options
+from tssr.model.late_tssr import LateTSSR
 from tssr.model.recommender import DenseRecommender, NeuralRecommender
 from tssr.model.registry import MODELS
 
@@ -72,7 +73,7 @@ def learned(build, ring, name, settings):
     """The losses of four steps and the answers after them."""
     model = build(name, contents=2, **settings)
     queries = Queries(np.arange(len(ring)), ring, np.ones(len(ring), np.int32))
-    if isinstance(model, DenseRecommender):
+    if isinstance(model, DenseRecommender) and not isinstance(model, NeuralRecommender):
         return [torch.from_numpy(model.scores(queries, 0, len(ring)))]
     if not isinstance(model, NeuralRecommender):
         (vectors, _), states = model.items(), model.encode_queries(queries, 0, len(ring))
@@ -90,6 +91,9 @@ def learned(build, ring, name, settings):
         found.append(total.detach())
     # Weights that a switch adds shift the draws of all others: that they are used is told by their gradient.
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    if isinstance(model, LateTSSR):  # neighbours learn nothing, so no loss shows their switch
+        model.blend.of_item.fill_(1)
+        return [torch.stack(found), torch.from_numpy(model.eval().scores(queries, 0, len(ring)))]
     return [torch.stack(found)]
 
 

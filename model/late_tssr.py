@@ -1,0 +1,92 @@
+"""TSSR-Late: the two streams kept apart, each with what its neighbours say, their scores added late.
+
+TSSR merges its streams inside, by alignment, cross-attention and a gate. On sparse data that leaves little of
+the content in use: neighbours by content, which learn nothing, added to SASRec-ID rank better than it does
+(docs/results.md). Here nothing is shared, so that no part learns only what another leaves to it:
+
+    items ─┬─ learned vectors ──── transformer · item table ──┐
+           ├─ what was taken near one another (Order-KNN) ────┤
+           │                                                  ├─ weighted sum of scores
+           ├─ projected content ── transformer · item table ──┤
+           └─ what has near content (Content-KNN) ────────────┘
+
+The two transformers are SASRec-ID and SASRec-Content, trained side by side on the same batches, each with a
+loss and a table of its own and no gradient from the other. While they train, the plain sum of their scores is
+what validation sees. Then the four weights are chosen on validation, as `tssr blend` chooses them (see
+`blend_weights`). That independent experts, added late, beat models that fuse earlier is what EnsRec found too
+(arXiv 2512.17820).
+
+Shapes: B queries, N items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..core.dataset import Histories, Queries
+from ..core.settings import resolve
+from .batches import WindowBatch, Windows
+from .blend import DenseBlend
+from .content_knn import ContentKNN
+from .order_knn import OrderKNN
+from .recommender import Losses, NeuralRecommender, Recommender
+from .sasrec import SASRec, sasrec_content, sasrec_id
+from .settings import BlendSettings, ContentKNNSettings
+
+if TYPE_CHECKING:
+    from .materials import Materials
+    from .settings import LateTSSRSettings
+
+EXPERTS = ("ids", "content")  # the parts that are trained, the first of the blend
+PARTS = (*EXPERTS, "content neighbours", "order neighbours")
+
+
+class LateTSSR(NeuralRecommender):
+    """Two trained experts and two kinds of neighbours, in one blend."""
+
+    length: int
+
+    def __init__(self, materials: Materials, settings: LateTSSRSettings) -> None:
+        super().__init__()
+        self.length = materials.length
+        scale = settings.content_scale
+        newest_asks = {"decay": 0.0, "last_item": "left-out", "content_scale": scale}
+        parts: list[nn.Module] = [
+            sasrec_id(materials, settings),
+            sasrec_content(materials, settings),
+            ContentKNN(materials, resolve(ContentKNNSettings, newest_asks)),
+            OrderKNN(materials, settings),
+        ]
+        self.blend = DenseBlend(
+            cast("list[Recommender]", parts), materials.train_counts, resolve(BlendSettings, {})
+        )
+        self.blend.of_item[len(EXPERTS) :] = 0  # until weights are chosen
+        self.skips_last = self.blend.skips_last
+
+    def samples(self, train: Histories, which: str, device: torch.device) -> Windows:
+        """Windows of L transitions."""
+        return Windows(train, self.length, which, device)
+
+    def losses(self, batch: WindowBatch) -> Losses:
+        """Each expert's own loss, under its name."""
+        experts = cast("Sequence[SASRec]", self.blend.parts)
+        return {
+            f"{name}_{term}": loss
+            for name, expert in zip(EXPERTS, experts, strict=False)
+            for term, loss in expert.losses(batch).items()
+        }
+
+    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
+        """The weighted sums of all items' scores for queries low…high-1, (B, N)."""
+        return self.blend.scores(queries, low, high)
+
+    def weigh(self, validation: Queries) -> dict[str, float]:
+        """Choose the parts' weights on `validation`, keep them, and say how much each decides."""
+        self.eval()
+        return dict(zip(PARTS, self.blend.choose(validation, PARTS).shares, strict=True))
