@@ -13,7 +13,10 @@ for the paper's 128 users with 10 pictures each. Two things make it a tenth, and
 Example: 256 users look back on 10 actions; of 2,560 steps 1,000 are real, on 800 distinct pictures. With
 chunks of 64 the encoder sees 13 times 64 pictures, twice each, and holds the activations of 64.
 
-Shapes: N items, C content dimension, R distinct contents, K of them in a chunk.
+Under torchrun the processes share the distinct contents of the whole batch: each encodes its part of them,
+all get all vectors, and each feeds back the gradients that all together ask of its part.
+
+Shapes: N items, C content dimension, R distinct contents, K of them in a chunk, S met at once by the batch.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..core.errors import TssrError
+from ..core.torchrun import current_world
 
 Read = Callable[[Tensor], tuple[Tensor, ...]]  # the inputs of contents (K,) by number, on their device
 
@@ -62,11 +66,20 @@ class FrozenContent(nn.Module):
 
 @dataclass
 class _Piece:
-    """Some contents encoded without a graph, and what encoding them again the same way takes."""
+    """Some contents encoded by this process, and what encoding them again the same way takes."""
 
     contents: Tensor  # (K,)
-    vectors: Tensor  # (K, C), a leaf: the loss leaves its gradient here
+    vectors: Tensor  # (K, C), with a graph only where this process had one chunk to encode in this step
     random: dict[str, Tensor]
+
+
+@dataclass
+class _Met:
+    """Contents that the batch met at once: everybody's vectors, and the pieces that this process encoded."""
+
+    vectors: Tensor  # (S, C), a leaf: the loss leaves its gradient here
+    own: slice  # this process's part of the S
+    pieces: list[_Piece]
 
 
 class TrainedContent(nn.Module):
@@ -90,8 +103,7 @@ class TrainedContent(nn.Module):
         self.how = training
         self._read = read
         self.register_buffer("contents", contents, persistent=False)
-        self._pieces: list[_Piece] = []
-        self._encoded: list[Tensor] = []  # vectors of the contents met in this step, (K, C) each
+        self._met: list[_Met] = []  # in this step
         self._place: Tensor | None = None  # of each content among them; 0 for none, (R + 1,), -1 comes last
         self._table: Tensor | None = None
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
@@ -121,50 +133,82 @@ class TrainedContent(nn.Module):
         wanted = self.contents[items]
         place = self._encode(wanted)
         zero = torch.zeros(1, self.width, device=wanted.device)  # what items without content have
-        return torch.cat([zero, *self._encoded])[place[wanted]]
+        return torch.cat([zero, *(met.vectors for met in self._met)])[place[wanted]]
 
     def _encode(self, wanted: Tensor) -> Tensor:
-        """Encode those of `wanted` (…) that this step has not met; returns each content's place."""
+        """Encode what of everybody's `wanted` (…) this step has not met; returns each content's place."""
         if self._place is None:
             self._place = torch.zeros(
                 int(self.contents.max()) + 2, dtype=torch.int64, device=self.contents.device
             )
-        distinct = torch.unique(wanted[wanted >= 0])
+        distinct = torch.unique(current_world().gather(torch.unique(wanted[wanted >= 0])))
         new = distinct[self._place[distinct] == 0]
-        taken = 1 + sum(len(vectors) for vectors in self._encoded)
-        self._place[new] = torch.arange(taken, taken + len(new), device=new.device)
-        # What fits into one chunk needs no second pass.
-        if 0 < len(new) <= self.how.chunk and not self._encoded:
-            self._encoded.append(self._vectors(new))
-            return self._place
-        for chunk in torch.split(new, self.how.chunk) if len(new) else ():
-            random = _random_states(chunk.device)
-            with torch.no_grad():
-                vectors = self._vectors(chunk)
-            self._pieces.append(_Piece(chunk, vectors.requires_grad_(), random))
-            self._encoded.append(vectors)
+        if len(new):
+            taken = 1 + sum(len(met.vectors) for met in self._met)
+            self._place[new] = torch.arange(taken, taken + len(new), device=new.device)
+            self._met.append(self._meet(new))
         return self._place
+
+    def _meet(self, new: Tensor) -> _Met:
+        """Encode this process's part of the contents `new` (S,) and get the others' vectors."""
+        world = current_world()
+        shares = new.tensor_split(world.size)
+        low, own = sum(map(len, shares[: world.rank])), shares[world.rank]
+        # What fits into one chunk keeps its graph: it needs no second pass.
+        keep = len(own) <= self.how.chunk and not self._met
+        pieces = [self._piece(chunk, keep=keep) for chunk in torch.split(own, self.how.chunk) if len(chunk)]
+        vectors = [piece.vectors.detach() for piece in pieces]
+        # A process with nothing to encode has no vectors to tell their number format by; it is the weights'.
+        nothing = torch.zeros(0, self.width, device=new.device, dtype=self._dtype())
+        return _Met(
+            world.gather(torch.cat([nothing, *vectors])).requires_grad_(), slice(low, low + len(own)), pieces
+        )
+
+    def _dtype(self) -> torch.dtype:
+        weight = next(self.encoder.parameters())
+        return weight.dtype if weight.dtype == torch.float64 else torch.float32
+
+    def _piece(self, contents: Tensor, *, keep: bool) -> _Piece:
+        """Encode contents (K,), with a graph where it is to be kept."""
+        random = _random_states(contents.device)
+        with torch.set_grad_enabled(keep):
+            return _Piece(contents, self._vectors(contents), random)
 
     def _vectors(self, contents: Tensor) -> Tensor:
         """Encode contents (K,): (K, C) in float32."""
         vectors: Tensor = self.encoder(*self._read(contents))
-        return vectors if vectors.dtype == torch.float64 else vectors.float()
+        return vectors.to(self._dtype())
 
     def feed_back(self) -> None:
         """Take the gradients of this step's vectors back into the encoder, chunk by chunk, and forget them.
 
         Call it in the precision (autocast) that the step's forward pass had.
         """
-        pieces, self._pieces, self._encoded, self._place = self._pieces, [], [], None
+        met, self._met, self._place = self._met, [], None
         momenta = {part: part.momentum for part in self._batch_norms()}
         for part in momenta:
             part.momentum = 0.0  # the first pass has counted these contents already
-        for piece in pieces:
-            if piece.vectors.grad is not None:
-                with _drawing_as(piece.random, piece.contents.device):
-                    self._vectors(piece.contents).backward(piece.vectors.grad)  # type: ignore[no-untyped-call]
+        for each in met:
+            asked = each.vectors.grad
+            asked = torch.zeros_like(each.vectors) if asked is None else asked
+            parts = current_world().sum(asked)[each.own].split(self.how.chunk)
+            for piece, gradients in zip(each.pieces, parts, strict=False):  # an empty part has no piece
+                vectors = piece.vectors
+                if not vectors.requires_grad:
+                    with _drawing_as(piece.random, piece.contents.device):
+                        vectors = self._vectors(piece.contents)
+                vectors.backward(gradients)  # type: ignore[no-untyped-call]
         for part, momentum in momenta.items():
             part.momentum = momentum
+            self._share_statistics(part)
+
+    def _share_statistics(self, part: _BatchNorm) -> None:
+        """Let batch normalisation go on everywhere with the mean of what the processes counted."""
+        world = current_world()
+        if world.size > 1 and self.how.train_batchnorm:
+            for counted in (part.running_mean, part.running_var):
+                if counted is not None:
+                    counted.copy_(world.sum(counted.clone()) / world.size)
 
     def encode_all(self) -> Tensor:
         """All items' vectors as the encoder gives them in evaluation, (N + 1, C) float32, without a graph.

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from tssr.core.errors import TssrError, UsageError
+from tssr.core.torchrun import current_world
 from tssr.model.content import EncoderTraining, TrainedContent, trained_contents
+from tssr.model.gathering import own_part, sum_gradients
 from tssr.model.materials import Materials, TrainableContent
 from tssr.model.registry import MODELS
 from tssr.model.stepping import SHARE, parameter_groups
@@ -108,9 +110,10 @@ def test_dropout_draws_the_same_in_both_passes(histories_of, train_batchnorm, mo
     kept, _ = built("tssr", histories_of, source(4, dropout=0.5, train_batchnorm=train_batchnorm)[0])
     loss, gradients = step(cached, batch)
     drawn_after = torch.rand(3)
-    monkeypatch.setattr("torch.no_grad", torch.enable_grad)
-    monkeypatch.setattr(torch.Tensor, "requires_grad_", lambda tensor: tensor)
-    monkeypatch.setattr(TrainedContent, "feed_back", lambda content: None)
+    encode = TrainedContent._piece
+    monkeypatch.setattr(
+        TrainedContent, "_piece", lambda content, chunk, keep: encode(content, chunk, keep=True)
+    )
     wanted_loss, wanted = step(kept, batch)
     assert torch.equal(loss, wanted_loss)
     assert torch.equal(drawn_after, torch.rand(3))
@@ -210,3 +213,60 @@ def test_scaling_by_fixed_means_is_refused(histories_of):
 def test_the_padding_is_not_absent():
     made, _ = source(3)
     assert made.absent.tolist() == [False] * 6 + [True] + [False] * 3
+
+
+def shared_step(histories_of, chunk, samples):
+    """What a process asked its encoder for, the terms' sum and all gradients of a batch that is shared."""
+    made, asked = source(chunk)
+    model, _ = built("tssr", histories_of, made)
+    numbers = torch.arange(len(HISTORIES))[:samples]
+    windows = model.samples(histories_of(HISTORIES, ITEMS), "last", torch.device("cpu"))
+    loss, _ = step_of_part(model, windows.batch(own_part(numbers)))
+    sum_gradients(model)
+    return {
+        "asked": asked,
+        "loss": float(current_world().sum(loss)),
+        "gradients": {name: weight.grad.tolist() for name, weight in model.named_parameters()},
+    }
+
+
+def step_of_part(model, batch):
+    """A step's own share; weights that it does not reach have no gradient."""
+    model.train()
+    total = torch.stack(list(model.losses(batch).values())).sum()
+    total.backward()
+    (content,) = trained_contents(model)
+    content.feed_back()
+    return total.detach(), content
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_the_distinct_contents_and_have_the_gradients_of_one(histories_of, on_ranks, world):
+    """Four samples by three processes, and one sample, which leaves the others none."""
+
+    def work():
+        return [shared_step(histories_of, chunk, samples) for chunk in (1, 2, 100) for samples in (4, 1)]
+
+    alone, together = work(), on_ranks(world, work)
+    for index, one in enumerate(alone):
+        ranks = [steps[index] for steps in together]
+        first_pass = [set(itertools.chain(*rank["asked"])) for rank in ranks]
+        assert set.union(*first_pass) == set(itertools.chain(*one["asked"]))
+        assert sum(map(len, first_pass)) == len(set.union(*first_pass))  # no content by two processes
+        for rank in ranks:
+            assert rank["loss"] == pytest.approx(one["loss"], rel=1e-6)
+            for name, wanted in one["gradients"].items():
+                ours, theirs = torch.tensor(rank["gradients"][name]), torch.tensor(wanted)
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_processes_keep_equal_statistics_of_a_trained_batchnorm(histories_of, on_ranks):
+    def work():
+        model, batch = built("tssr", histories_of, source(100, train_batchnorm=True)[0])
+        before = trained_contents(model)[0].encoder[1].running_mean.clone()
+        _, content = step_of_part(model, batch)
+        return (content.encoder[1].running_mean - before).tolist()
+
+    first, second = on_ranks(2, work)
+    assert first == second
+    assert any(first)
