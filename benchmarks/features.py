@@ -40,7 +40,7 @@ from tssr.features.content import scan
 from tssr.features.encoder import ContentEncoder
 from tssr.features.encoding import encode_chunks, prepared_batches
 from tssr.features.loading import load_encoder
-from tssr.features.parts import PART_ROWS, Catalogue, commit, find_parts, write_part
+from tssr.features.parts import PART_ROWS, StoredContents, commit, find_parts, write_part
 from tssr.features.settings import RANDOM, FeatureSettings
 from tssr.features.store import KEY_TYPE, list_stores, open_store
 
@@ -110,9 +110,9 @@ def fill(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureS
     folder.mkdir()
     content = scan(modality, items, raw, None)
     row_bytes = encoder.dimension * np.dtype(encoder.dtype or settings.dtype).itemsize
-    chunks = Catalogue([]).missing(content, row_bytes)
+    chunks = StoredContents([]).missing(content, row_bytes)
     encode_chunks(encoder, content, chunks, raw, folder, settings, lambda count: None)
-    catalogue = Catalogue(find_parts(folder))
+    catalogue = StoredContents(find_parts(folder))
     shape = {"modality": modality, "dimension": encoder.dimension, "shape": [encoder.dimension]}
     commit(folder, {**HEAD, **shape}, catalogue, catalogue.items(items, content))
 
@@ -133,7 +133,7 @@ def cost(work: Callable[[], object]) -> tuple[float, float]:
 def race(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> str:
     """One line of the table: the pipeline and the bare forward in turns, the best of each."""
     content = scan(settings.modality[0], items, raw, None)
-    chunks = Catalogue([]).missing(content, 2 * encoder.dimension)
+    chunks = StoredContents([]).missing(content, 2 * encoder.dimension)
     device = choose_device(settings.device)
     encoder.module.to(device)
     alone = settings.model_copy(update={"workers": 0})
@@ -215,7 +215,7 @@ def write_store(folder: Path, rows: int, block: np.ndarray) -> None:
     for number in range(-(-rows // len(block))):
         keys = [b"%032d" % (number * len(block) + row) for row in range(len(block))]
         write_part(folder, number, pa.array(keys, KEY_TYPE), block, {})
-    catalogue = Catalogue(find_parts(folder))
+    catalogue = StoredContents(find_parts(folder))
     items = numbered({"text": [""] * len(catalogue.table)})
     dimension = block.shape[1]
     shape = {"modality": "image", "dimension": dimension, "shape": [dimension]}
