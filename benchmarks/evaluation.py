@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, nargs="+", default=[12_000, 60_000])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--depths", type=int, nargs="+", default=[100, 10], help="kept ranks")
+    parser.add_argument("--device", default="cpu", help="what searches, as torch names it")
     parser.add_argument("--backends", nargs="+", default=["faiss", "torch"])
     arguments = parser.parse_args()
     print(f"{'items':>8}  {'what':<22} {'users/s':>10} {'of the floor':>13}")
@@ -76,7 +77,7 @@ def main() -> None:
         print(f"{items:>8}  {'bare product':<22} {len(queries) / floor:>10,.0f} {1:>13.2f}")
         for backend, depth in itertools.product(arguments.backends, arguments.depths):
             lists = LISTED if depth == DEPTH else 0
-            options = RankingOptions(MASKS, ACTIONS, depth, backend, lists=lists)
+            options = RankingOptions(MASKS, ACTIONS, depth, backend, arguments.device, lists)
 
             def rank(
                 queries: Queries = queries, scorer: VectorScorer = scorer, options: RankingOptions = options

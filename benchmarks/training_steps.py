@@ -50,7 +50,13 @@ def materials_of(train: Histories, length: int, content_width: int = 0) -> Mater
 
 
 def stepping_of(
-    name: str, log: Log, *, length: int = LENGTH, device: torch.device = CPU, **changed: object
+    name: str,
+    log: Log,
+    *,
+    length: int = LENGTH,
+    device: torch.device = CPU,
+    precision: str | None = None,
+    **changed: object,
 ) -> Stepping:
     """A model by name with the defaults, ready to be trained on one window a user."""
     torch.manual_seed(1)
@@ -59,7 +65,7 @@ def stepping_of(
     model = spec.build(materials_of(train, length, width), spec.settings(**changed))
     assert isinstance(model, SequenceRecommender)
     model.to(device)
-    precision = "auto" if device.type == "cuda" else "float32"
+    precision = precision or ("auto" if device.type == "cuda" else "float32")
     chosen = TrainSettings(learning_rate=1e-3, device=str(device), precision=precision)
     return Stepping(model, model.samples(train, "last", device), chosen)
 
