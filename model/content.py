@@ -191,7 +191,7 @@ class TrainedContent(nn.Module):
         for each in met:
             asked = each.vectors.grad
             asked = torch.zeros_like(each.vectors) if asked is None else asked
-            parts = current_world().sum(asked)[each.own].split(self.how.chunk)
+            parts = torch.split(current_world().sum(asked)[each.own], self.how.chunk)
             for piece, gradients in zip(each.pieces, parts, strict=False):  # an empty part has no piece
                 vectors = piece.vectors
                 if not vectors.requires_grad:

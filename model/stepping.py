@@ -117,6 +117,9 @@ class Stepping:
             f"lower --batch-size (now {self.settings.batch_size}); where that does not help, --length, "
             "--width, --softmax-sample or --drawn-negatives"
         )
+        if self.contents:  # an encoder's activations are most of what is held
+            chunk = max(content.how.chunk for content in self.contents)
+            cure = f"lower --encoder-chunk (now {chunk}); where that does not help, {cure}"
         return memory_errors_as_tssr(f"at step {step + 1}", cure)
 
     def _numbers(self, step: int) -> Tensor:
