@@ -16,7 +16,10 @@ from tssr.model.settings import WindowSettings
 KINDS, ALIKE, LENGTH = 6, 4, 3
 COUNT = KINDS * ALIKE
 HEADS = ("table", "tied", "content", "table+content")
-SEQUENCE_MODELS = [name for name, spec in MODELS.items() if issubclass(spec.settings, WindowSettings)]
+# Models with one head of their own; tssr-late has those of two SASRecs, which are tested here by their names.
+SEQUENCE_MODELS = [
+    name for name, spec in MODELS.items() if issubclass(spec.settings, WindowSettings) and name != "tssr-late"
+]
 READERS = [name for name in SEQUENCE_MODELS if MODELS[name].reads_content]
 
 

@@ -15,7 +15,7 @@ KINDS = ("table", "tied", "content", "table+content")
 CASES = [
     (name, kind)
     for name, spec in MODELS.items()
-    if issubclass(spec.settings, WindowSettings)
+    if issubclass(spec.settings, WindowSettings) and name != "tssr-late"  # it has the heads of two SASRecs
     for kind in KINDS
     if spec.reads_content or "content" not in kind
 ]
@@ -80,7 +80,7 @@ def test_a_content_head_without_content_is_refused(kind):
                 resolve(settings, {"head": kind})
 
 
-LOSS_NAMES = [name for name, spec in MODELS.items() if "loss" in spec.settings.model_fields]
+LOSS_NAMES = [name for name in dict(CASES) if "loss" in MODELS[name].settings.model_fields]
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
@@ -147,7 +147,7 @@ def test_targets_count_from_one():
     assert head(torch.tensor([[0.0, 1.0]]), torch.tensor([1])).item() == pytest.approx(50.0, rel=1e-6)
 
 
-WINDOW_NAMES = [name for name, spec in MODELS.items() if issubclass(spec.settings, WindowSettings)]
+WINDOW_NAMES = sorted({name for name, _ in CASES})
 
 
 @pytest.mark.parametrize("name", WINDOW_NAMES)
