@@ -11,7 +11,7 @@ from tssr.evaluation.metrics import measure_lists
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded_list_metrics.py"
 
-# What `python benchmarks/recorded_list_metrics.py` printed with RecTools 0.19.
+# What `python benchmarks/recorded_list_metrics.py` printed beside RecTools.
 RECTOOLS = {
     "coverage@1": 0.4666666666666667,
     "popularity@1": 11.6,
@@ -82,7 +82,9 @@ def test_gini_is_0_where_all_get_as_many_and_near_1_where_one_gets_all():
     assert measure_lists(uneven, (2,))["gini@2"] == pytest.approx(sum(differences) / (2 * 4 * 7))
 
 
-def test_diversity_leaves_out_items_without_content():
+@pytest.mark.parametrize("values_at_once", [1, 7, 1 << 18])
+def test_diversity_leaves_out_items_without_content(monkeypatch, values_at_once):
+    monkeypatch.setattr("tssr.evaluation.list_metrics._VALUES_AT_ONCE", values_at_once)
     draw = np.random.default_rng(2)
     vectors = draw.standard_normal((9, 4))
     vectors[[0, 3, 4]] = 0
