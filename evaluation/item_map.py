@@ -1,9 +1,9 @@
 """A catalogue as a map: t-SNE for so many items as it can take, the others placed among them.
 
 t-SNE (van der Maaten & Hinton, JMLR 2008; scikit-learn's Barnes-Hut, which takes N log N steps) keeps
-neighbours near each other and tells nothing by the distance of far groups. 5,000 items take some 20 seconds
-on two cores and 100,000 would take half an hour, so of a larger catalogue LAID_OUT items are drawn by lot and
-laid out, and each other item stands at the weighted mean of the PLACED_BY laid-out items it is most like.
+neighbours near each other and tells nothing by the distance of far groups. Each of its hundreds of steps
+looks at all items, so of a larger catalogue LAID_OUT items are drawn by lot and laid out, and each other item
+stands at the weighted mean of the PLACED_BY laid-out items it is most like.
 
 Shapes: N items, F dimensions.
 """

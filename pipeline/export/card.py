@@ -22,8 +22,6 @@ FILES = {
     "user_side.onnx": "the user side for ONNX Runtime: `items` (B, L) int64, the numbers of the "
     "newest L items, padded on the left with 0 -> `states` (B, D) float32",
     "user_side.pt2": "the same graph for torch: `torch.export.load(…).module()`",
-    "item_side.onnx": "content to item vectors for ONNX Runtime, for items that training did not know",
-    "item_side.pt2": "the same graph for torch",
     "user_vectors.npy": "a vector for each user of users.arrow, (U, D) float32",
     "items.arrow": "number (1…N) and id of each item, whether lists may hold it (`listed`), bias, vector",
     "item_vectors.npy": "the item vectors, (N, D) float32; row 0 is item number 1",
