@@ -24,7 +24,7 @@ from tssr.features.loading import load_encoder
 from tssr.features.settings import EncoderChoice
 
 TEXTS = ["red shirt", "red shoes old", "red"]
-WORDS = 62  # of the BERT folder's vocabulary
+WORDS = 82  # of the BERT folder's vocabulary
 
 
 def choice(folder, pooling=None, modality="text", max_tokens=12):

@@ -59,7 +59,7 @@ def test_more_tokens_than_the_model_has_positions_are_refused(bert, tmp_path):
     with pytest.raises(UsageError, match=r"--max-tokens 513: .* reads at most 512 tokens"):
         load_encoder(choice(bert, max_tokens=513))
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = RobertaConfig(vocab_size=70, max_position_embeddings=12, pad_token_id=1, **sizes)
+    config = RobertaConfig(vocab_size=90, max_position_embeddings=12, pad_token_id=1, **sizes)
     folder = shutil.copytree(bert, tmp_path / "roberta")
     RobertaModel(config).save_pretrained(folder)
     encoder = load_encoder(choice(folder, "cls", max_tokens=10))
