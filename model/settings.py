@@ -38,6 +38,15 @@ class TrainSettings(Settings):
         "last",
         description="Train on each user's last window, or cut the history so that every action is a target.",
     )
+    train_users_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description=(
+            "Train on the actions of this share of the users, the same ones for every model and seed; all "
+            "users are asked in validation and test."
+        ),
+    )
     seed: int = Field(1, ge=0, lt=2**31, description="The one seed of initial weights, order and dropout.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",

@@ -168,7 +168,7 @@ def _source(run: Path, plan: RunPlan, settings: ExportSettings) -> Source:
     dataset = load_dataset(plan.dataset)
     model = trained_model(run, plan, dataset, "cpu")
     queries = some_users(dataset)
-    cold = dataset.split().cold_items()
+    cold = plan.split(dataset).cold_items()
     scorer = scorer_of(model, queries, cold if settings.cold_items else None)
     everything = np.arange(1, plan.dataset.item_count + 1)
     listed = everything if settings.cold_items else np.flatnonzero(~cold) + 1

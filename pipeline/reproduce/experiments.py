@@ -21,6 +21,8 @@ class Comparing:
 
     `variants` are settings of those names that are no models. `paper` has the paper's columns by metric, each
     with a value for every data set. Gains are over `reference`. `geometry` asks for alignment and uniformity.
+    `points` are for a figure of lines: the model and the percentage of train users behind each name; gains
+    are then over the reference's model at the same percentage.
     """
 
     title: str
@@ -30,13 +32,34 @@ class Comparing:
     focus: str | None = None
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     paper: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    points: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     geometry: bool = False
     one_seed: bool = False
+
+    def reference_of(self, name: str) -> str:
+        """The contender over which this one's gain is shown."""
+        if not self.points:
+            return self.reference
+        return point_name(self.points[self.reference][0], self.points[name][1])
+
+
+def point_name(model: str, percentage: int) -> str:
+    """The contender that is a model trained on so many per cent of the train users.
+
+    >>> point_name("tssr", 20)
+    'tssr-20'
+    """
+    return f"{model}-{percentage}"
 
 
 _ALIGNED = {"model": "tssr"}
 _UNALIGNED = {"model": "tssr", "lambda_user": 0.0, "lambda_item": 0.0}
 _BATCHES = (32, 64, 128, 256, 512, 1024)
+_PERCENTAGES = (20, 50, 80, 100)
+_RIVALS = ("sasrec-id", "cl4srec", "sasrec-content", "mv-trm", "tssr")  # the best of Table 3 on Toy
+_POINTS = {
+    point_name(model, percentage): (model, percentage) for model in _RIVALS for percentage in _PERCENTAGES
+}
 
 EXPERIMENTS: dict[str, Comparing] = {
     "table1": Comparing(
@@ -74,6 +97,17 @@ EXPERIMENTS: dict[str, Comparing] = {
         "batch-32",
         variants={f"batch-{size}": {"model": "tssr", "batch_size": size} for size in _BATCHES},
         geometry=True,
+    ),
+    "figure6": Comparing(
+        "Figure 6: share of the train users",
+        tuple(_POINTS),
+        ("recall@20", "ndcg@20"),
+        point_name("sasrec-id", 100),
+        variants={
+            name: {"model": model, "train_users_share": percentage / 100}
+            for name, (model, percentage) in _POINTS.items()
+        },
+        points=_POINTS,
     ),
     "figure1": Comparing(
         "Figure 1: items by ids and by content, t-SNE",

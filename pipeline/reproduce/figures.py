@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAPPED = 1_000  # items on a map, as in the paper
 _COLOURS = ("#3b6fb6", "#d1762f", "#4f9a5b")
+_MARKERS = "os^Dvxp*"  # of lines, so that they are told apart in print
 
 
 def refuse_without_matplotlib() -> None:
@@ -48,6 +49,29 @@ def draw_bars(path: Path, title: str, columns: Sequence[str], rows: Sequence[Seq
         axes.set_title(columns[place], fontsize=9)
         if "@" in columns[place] and min(heights) > 0:
             axes.set_ylim(0.9 * min(heights), 1.05 * max(heights))
+    _save(figure, path, title)
+
+
+def draw_lines(
+    path: Path,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    points: Mapping[str, tuple[str, int]],
+) -> None:
+    """One panel a metric, one line a model over the percentages of train users."""
+    shown = [place for place, name in enumerate(columns) if place and not name.endswith("gain")]
+    figure = _figure((4.2 * len(shown), 3.6))
+    models = dict.fromkeys(model for model, _ in points.values())
+    for number, place in enumerate(shown):
+        axes = figure.add_subplot(1, len(shown), number + 1)
+        for model, marker in zip(models, _MARKERS, strict=False):
+            line = [(points[str(row[0])][1], row[place]) for row in rows if points[str(row[0])][0] == model]
+            axes.plot(*zip(*line, strict=True), marker=marker, markersize=4, linewidth=1.2, label=model)
+        axes.set_xticks(sorted({percentage for _, percentage in points.values()}))
+        axes.set_xlabel("% of train users", fontsize=8)
+        axes.set_title(columns[place], fontsize=9)
+        axes.legend(fontsize=7)
     _save(figure, path, title)
 
 

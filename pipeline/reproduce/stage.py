@@ -22,12 +22,14 @@ from ..preprocess.formats import FORMATS
 from ..preprocess.manifest import paper_row, table_row
 from ..runs.evaluate import metrics_name
 from ..runs.train_table import TrainTable
+from .claims import gain_over, what_is_best
 from .experiments import EXPERIMENTS, QUICK, Comparing
-from .figures import draw_bars, draw_maps, refuse_without_matplotlib
+from .figures import draw_bars, draw_lines, draw_maps, refuse_without_matplotlib
 from .paper import DATASETS, TITLES, column_of
 from .settings import ReproduceSettings
 
-BARS, MAPS = ("figure3", "figure5"), ("figure1", "figure4")
+BARS, MAPS, LINES = ("figure3", "figure5"), ("figure1", "figure4"), ("figure6",)
+FIGURES = BARS + MAPS + LINES
 _NONE = "\N{EN DASH}"
 QUICK_NOTE = "--quick: one seed, two epochs, narrow models; it shows that all works and is no evidence"
 
@@ -44,18 +46,20 @@ def reproduce(workspace: Workspace, what: str, settings: ReproduceSettings) -> S
     if what == "table2":
         return _table_2(path, info.manifest["counts"], info.name, beside)
     experiment = EXPERIMENTS[what]
-    if what in BARS + MAPS:
+    if what in FIGURES:
         refuse_without_matplotlib()  # now, not after the trainings
     record = _compared(workspace, experiment, settings, info.name, name).data
     columns, rows = _table(workspace, experiment, record, beside)
     notes = [str(record["protocol"])] + [QUICK_NOTE] * settings.quick
-    notes += _claims(experiment, record, beside)
+    notes += what_is_best(experiment, record["models"], beside)
     if what in BARS:
         draw_bars(path, experiment.title, columns, rows)
+    if what in LINES:
+        draw_lines(path, experiment.title, columns, rows, experiment.points)
     if what in MAPS:
         runs = {model: record["contenders"][model]["runs"][0]["run"] for model in experiment.models}
         draw_maps(workspace, path, experiment.title, runs, joined=experiment.geometry)
-    pictures = ", .svg, .png" if what in BARS + MAPS else ""
+    pictures = ", .svg, .png" if what in FIGURES else ""
     return _written(path, experiment.title, columns, rows, [*notes, f"files: {path}.md, .csv{pictures}"])
 
 
@@ -99,20 +103,13 @@ def _table(
         row: list[object] = [model]
         for metric in experiment.metrics:
             ours = {name: found["metrics"][metric] for name, found in record["models"].items()}
-            row += [ours[model], gain := _gain(ours, model, experiment.reference)]
+            row += [ours[model], gain := gain_over(ours, model, experiment.reference_of(model))]
             if metric in experiment.paper:
                 theirs = column_of(experiment.paper[metric], beside)
-                paper_gain = _gain(theirs, model, experiment.reference)
+                paper_gain = gain_over(theirs, model, experiment.reference)
                 row += [theirs[model], paper_gain, gain / paper_gain if gain and paper_gain else None]
         rows.append(row + [geometry[model].get(name) for name in measured if experiment.geometry])
     return columns + (measured if experiment.geometry else []), rows
-
-
-def _gain(values: Mapping[str, float], model: str, over: str) -> float | None:
-    """How much greater than the reference's, as a share of it; None for the reference itself."""
-    if model == over or over not in values or values[over] == 0:
-        return None
-    return values[model] / values[over] - 1
 
 
 def _representation(workspace: Workspace, record: Mapping[str, Any], model: str) -> dict[str, float]:
@@ -124,21 +121,6 @@ def _representation(workspace: Workspace, record: Mapping[str, Any], model: str)
     ]
     names = found[0]["representation"] if found else {}
     return {name: fmean(each["representation"][name] for each in found) for name in names}
-
-
-def _claims(experiment: Comparing, record: Mapping[str, Any], beside: str) -> list[str]:
-    """One sentence for each metric: which model is best here, and which in the paper."""
-    sentences = []
-    for metric in experiment.metrics:
-        ours = {name: found["metrics"][metric] for name, found in record["models"].items()}
-        best = max(ours, key=ours.__getitem__)
-        sentence = f"{metric_title(metric)}: best here is {best} ({ours[best]:.4f})"
-        if metric in experiment.paper:
-            theirs = column_of(experiment.paper[metric], beside)
-            their_best = max(theirs, key=theirs.__getitem__)
-            sentence += f"; in the paper on {TITLES[beside]} {their_best} ({theirs[their_best]:.4f})"
-        sentences.append(sentence)
-    return sentences
 
 
 def _table_2(path: Path, counts: Mapping[str, int], dataset: str, beside: str) -> Summary:
@@ -183,7 +165,8 @@ def _cell(column: str, value: object) -> str:
 
 def check_experiment(what: str) -> str:
     """Refuse a name that is no experiment; returns it."""
-    known = ["table1", "table2", "table3", "figure1", "figure3", "figure4", "figure5", "published"]
+    known = ["table1", "table2", "table3"]
+    known += ["figure1", "figure3", "figure4", "figure5", "figure6", "published"]
     if what not in known:
         raise UsageError(f"reproduce {what}: there are {', '.join(known)}")
     return what

@@ -56,8 +56,13 @@ def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = 
                 f"the runs are of different data sets, {parts[0].dataset.name} and {part.dataset.name}; "
                 "a blend adds scores for the same items"
             )
+        if part.train.train_users_share != parts[0].train.train_users_share:
+            raise UsageError(
+                "the runs were trained with different --train-users-share; train them with the same one"
+            )
     stores = {store.name: store for part in parts for store in part.stores}
-    train = resolve(TrainSettings, {"device": device})
+    share = parts[0].train.train_users_share
+    train = resolve(TrainSettings, {"device": device, "train_users_share": share})
     ordered = [stores[name] for name in sorted(stores)]
     return RunPlan(BLENDED, parts[0].dataset, ordered, train, settings, tuple(parts))
 
@@ -97,7 +102,7 @@ def blend_runs(
     models = [
         trained_model(own, part, dataset, device) for own, part in zip(folders, plan.parts, strict=True)
     ]
-    counts = torch.from_numpy(dataset.split().train.counts())
+    counts = torch.from_numpy(plan.split(dataset).train.counts())
     model = blend(models, counts, settings).to(chosen_device).eval()
     with exclusive(folder):
         sweep_partials(folder)

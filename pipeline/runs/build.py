@@ -65,7 +65,7 @@ def build_model(
 
     from ...model.materials import Materials
 
-    whole, train = dataset.histories, dataset.split().train
+    whole, train = dataset.histories, plan.split(dataset).train
     if plan.parts:
         return _blend(plan, [build_model(part, dataset, device) for part in plan.parts], train, device)
     torch.manual_seed(plan.train.seed)

@@ -171,11 +171,12 @@ def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool,
         str(choose_device(settings.device)),
         lists=max(settings.topk),
     )
-    cold = question.dataset.split().cold_items() if settings.cold_items else None
+    split = plan.split(question.dataset)
+    cold = split.cold_items() if settings.cold_items else None
     scorer = scorer_of(model, queries, cold)
     lo, hi = own_queries(len(queries))
     what, leads = f"ranking {plan.dataset.item_count:,} items", current_world().leads
     with progress(what, hi - lo, "users", shown=leads) as advance:
         ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
-    representation = representation_probe(model, question.dataset.split(), plan.train.seed)()
+    representation = representation_probe(model, split, plan.train.seed)()
     return ranks, ranks_cold_items(model), representation

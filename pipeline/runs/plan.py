@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifacts import fingerprint
-from ...core.dataset import DatasetInfo, describe_dataset
+from ...core.dataset import Dataset, DatasetInfo, Split, describe_dataset
 from ...core.errors import UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import Model, Settings, option_name, resolve
@@ -49,8 +49,14 @@ class RunPlan:
         if self.parts:
             counted = Counter(part.title for part in self.parts)
             return " + ".join(title if n == 1 else f"{n} x {title}" for title, n in counted.items())
-        leaks = getattr(self.model_settings, "count_all", False)
-        return f"{self.spec.title} (counts test actions)" if leaks else self.spec.title
+        if getattr(self.model_settings, "count_all", False):
+            return f"{self.spec.title} (counts test actions)"
+        share = self.train.train_users_share
+        return self.spec.title if share == 1.0 else f"{self.spec.title} ({share:.4g} of train users)"
+
+    def split(self, dataset: Dataset) -> Split:
+        """What is asked of the plan's model, and the train part as far as it may see it."""
+        return dataset.split().with_train_users(self.train.train_users_share)
 
     def record(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -74,6 +80,8 @@ class RunPlan:
             record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
+        if self.train.train_users_share == 1.0:  # so that runs from before there were shares keep their keys
+            del record["settings"]["train"]["train_users_share"]
         if self.end_to_end is not None:
             del record["end_to_end"]["settings"]["encoder_chunk"]
         return fingerprint(record)
@@ -84,9 +92,9 @@ class RunPlan:
 
 
 def options_of(model: str) -> set[str]:
-    """What may be set for a model: of the training settings, one that does not train has only the device."""
+    """What may be set for a model: of the training settings, one that is not trained has only two."""
     spec = model_spec(model)
-    training = set(TrainSettings.model_fields) if spec.trained else {"device"}
+    training = set(TrainSettings.model_fields) if spec.trained else {"device", "train_users_share"}
     if not issubclass(spec.settings, WindowSettings):
         training -= {"train_windows"}
     if spec.trained and spec.reads_content:
@@ -131,6 +139,8 @@ def plan_run(
         return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table), config_path)
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
+    if train.train_users_share != 1.0 and getattr(model_settings, "count_all", False):
+        raise UsageError("--train-users-share: --count-all counts the actions of all users; leave one out")
     dataset = describe_dataset(workspace.choose_dataset(chosen.dataset))
     if chosen.features and not spec.reads_content:
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")

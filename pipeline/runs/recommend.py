@@ -72,7 +72,7 @@ def _lists(
 ) -> tuple[Lists, list[str]]:
     from .scorer import ranks_cold_items, scorer_of
 
-    cold = dataset.split().cold_items()
+    cold = plan.split(dataset).cold_items()
     model = trained_model(folder, plan, dataset, settings.device)
     scorer = scorer_of(model, asked.queries, cold if settings.cold_items else None)
     left_out = np.empty(0, np.int64) if settings.cold_items else np.flatnonzero(cold) + 1

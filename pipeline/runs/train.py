@@ -69,7 +69,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
             write_run(folder, plan, None)
         world.wait()
         try:
-            result = {**_fit(model, plan, dataset.split(), folder, device), **_memory(device)}
+            result = {**_fit(model, plan, plan.split(dataset), folder, device), **_memory(device)}
         except DivergedError as error:
             if world.leads:
                 write_run(folder, plan, None, diverged=str(error))

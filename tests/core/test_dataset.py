@@ -182,3 +182,27 @@ def test_a_canary_that_is_only_a_test_target_is_nowhere_in_train_or_validation(t
         assert canary not in seen.flat()
         assert seen.counts()[canary] == 0
     assert canary not in found.validation.targets
+
+
+@given(item_lists, st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_share_of_the_train_users_is_nested_and_asks_the_same(lists, one, other):
+    split = Dataset(None, as_histories(lists)).leave_one_out()
+    whole = as_lists(split.train)
+    trained = {}
+    for share in (one, other):
+        part = split.with_train_users(share)
+        assert part.validation is split.validation
+        assert part.test is split.test
+        kept = as_lists(part.train)
+        assert all(items in ([], whole[user]) for user, items in enumerate(kept))
+        trained[share] = {user for user, items in enumerate(kept) if items}
+        active = sum(len(items) > 0 for items in whole)
+        assert len(trained[share]) == min(active, max(1, round(share * active)))
+    assert trained[min(one, other)] <= trained[max(one, other)]
+
+
+def test_users_for_training_are_drawn_and_not_the_first_ones():
+    split = Dataset(None, as_histories([[1, 2, 3, 4]] * 100)).leave_one_out()
+    trained = np.flatnonzero(split.with_train_users(0.2).train.lengths)
+    assert len(trained) == 20
+    assert 30 < trained.mean() < 70

@@ -8,7 +8,9 @@ import pytest
 
 from tssr.cli import main
 from tssr.pipeline.reproduce import paper
+from tssr.pipeline.reproduce.claims import what_is_best
 from tssr.pipeline.reproduce.experiments import EXPERIMENTS
+from tssr.pipeline.reproduce.figures import draw_lines
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
 SVG = b"<?xml"
@@ -61,7 +63,7 @@ def test_table_1_stands_beside_the_papers_and_is_not_trained_twice(prepared, com
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("figure", ["figure1", "figure3", "figure4", "figure5"])
+@pytest.mark.parametrize("figure", ["figure1", "figure3", "figure4", "figure5", "figure6"])
 def test_a_figure_is_drawn_from_what_was_trained(prepared, tmp_path, figure):
     pytest.importorskip("matplotlib")
     done = prepared("reproduce", figure, "--quick", "--json")
@@ -73,6 +75,35 @@ def test_a_figure_is_drawn_from_what_was_trained(prepared, tmp_path, figure):
     folder = tmp_path / "workspace" / "reproduced"
     assert (folder / f"{figure}-hm-quick.svg").read_bytes().startswith(SVG)
     assert (folder / f"{figure}-hm-quick.png").read_bytes().startswith(PNG)
+
+
+def test_figure_6_sets_each_model_beside_the_ids_at_the_same_share():
+    experiment = EXPERIMENTS["figure6"]
+    assert experiment.reference_of("tssr-20") == "sasrec-id-20"
+    assert experiment.variants["tssr-20"] == {"model": "tssr", "train_users_share": 0.2}
+    assert len(experiment.models) == 5 * 4
+    values = {"sasrec-id": 0.04, "mv-trm": 0.08, "tssr": 0.1}
+    models = {
+        f"{model}-{share}": {"metrics": {"recall@20": value, "ndcg@20": value * share / 100}}
+        for model, value in values.items()
+        for share in (20, 100)
+    }
+    assert what_is_best(experiment, models, "toy") == [
+        "Recall@20 at 20 %: TSSR 0.1000, its best rival mv-trm-20 0.0800, +25.0%",
+        "Recall@20 at 100 %: TSSR 0.1000, its best rival mv-trm-100 0.0800, +25.0%",
+        "NDCG@20 at 20 %: TSSR 0.0200, its best rival mv-trm-20 0.0160, +25.0%",
+        "NDCG@20 at 100 %: TSSR 0.1000, its best rival mv-trm-100 0.0800, +25.0%",
+    ]
+
+
+def test_lines_are_drawn_through_the_points_that_are_there(tmp_path):
+    """A model that diverged at one share has a line through the others."""
+    pytest.importorskip("matplotlib")
+    points = {"tssr-20": ("tssr", 20), "tssr-50": ("tssr", 50), "bpr-mf-20": ("bpr-mf", 20)}
+    rows = [["tssr-20", 0.1, None], ["tssr-50", 0.2, None]]
+    draw_lines(tmp_path / "figure", "Lines", ["model", "ndcg@20", "ndcg@20 gain"], rows, points)
+    assert (tmp_path / "figure.svg").read_bytes().startswith(SVG)
+    assert (tmp_path / "figure.png").read_bytes().startswith(PNG)
 
 
 def test_table_2_counts_the_data_set(prepared):

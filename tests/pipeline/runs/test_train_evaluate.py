@@ -9,12 +9,18 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tssr.cli import main
+from tssr.core.dataset import load_dataset
 from tssr.core.lock import exclusive
+from tssr.core.settings import resolve
+from tssr.core.workspace import Workspace
 from tssr.pipeline.runs import plan as plan_module
 from tssr.pipeline.runs import train as train_module
+from tssr.pipeline.runs.build import build_model
 from tssr.pipeline.runs.record import READINGS_FILE
+from tssr.pipeline.runs.settings import RunSettings
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
 TRAIN = ("train", "--width", "16", "--heads", "2", "--max-epochs", "2", "--batch-size", "16")
@@ -556,3 +562,54 @@ def test_alignment_and_uniformity_by_epoch_and_in_evaluation(prepared, tmp_path)
     assert measured == pytest.approx({name: best[name] for name in names}, abs=1e-5)
     prepared("train", "--model", "poprec", "--run", "popular")
     assert prepared("evaluate", "--run", "popular", "--topk", "5", "--json").json["representation"] == {}
+
+
+@pytest.mark.parametrize("model", ["poprec", "itemknn", "sasrec-id"])
+def test_a_tenth_of_the_train_users_is_another_run_and_asks_all(prepared, model):
+    """6 of 60 users are trained on, and 60 are asked."""
+    options = (*TRAIN[1:], "--learning-rate", "0.05") if model == "sasrec-id" else ()
+    train = ("train", "--model", model, *options, "--json")
+    whole = prepared(*train)
+    assert whole.code == 0, whole.err
+    assert prepared(*train, "--train-users-share", "1").json["cached"], "all users are the default"
+    few = prepared(*train, "--train-users-share", "0.1", "--run", "few")
+    assert few.code == 0, few.err
+    measured = [
+        prepared("evaluate", "--run", run, "--topk", "5", "--json").json for run in (whole.json["run"], "few")
+    ]
+    assert measured[1]["title"] == f"{measured[0]['title']} (0.1 of train users)"
+    assert [each["measurements"][0]["protocol"]["queries"] for each in measured] == [60, 60]
+    assert measured[0]["measurements"] != measured[1]["measurements"]
+
+
+def test_a_key_from_before_there_were_shares_is_still_the_key(prepared, monkeypatch, tmp_path):
+    monkeypatch.setattr(plan_module, "fingerprint", json.dumps)
+    workspace, chosen = Workspace(tmp_path / "workspace"), resolve(RunSettings, {"model": "poprec"})
+    assert "share" not in plan_module.plan_run(workspace, chosen, {}, {}).key()
+    assert (
+        '"train_users_share": 0.5'
+        in plan_module.plan_run(workspace, chosen, {}, {"train_users_share": 0.5}).key()
+    )
+
+
+def test_neighbours_and_popularity_see_the_drawn_users_alone(prepared, tmp_path):
+    workspace = Workspace(tmp_path / "workspace")
+    few = plan_module.plan_run(
+        workspace, resolve(RunSettings, {"model": "poprec"}), {}, {"train_users_share": 0.1}
+    )
+    dataset = load_dataset(few.dataset)
+    trained = few.split(dataset).train
+    assert np.count_nonzero(trained.lengths) == 6
+    model = build_model(few, dataset, torch.device("cpu"))
+    assert model.items()[1].tolist() == trained.counts()[1:].tolist()
+
+
+def test_what_does_not_go_with_a_share_is_refused(prepared):
+    for share, run in (("0.5", "half"), ("1", "all")):
+        prepared("train", "--model", "poprec", "--train-users-share", share, "--run", run)
+    refused = prepared("blend", "half", "all")
+    assert refused.code != 0
+    assert "different --train-users-share; train them with the same one" in refused.err
+    refused = prepared("train", "--model", "poprec", "--count-all", "--train-users-share", "0.5")
+    assert "--count-all counts the actions of all users; leave one out" in refused.err
+    assert "--train-users-share" in prepared("train", "--train-users-share", "0").err
