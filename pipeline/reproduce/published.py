@@ -1,15 +1,12 @@
-"""Tables that others published on data one can get, and our numbers beside theirs.
+"""Our numbers beside those of tables that others published.
 
-An entry names its file, the model's settings, the history mask that the publisher used, and the numbers.
 The files are the user's: nothing is downloaded. Differences are relative to the published number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...core.artifacts import write_text
 from ...core.errors import DataError, UsageError
@@ -17,7 +14,7 @@ from ...core.settings import resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace
 from ...evaluation.metrics import metric_title
-from ...evaluation.settings import EvaluateSettings, Mask
+from ...evaluation.settings import EvaluateSettings
 from ...evaluation.tables import csv_table, markdown_table
 from ..compare.training_pool import TrainingPool
 from ..preprocess.settings import PreprocessSettings
@@ -25,62 +22,9 @@ from ..preprocess.stage import preprocess
 from ..runs.evaluate import evaluate
 from ..runs.plan import plan_run
 from ..runs.settings import RunSettings
+from .published_tables import PUBLISHED, Published
 
 NEAR = 0.05  # a relative difference up to this counts as the published number made again
-_S3REC = "github.com/RUCAIBox/CIKM2020-S3Rec, folder data"
-_POPREC = "popularity over all actions, validation and test included"
-_BCE = {
-    "width": 64, "feedforward_width": 256, "heads": 2, "blocks": 2, "length": 50, "dropout": 0.5,
-    "input_norm": True, "input_dropout": 0.5, "norm": "post", "head": "tied", "loss": "bce",
-    "learning_rate": 1e-3, "batch_size": 256, "train_windows": "all", "patience": 10, "max_epochs": 200,
-}  # fmt: skip
-_CROSS_ENTROPY = _BCE | {"loss": "ce"}
-
-
-@dataclass(frozen=True)
-class Published:
-    """One row of a published table: what it was measured on and how, and its numbers by metric."""
-
-    file: str
-    data_source: str
-    where: str
-    protocol: str
-    model: str
-    settings: Mapping[str, Any]
-    mask: Mask
-    numbers: Mapping[str, float]
-
-
-def _s3rec(file: str, where: str, protocol: str, model: str, **numbers: float) -> Published:
-    settings: Mapping[str, Any] = {"count_all": True} if model == "poprec" else _BCE
-    metrics = {name.replace("_", "@"): value for name, value in numbers.items()}
-    return Published(file, _S3REC, where, protocol, model, settings, "hard", metrics)
-
-
-_TABLE = "S3-Rec, all_rank.PNG of its repository"
-_TOYS, _BEAUTY = "Toys_and_Games.txt", "Beauty.txt"
-
-PUBLISHED: dict[str, Published] = {
-    "s3rec-toys-poprec": _s3rec(
-        _TOYS, _TABLE, _POPREC, "poprec",
-        recall_5=0.0066, recall_10=0.0113, recall_20=0.0163, ndcg_10=0.0061,
-    ),
-    "s3rec-beauty-poprec": _s3rec(
-        _BEAUTY, _TABLE, _POPREC, "poprec",
-        recall_5=0.0080, recall_10=0.0152, recall_20=0.0217, ndcg_10=0.0068,
-    ),
-    "s3rec-toys-sasrec": _s3rec(
-        _TOYS, _TABLE, "one negative, binary cross-entropy", "sasrec-id", recall_10=0.0675, ndcg_10=0.0374
-    ),
-    "s3rec-beauty-sasrec": _s3rec(
-        _BEAUTY, _TABLE, "one negative, binary cross-entropy", "sasrec-id", recall_10=0.0605, ndcg_10=0.0318
-    ),
-    "recbole-beauty-sasrec": Published(
-        _BEAUTY, _S3REC, "DuoRec, issue 3: RecBole's SASRec", "cross-entropy, history not masked",
-        "sasrec-id", _CROSS_ENTROPY, "none",
-        {"recall@5": 0.0555, "recall@10": 0.0830, "recall@20": 0.1191, "ndcg@10": 0.0415},
-    ),
-}  # fmt: skip
 
 
 def reproduce_published(workspace: Workspace, name: str | None, raw: Path | None) -> Summary:

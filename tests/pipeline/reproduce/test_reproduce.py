@@ -11,6 +11,8 @@ from tssr.pipeline.reproduce import paper
 from tssr.pipeline.reproduce.claims import what_is_best
 from tssr.pipeline.reproduce.experiments import EXPERIMENTS
 from tssr.pipeline.reproduce.figures import draw_lines
+from tssr.pipeline.reproduce.published_tables import PUBLISHED
+from tssr.pipeline.runs.plan import options_of
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
 SVG = b"<?xml"
@@ -129,6 +131,18 @@ def test_what_cannot_be_reproduced_is_told_in_one_line(prepared, tssr, monkeypat
     assert "pip install 'tssr[report]'" in prepared("reproduce", "figure3").err
     shutil.rmtree(tmp_path / "workspace" / "features")
     assert "tssr extract-features" in prepared("reproduce", "table1").err
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_entry_is_whole(name):
+    """Numbers copied wrong seldom grow with k, and a setting misspelt is no option of the model."""
+    entry = PUBLISHED[name]
+    for metric in ("recall", "ndcg"):
+        by_k = [entry.numbers[f"{metric}@{k}"] for k in (5, 10, 20)]
+        assert by_k == sorted(by_k)
+    assert all(entry.numbers[f"ndcg@{k}"] < entry.numbers[f"recall@{k}"] for k in (5, 10, 20))
+    assert set(entry.settings) <= options_of(entry.model)
+    assert entry.file.removesuffix(".txt").split("_")[0].lower() in name
 
 
 def test_published_numbers_beside_ours(tssr, commands, tmp_path):
