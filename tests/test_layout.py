@@ -107,14 +107,16 @@ def test_every_command_and_option_has_help(name):
 
 
 def imported_by(arguments):
+    # What is there before may come from the machine: a sitecustomize that sets torch's precision loads torch.
     script = (
         "import json, sys\n"
+        "was = set(sys.modules)\n"
         "from tssr.cli import main\n"
         "try:\n"
         f"    main({arguments!r})\n"
         "except SystemExit as stop:\n"
         "    assert not stop.code, stop.code\n"
-        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - was})), file=sys.stderr)\n"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "Usage: tssr" in result.stdout
