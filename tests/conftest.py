@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,6 +31,12 @@ from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
 from tssr.core.torchrun import joined_world
 from tssr.core.workspace import Workspace
 from tssr.pipeline.compare.training_pool import TrainingPool
+
+# Several workers of pytest-xdist share the cores: were each to compute on all of them, they would wait for
+# one another. Torch, already loaded, is told; what the tests start reads the variable.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
 
 # A busy machine is no failure, and a change is not blamed for an input that nobody tried before: drawn
 # inputs are the same at each run, but where TSSR_FUZZ asks for many new ones.

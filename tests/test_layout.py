@@ -116,7 +116,8 @@ def imported_by(arguments):
         f"    main({arguments!r})\n"
         "except SystemExit as stop:\n"
         "    assert not stop.code, stop.code\n"
-        "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - was})), file=sys.stderr)\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - was}\n"
+        "print(json.dumps(sorted(new)), file=sys.stderr)\n"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "Usage: tssr" in result.stdout

@@ -83,7 +83,10 @@ def test_all_public_names_can_be_had_and_others_cannot():
 
 def test_importing_tssr_imports_nothing_heavy():
     # What is there before may come from the machine: a sitecustomize that sets torch's precision loads torch.
-    script = "import json, sys; was = set(sys.modules); import tssr; tssr.TssrError; print(json.dumps(sorted(set(sys.modules) - was)))"
+    script = (
+        "import json, sys; was = set(sys.modules); import tssr; tssr.TssrError; "
+        "print(json.dumps(sorted(set(sys.modules) - was)))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"torch", "polars", "pyarrow", "pydantic", "click"} & set(json.loads(done.stdout))
 

@@ -114,8 +114,10 @@ def test_one_that_fails_ends_the_others_at_once_though_ctrl_c_is_ignored(pool, t
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_pool_and_all_children(pool, tmp_path, number, monkeypatch):
+def test_a_signal_ends_the_pool_and_all_children(pool, tmp_path, number, monkeypatch, request):
     monkeypatch.setattr(training_pool, "SECONDS_TO_END", 0.5)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     runs = [run("long", tmp_path), run("deaf", tmp_path)]
 
     def send():
