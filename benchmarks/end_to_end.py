@@ -33,7 +33,7 @@ from training_steps import split_of
 from tssr.core.device import choose_device
 from tssr.core.errors import TssrError
 from tssr.core.memory import peak_memory
-from tssr.features.settings import RANDOM, EncoderChoice
+from tssr.features.modality import RANDOM, EncoderChoice
 from tssr.model.content import EncoderTraining
 from tssr.model.inputs import ContentVectors
 from tssr.model.materials import ContentFeatures, ContentSource, Materials, TrainableContent

@@ -36,12 +36,12 @@ from PIL import Image
 
 from tssr.core.device import choose_device
 from tssr.core.settings import resolve
-from tssr.features.content import scan
 from tssr.features.encoder import ContentEncoder
 from tssr.features.encoding import encode_chunks, prepared_batches
 from tssr.features.loading import load_encoder
+from tssr.features.modality import MODALITIES, RANDOM
 from tssr.features.parts import PART_ROWS, StoredContents, commit, find_parts, write_part
-from tssr.features.settings import RANDOM, FeatureSettings
+from tssr.features.settings import FeatureSettings
 from tssr.features.store import KEY_TYPE, list_stores, open_store
 
 COUNTS = {"resnet18": 512, "resnet50": 192, "minilm": 4096}  # some seconds a round on two cores
@@ -105,15 +105,16 @@ def settings_of(name: str, arguments: argparse.Namespace) -> FeatureSettings:
 
 def fill(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> None:
     """From files to a committed store, as the stage does it."""
-    modality, folder = settings.modality[0], raw / f"{settings.modality[0]}-store"
+    modality = MODALITIES[settings.modality[0]]
+    folder = raw / f"{modality.name}-store"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    content = scan(modality, items, raw, None)
+    content = modality.scan(items, raw, None)
     row_bytes = encoder.dimension * np.dtype(encoder.dtype or settings.dtype).itemsize
     chunks = StoredContents([]).missing(content, row_bytes)
-    encode_chunks(encoder, content, chunks, raw, folder, settings, lambda count: None)
+    encode_chunks(modality, encoder, content, chunks, raw, folder, settings, lambda count: None)
     catalogue = StoredContents(find_parts(folder))
-    shape = {"modality": modality, "dimension": encoder.dimension, "shape": [encoder.dimension]}
+    shape = {"modality": modality.name, "dimension": encoder.dimension, "shape": [encoder.dimension]}
     commit(folder, {**HEAD, **shape}, catalogue, catalogue.items(items, content))
 
 
@@ -132,7 +133,8 @@ def cost(work: Callable[[], object]) -> tuple[float, float]:
 
 def race(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureSettings) -> str:
     """One line of the table: the pipeline and the bare forward in turns, the best of each."""
-    content = scan(settings.modality[0], items, raw, None)
+    modality = MODALITIES[settings.modality[0]]
+    content = modality.scan(items, raw, None)
     chunks = StoredContents([]).missing(content, 2 * encoder.dimension)
     device = choose_device(settings.device)
     encoder.module.to(device)
@@ -140,7 +142,8 @@ def race(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureS
     ready: list[tuple[torch.Tensor, ...]] = []
 
     def prepare() -> None:
-        ready[:] = [batch.inputs for batch in prepared_batches(encoder, content, chunks, raw, alone, device)]
+        batches = prepared_batches(modality, encoder, content, chunks, raw, alone, device)
+        ready[:] = [batch.inputs for batch in batches]
 
     @torch.inference_mode()
     def forward() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -22,6 +23,12 @@ Advance = Callable[..., None]
 def note(message: str) -> None:
     """Say one line on stderr at once."""
     print(f"{message}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
+
+
+@cache
+def note_once(message: str) -> None:
+    """A note that a process makes once however often it is asked for."""
+    note(message)
 
 
 def clock(seconds: float) -> str:

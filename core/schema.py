@@ -44,7 +44,8 @@ USERS = pa.schema(
 def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] | None = None) -> pa.Table:
     """Read columns of a canonical table and check their types against `schema`.
 
-    Columns of the table beyond `schema` are allowed (items carry further columns of their source).
+    Columns of the table beyond `schema` are allowed, and may be among `columns`: items carry further columns
+    of their source, which are text.
     Raises ArtifactError that names the file, the column and `cure`.
     """
     wanted = columns if columns is not None else schema.names
@@ -54,7 +55,8 @@ def read_table(path: Path, schema: pa.Schema, *, cure: str, columns: list[str] |
             for name in wanted:
                 if name not in found.names:
                     raise ArtifactError(f"{path} has no column {name!r}; {cure}")
-                kind, expected = found.field(name).type, schema.field(name).type
+                kind = found.field(name).type
+                expected = schema.field(name).type if name in schema.names else pa.string()
                 if kind != expected:
                     raise ArtifactError(f"{path}, column {name!r} is {kind}, expected {expected}; {cure}")
             return file.read(columns=wanted)

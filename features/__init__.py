@@ -1,1 +1,7 @@
-"""Reading content, encoders, the feature store."""
+"""Reading content, encoders, the feature store; and which modalities there are, the default one first."""
+
+from .image import ImageModality
+from .modality import register
+from .text import TextModality
+
+register(ImageModality(), TextModality())

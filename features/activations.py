@@ -16,8 +16,7 @@ import torch
 from torch import nn
 
 from .encoder import ContentEncoder
-from .material import load_material
-from .settings import EncoderChoice
+from .modality import MODALITIES, EncoderChoice
 from .stages import last_frozen, split, stage_names
 
 
@@ -41,22 +40,16 @@ def lower_part(encoder: ContentEncoder, choice: EncoderChoice) -> ContentEncoder
     """The part of `encoder` that `choice.until` names. Raises UsageError where it cannot be split there."""
     frozen = last_frozen(encoder.module, str(choice.until))
     lower = split(encoder.module, frozen).lower.eval()
+    modality = MODALITIES[choice.modality]
     with torch.no_grad():
-        if choice.modality == "text":
-            ids = torch.ones(1, choice.max_tokens, dtype=torch.int64)
-            shape = tuple(lower(ids, ids)[0].shape[1:])
-        else:
-            pixels = load_material(replace(choice, until=None, material=True)).shape
-            assert pixels is not None
-            blank = torch.zeros(1, *pixels, dtype=torch.uint8)
-            shape = tuple(lower(blank)[0].shape[1:])
+        shape = tuple(lower(*modality.largest(choice))[0].shape[1:])
     last = stage_names(encoder.module)[frozen - 1]
     return replace(
         encoder,
         name=f"{encoder.name}-until-{last}",
         dimension=math.prod(shape),
         key={**encoder.key, "until": last},
-        module=_FlatBoundary(lower, choice.max_tokens if choice.modality == "text" else None).eval(),
+        module=_FlatBoundary(lower, shape[0] if modality.sequences else None).eval(),
         kind="activations",
         shape=shape,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from ..core.errors import DataError, TssrError
 from ..core.words import reason_of
 from .content import SOURCE, content_key, read_picture
+from .content_batch import Chunk, ContentBatch, Loading
 from .encoder import Inputs
-from .parts import Chunk
 from .pictures import BadContentError, UnreachableFileError
 from .store import KEY
 from .text_encoder import Tokens
@@ -27,30 +27,6 @@ from .text_encoder import Tokens
 Place = tuple[int, int]  # which chunk, which of its members
 Prepare = Callable[[bytes], Any]
 PREFETCH = 4  # batches that each worker decodes ahead
-
-
-@dataclass(frozen=True)
-class Loading:
-    """Content comes to the encoder from `workers` processes beside it, or `threads` in turn with it."""
-
-    batch_size: int
-    workers: int
-    threads: int
-    pin_memory: bool
-
-
-@dataclass(frozen=True)
-class ContentBatch:
-    """Contents of one chunk: `inputs` belong to the members at `places`, `failures` have no vector."""
-
-    chunk: int
-    places: list[int]
-    inputs: Inputs
-    failures: list[tuple[int, BadContentError]]
-
-    def pin_memory(self) -> ContentBatch:
-        """Called by the loader where the batch goes to a GPU."""
-        return replace(self, inputs=tuple(tensor.pin_memory() for tensor in self.inputs))
 
 
 class _Pictures(Dataset[Any]):

@@ -23,7 +23,8 @@ from .pictures import UnreachableFileError
 from .store import DETAIL, KEY, KEY_TYPE, REASON
 
 SOURCE, SIZE, MODIFIED = "source", "size", "modified"
-UNNAMED = "no picture named"  # the reason where the table of items has no path
+# Reasons why an item has no content: the table of items has no path; no such file; no text.
+UNNAMED, FILE_MISSING, NO_TEXT = "no picture named", "file missing", "no text"
 READ_AHEAD = 1024  # files handed to the reading threads at once
 
 # One row an item, item 1 first. `source` is the text itself or the picture's path; `size` in bytes and
@@ -50,7 +51,7 @@ def scan_texts(items: pa.Table) -> pa.Table:
     texts = items[TEXT].to_pylist()
     usable = [text is not None and bool(text.strip()) for text in texts]
     keys = [content_key(text.encode()) if ok else None for text, ok in zip(texts, usable, strict=True)]
-    reasons = [None if ok else "no text" for ok in usable]
+    reasons = [None if ok else NO_TEXT for ok in usable]
     unknown = [None] * len(texts)
     return pa.table([texts, unknown, unknown, keys, reasons, unknown], schema=CONTENT)
 
@@ -71,7 +72,7 @@ def read_picture(raw: Path, path: str) -> bytes:
             raise UnreachableFileError("outside the raw folder", f"leads to {real}")
         content = real.read_bytes()
     except FileNotFoundError:
-        raise UnreachableFileError("file missing", path) from None
+        raise UnreachableFileError(FILE_MISSING, path) from None
     except (OSError, RuntimeError, ValueError) as error:  # denied, a folder, links in a circle, a NUL
         raise UnreachableFileError("file not readable", f"{path}: {error}") from None
     if not content:
@@ -109,11 +110,6 @@ def scan_pictures(items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.T
             list(pool.map(read, batch))
             advance(len(batch))
     return pa.table([paths, _nullable(sizes), _nullable(modified), keys, reasons, details], schema=CONTENT)
-
-
-def scan(modality: str, items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.Table:
-    """The CONTENT of one modality."""
-    return scan_texts(items) if modality == "text" else scan_pictures(items, raw, previous)
 
 
 def refuse_unusable(items: pa.Table, table: pa.Table) -> None:

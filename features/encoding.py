@@ -14,13 +14,13 @@ import torch
 
 from ..core.device import choose_device
 from ..core.float32 import full_float32
-from .batches import ContentBatch, Loading, picture_batches, text_batches
+from .content_batch import Chunk, ContentBatch, Loading
 from .encoder import ContentEncoder
-from .parts import Chunk, write_part
+from .modality import Modality
+from .parts import write_part
 from .pictures import BadContentError
 from .settings import FeatureSettings
 from .store import KEY
-from .text_encoder import Tokens
 
 MOST_WORKERS = 16  # processes that decode for one GPU, unless --workers says otherwise
 
@@ -45,6 +45,7 @@ def loading(settings: FeatureSettings, device: torch.device) -> Loading:
 
 
 def prepared_batches(
+    modality: Modality,
     encoder: ContentEncoder,
     content: pa.Table,
     chunks: list[Chunk],
@@ -53,15 +54,13 @@ def prepared_batches(
     device: torch.device,
 ) -> Iterator[ContentBatch]:
     """The chunks' contents as the encoder wants them."""
-    options = loading(settings, device)
-    if isinstance(encoder.prepare, Tokens):
-        return text_batches(content, chunks, encoder.prepare, options)
-    return picture_batches(content, chunks, raw, encoder.prepare, options)
+    return modality.batches(content, chunks, raw, encoder.prepare, loading(settings, device))
 
 
 @torch.inference_mode()
 @full_float32()
 def encode_chunks(
+    modality: Modality,
     encoder: ContentEncoder,
     content: pa.Table,
     chunks: list[Chunk],
@@ -74,13 +73,13 @@ def encode_chunks(
 
     Half precision (bf16) is used on CUDA only; elsewhere the vectors are float32 until they are stored.
     """
-    device = choose_device("cpu" if encoder.kind in ("pixels", "tokens") else settings.device)
+    device = choose_device("cpu" if encoder.kind == modality.inputs else settings.device)
     dtype_name = encoder.dtype or settings.dtype
     module = encoder.module.to(device)
     if settings.compile:
         module.compile()
     half = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
-    batches = prepared_batches(encoder, content, chunks, raw, settings, device)
+    batches = prepared_batches(modality, encoder, content, chunks, raw, settings, device)
     for number, group in groupby(batches, key=lambda batch: batch.chunk):
         members = chunks[number].members
         # The rows stay on the device until the chunk is through, so a GPU is waited for once a part.

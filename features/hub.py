@@ -18,7 +18,7 @@ from ..core.errors import UsageError
 from ..core.progress import note
 from ..core.words import reason_of
 from .encoder import Inputs
-from .settings import RANDOM, EncoderChoice
+from .modality import RANDOM, EncoderChoice
 
 NETWORK_TIMEOUT = 10.0  # seconds
 

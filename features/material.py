@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from .encoder import ContentEncoder
-from .settings import EncoderChoice, names_folder
+from .pictures import PicturePreparation
+from .text_encoder import Tokens
 
 
 class Flat(nn.Module):
@@ -36,20 +37,15 @@ class TokenTable(nn.Module):
         return nn.functional.pad(marked, (0, self.length - ids.shape[1]), value=-1)
 
 
-def load_material(choice: EncoderChoice) -> ContentEncoder:
-    """What prepares content for `choice.encoder`, without the encoder: its weights are not needed."""
-    if choice.modality == "text":
-        from .text_encoder import load_tokens
+def token_ids_of(tokens: Tokens) -> ContentEncoder:
+    """The token ids of texts as rows of int32, (length,)."""
+    key = {"material": "tokens", "preparation": tokens.spec()}
+    name, module = f"tokens-{tokens.length}", TokenTable(tokens.length)
+    return ContentEncoder(name, tokens.length, key, tokens, module, "tokens", "int32", (tokens.length,))
 
-        tokens = load_tokens(choice)
-        key = {"material": "tokens", "preparation": tokens.spec()}
-        name, module = f"tokens-{tokens.length}", TokenTable(tokens.length)
-        return ContentEncoder(name, tokens.length, key, tokens, module, "tokens", "int32", (tokens.length,))
-    if names_folder(choice.encoder):
-        from .vision_encoder import vision_preparation as picture_preparation
-    else:
-        from .torchvision_encoder import torchvision_preparation as picture_preparation
-    preparation = picture_preparation(choice)
+
+def pixels_of(preparation: PicturePreparation) -> ContentEncoder:
+    """The pixels of pictures as rows of uint8, (3, H, W) flattened."""
     key = {"material": "pixels", "preparation": preparation.spec}
     width = math.prod(preparation.shape)
     name = f"pixels-{preparation.shape[-1]}"

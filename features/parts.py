@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from ..core.artifacts import atomic_path, sha256_file, write_json
 from ..core.errors import ArtifactError, TssrError
 from ..core.progress import note
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
+from .content_batch import Chunk
 from .pictures import BadContentError
 from .store import (
     DETAIL,
@@ -42,14 +42,6 @@ from .store import (
 
 PART_ROWS = 1024
 PART_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Contents that become the part `number`: places in the CONTENT table, one for each distinct key."""
-
-    number: int
-    members: NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -2,70 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from ..core.settings import Settings, Verbatim
+from .modality import MODALITIES, EncoderChoice, Pooling, refuse_unknown, some_of
 
-Modality = Literal["image", "text"]
-Pooling = Literal["cls", "pooler", "mean", "last"]
-
-DEFAULT_ENCODERS: dict[str, str] = {"image": "resnet50", "text": "bert-base-uncased"}
-RANDOM = "random"
+NAMES = some_of(MODALITIES)
+DEFAULTS = ", ".join(modality.default_encoder for modality in MODALITIES.values())
+FORMER_FLAGS = {"pixels": "image", "tokens": "text"}  # what --inputs was for one modality; they go in 0.3.0
 
 
-@dataclass(frozen=True)
-class EncoderChoice:
-    """One modality's encoder, as the person asked for it."""
-
-    modality: Modality
-    encoder: str
-    weights: str | None
-    pooling: Pooling | None
-    max_tokens: int
-    seed: int
-    material: bool = False  # not vectors, but the pixels or tokens that an encoder would be given
-    until: str | None = None  # not vectors, but what the encoder's lower stages give
-
-    def sources(self) -> dict[str, str]:
-        """What may be files on this machine."""
-        values = {"encoder": self.encoder, "weights": self.weights}
-        return {name: value for name, value in values.items() if value is not None}
-
-    def record(self) -> dict[str, Any]:
-        """The plain values that decide which vectors come out, without those this choice does not use."""
-        values: dict[str, Any] = {
-            "modality": self.modality,
-            "encoder": self.encoder,
-            "weights": self.weights,
-            "pooling": self.pooling,
-            "material": self.material,
-        }
-        if self.until is not None:
-            values["until"] = self.until
-        if self.modality == "text":
-            values["max_tokens"] = self.max_tokens
-        if self.weights == RANDOM:
-            values["seed"] = self.seed
-        return values
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 class FeatureSettings(Settings):
     """Settings of `tssr extract-features`."""
 
     dataset: str | None = Field(None, description="Name of the data set. [default: the only one]")
-    modality: tuple[Modality, ...] = Field((), description="What to encode: image, text or both.")
+    modality: Annotated[tuple[str, ...], AfterValidator(_each_once)] = Field(
+        (), description=f"What to encode: {NAMES}."
+    )
     raw: Path | None = Field(
         None, description="Folder with the pictures. [default: where preprocess found them]"
     )
     encoder: tuple[Verbatim, ...] = Field(
         (),
-        description="One per modality, in the same order. image: a torchvision classification model, or a "
-        "vision model of transformers by hub name or local folder; text: a BERT-family model, by hub name or "
-        "local folder. [default: resnet50, bert-base-uncased]",
+        description="One per modality, in the same order. "
+        + "; ".join(f"{modality.name}: {modality.encoders}" for modality in MODALITIES.values())
+        + f". [default: {DEFAULTS}]",
     )
     weights: tuple[Verbatim, ...] = Field(
         (),
@@ -91,16 +59,13 @@ class FeatureSettings(Settings):
         False, description="Compile the encoder (needs a C++ compiler); pays for thousands of items."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    pixels: bool = Field(
+    inputs: bool = Field(
         False,
-        description="Store the pictures' pixels as --encoder wants them, for training code of your own; "
-        "tssr train reads vectors alone.",
+        description="Store what the encoders read (pixels of pictures, token ids of texts) in place of what "
+        "they give: for tssr train --end-to-end, and for training code of your own.",
     )
-    tokens: bool = Field(
-        False,
-        description="Store the texts' token ids as --encoder wants them, for training code of your own; "
-        "tssr train reads vectors alone.",
-    )
+    pixels: bool = Field(False, description="The former --inputs for pictures alone; goes in 0.3.0.")
+    tokens: bool = Field(False, description="The former --inputs for texts alone; goes in 0.3.0.")
     until: tuple[str, ...] = Field(
         (),
         description="One per modality: store what the encoder's stages up to this one give (layer3), or all "
@@ -112,15 +77,14 @@ class FeatureSettings(Settings):
     @model_validator(mode="after")
     def _one_choice_per_modality(self) -> FeatureSettings:
         if not self.modality:
-            raise ValueError(
-                "--modality is missing; choose image, text or both, as in: --modality image text"
-            )
-        for flag, modality in (("pixels", "image"), ("tokens", "text")):
+            raise ValueError(f"--modality is missing; choose {NAMES}, as in: --modality image text")
+        refuse_unknown(self.modality)
+        for flag, modality in FORMER_FLAGS.items():
             if getattr(self, flag) and modality not in self.modality:
                 raise ValueError(f"--{flag} is for --modality {modality}; add that or leave the option out")
-        if self.until and (self.pixels or self.tokens):
+        if self.until and (self.inputs or self.pixels or self.tokens):
             raise ValueError(
-                "--until: pixels and tokens have not met the encoder; leave one of the options out"
+                "--until: what encoders read has not met them yet; leave --until or --inputs out"
             )
         for name in ("encoder", "weights", "until"):
             given = len(getattr(self, name))
@@ -136,21 +100,17 @@ class FeatureSettings(Settings):
         return [
             EncoderChoice(
                 modality,
-                self.encoder[index] if self.encoder else DEFAULT_ENCODERS[modality],
+                self.encoder[index] if self.encoder else MODALITIES[modality].default_encoder,
                 self.weights[index] if self.weights else None,
                 self.pooling,
                 self.max_tokens,
                 self.seed,
-                self.pixels if modality == "image" else self.tokens,
+                self.inputs
+                or any(getattr(self, flag) for flag, of in FORMER_FLAGS.items() if of == modality),
                 self.until[index] if self.until else None,
             )
             for index, modality in enumerate(self.modality)
         ]
-
-
-def names_folder(encoder: str) -> bool:
-    """Whether a picture encoder's name means transformers; torchvision's names have no folder."""
-    return "/" in encoder or Path(encoder).is_dir()
 
 
 class ImportSettings(Settings):

@@ -22,6 +22,7 @@ from ..core.progress import note
 from ..core.schema import ITEM, ITEM_ID, ITEMS_FILE, MANIFEST_FILE
 from ..core.words import nearest_name, reason_of
 from .mapped_rows import MappedRows
+from .modality import MODALITIES
 
 FORMAT = 1
 KEY, VECTOR, ROW, REASON, DETAIL = "key", "vector", "row", "reason", "detail"
@@ -130,9 +131,10 @@ def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -
     """
     stores = [store for store in list_stores(folder) if store.kind == kind]
     if not stores:
-        modality = names[0] if names else "text" if kind == "tokens" else "image"
-        what, flag = ("features", "") if kind == "vectors" else (kind, f" --{kind}")
-        other = " (or text)" if not names and kind == "vectors" else ""
+        first, *others = (name for name, of in MODALITIES.items() if kind in ("vectors", of.inputs))
+        modality = names[0] if names else first
+        what, flag = ("features", "") if kind == "vectors" else (kind, " --inputs")
+        other = f" (or {', '.join(others)})" if others and not names else ""
         command = f"tssr extract-features --modality {modality}{flag}{other}"
         raise UsageError(f"{folder} holds no {what}; make them first: {command}")
     chosen = [_choose(stores, name, folder) for name in names or (None,)]
@@ -145,7 +147,7 @@ def _choose(stores: list[StoreInfo], name: str | None, folder: Path) -> StoreInf
         return fitting[0]
     there = ", ".join(store.name for store in fitting or stores)
     if not fitting:
-        hint = f"; make it with: tssr extract-features --modality {name}" if name in ("image", "text") else ""
+        hint = f"; make it with: tssr extract-features --modality {name}" if name in MODALITIES else ""
         names = {name for store in stores for name in (store.modality, store.name)}
         nearest = nearest_name(str(name), sorted(names))
         raise UsageError(f"--features {name}: {folder} has {there}{nearest or hint}")

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .modality import MODALITIES
 from .store import StoreInfo, open_store
 
 
@@ -25,7 +26,8 @@ class StoredInputs:
 
     def __init__(self, info: StoreInfo, device: torch.device, padding: int = 0) -> None:
         self._store = open_store(info)
-        self._kind, self._shape, self._modality = info.kind, info.shape, info.modality
+        self._kind, self._shape = info.kind, info.shape
+        self._sequences = MODALITIES[info.modality].sequences
         self._device, self._padding = device, padding
         rows = self._store.rows
         distinct, numbers = np.unique(rows[rows >= 0], return_inverse=True)
@@ -59,8 +61,8 @@ class StoredInputs:
         return rows.where(mask, self._padding), mask.long()
 
     def _activations(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """What the frozen part gave, in float32; of texts with the mask, whose padding was kept as zeros."""
-        if self._modality != "text":
+        """What the frozen part gave, in float32; of sequences with the mask: padding was kept as zeros."""
+        if not self._sequences:
             return (rows.to(self._device).float(),)
         mask = rows.any(dim=2)
         longest = int(mask.sum(dim=1).max())

@@ -19,7 +19,7 @@ from ..core.errors import UsageError
 from ..core.words import reason_of
 from .encoder import ContentEncoder
 from .hub import from_pretrained, load_model, optional_file, refuse_no_encoder, settle_pooler, short_name
-from .settings import EncoderChoice, Pooling
+from .modality import EncoderChoice, Pooling
 from .weights import hash_weights
 
 TEXT_VERSION = 1  # raise it when the same text would give other tokens

@@ -14,9 +14,9 @@ from torchvision import models
 from ..core.errors import UsageError
 from ..core.progress import note
 from .encoder import ContentEncoder
+from .modality import RANDOM, EncoderChoice
 from .picture_encoder import PictureEncoder
 from .pictures import Geometry, PicturePreparation, read_pixels
-from .settings import RANDOM, EncoderChoice
 from .weights import hash_weights, load_weights, read_state_dict
 
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer

@@ -16,9 +16,9 @@ from ..core.errors import UsageError
 from ..core.words import reason_of
 from .encoder import ContentEncoder
 from .hub import from_pretrained, load_model, refuse_no_encoder, settle_pooler, short_name
+from .modality import EncoderChoice, Pooling
 from .picture_encoder import PictureEncoder
 from .pictures import DRAFT_FACTOR, PICTURE_VERSION, PicturePreparation, Pixels, read_rgb
-from .settings import EncoderChoice, Pooling
 from .weights import hash_weights
 
 BOOKKEEPING = ("processor_class", "auto_map", "image_processor_type", "data_format", "device")

@@ -17,9 +17,10 @@ from tssr.evaluation.recommending import recommend
 from tssr.evaluation.scoring import VectorScorer
 from tssr.evaluation.search import exact_search
 from tssr.features.content import SOURCE, content_key
+from tssr.features.content_batch import Chunk
 from tssr.features.encoder import ContentEncoder
 from tssr.features.encoding import encode_chunks
-from tssr.features.parts import Chunk
+from tssr.features.modality import MODALITIES
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import KEY, KEY_TYPE
 from tssr.model.recommender import NeuralRecommender
@@ -176,6 +177,7 @@ def test_encoders_are_float32(low_precision, tmp_path):
     encoder = ContentEncoder("recorder", 2, {}, lambda _: np.ones(2, np.uint8), Recorder())
     settings = FeatureSettings(modality=("image",), device="cpu", workers=0)
     chunks = [Chunk(0, np.array([0]))]
-    encode_chunks(encoder, content, chunks, tmp_path, tmp_path, settings, lambda _: None)
+    image = MODALITIES["image"]
+    encode_chunks(image, encoder, content, chunks, tmp_path, tmp_path, settings, lambda _: None)
     assert len(seen) == 1
     assert set(seen[0].values()) == {"ieee"}

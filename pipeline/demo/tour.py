@@ -16,7 +16,8 @@ from ...core.workspace import Workspace
 from ...evaluation.comparison import Comparison, compare
 from ...evaluation.measurement import Measurement
 from ...evaluation.settings import EvaluateSettings
-from ...features.settings import RANDOM, FeatureSettings
+from ...features.modality import RANDOM
+from ...features.settings import FeatureSettings
 from ...model.registry import model_spec
 from ..extract.stage import extract_features
 from ..preprocess.formats import FORMATS

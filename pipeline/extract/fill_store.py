@@ -21,9 +21,10 @@ from ...core.lock import exclusive
 from ...core.progress import progress
 from ...core.schema import MANIFEST_FILE
 from ...core.torchrun import World
-from ...features.content import CONTENT, UNNAMED, refuse_unusable, scan, source_stamp
+from ...features.content import CONTENT, refuse_unusable, source_stamp
+from ...features.content_batch import Chunk
+from ...features.modality import MODALITIES, EncoderChoice, Modality
 from ...features.parts import (
-    Chunk,
     Part,
     StoredContents,
     commit,
@@ -32,7 +33,7 @@ from ...features.parts import (
     find_parts,
     prune,
 )
-from ...features.settings import EncoderChoice, FeatureSettings
+from ...features.settings import FeatureSettings
 from ...features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
 from ...features.usefulness import refuse_useless
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from ...features.encoder import ContentEncoder
 
 CONTENT_FILE = "content.parquet"
-NOUNS = {"image": "pictures", "text": "texts"}
 HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", "key")  # what the rows are
 
 
@@ -54,6 +54,11 @@ class Job:
     catalogue: str  # the hash of the file that `items` were read from
     raw: Path
     world: World
+
+    @property
+    def modality(self) -> Modality:
+        """What kind of content it is."""
+        return MODALITIES[self.choice.modality]
 
     def request(self) -> dict[str, Any]:
         """What was asked for, with the state of local files: equal requests give equal stores."""
@@ -188,7 +193,7 @@ def _scan(job: Job, folder: Path) -> pa.Table:
         previous = pq.read_table(path, schema=CONTENT)
     except (pa.ArrowException, OSError):
         previous = None
-    content = scan(job.choice.modality, job.items, job.raw, previous)
+    content = job.modality.scan(job.items, job.raw, previous)
     if previous is None or not content.equals(previous):
         with atomic_path(path) as temporary:
             pq.write_table(content, temporary, compression="zstd")
@@ -211,22 +216,17 @@ def _encode_together(
 
     job.world.wait()
     share = chunks[job.world.rank :: job.world.size]
-    noun = NOUNS[job.choice.modality]
+    noun = job.modality.noun
     with progress(f"encode {noun}", sum(len(chunk.members) for chunk in share), noun) as advance:
-        encode_chunks(encoder, content, share, job.raw, folder, job.settings, advance)
+        encode_chunks(job.modality, encoder, content, share, job.raw, folder, job.settings, advance)
     job.world.wait()
 
 
 def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:
-    noun = NOUNS[job.choice.modality]
-    cure = f"is --raw {job.raw} the right folder?"
-    if job.choice.modality == "image" and set(missing) == {UNNAMED}:
-        cure = (
-            "preprocess found none: put them into the raw folder, or name it with --raw, and preprocess again"
-        )
-    if job.choice.modality == "text":
-        cure = "give them texts with: tssr preprocess custom … --map text=COLUMN"
-    raise DataError(f"none of the {len(job.items):,} items has usable {noun} ({listed(missing)}); {cure}")
+    cure = job.modality.cure(job.raw, missing)
+    raise DataError(
+        f"none of the {len(job.items):,} items has usable {job.modality.noun} ({listed(missing)}); {cure}"
+    )
 
 
 def listed(counts: dict[str, int]) -> str:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from ...core.artifacts import read_json, sha256_file
 from ...core.dataset import remake
-from ...core.schema import IMAGE, ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, TEXT, read_table
+from ...core.progress import note_once
+from ...core.schema import ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, read_table
 from ...core.summary import Summary
 from ...core.torchrun import joined_world
 from ...core.workspace import Workspace
-from ...features.content import UNNAMED
-from ...features.settings import FeatureSettings
-from .fill_store import NOUNS, Job, Report, listed, make_store
-
-ABSENT = ("file missing", UNNAMED, "no text")  # nothing there; every other reason is bad content
+from ...features.modality import MODALITIES
+from ...features.settings import FORMER_FLAGS, FeatureSettings
+from .fill_store import Job, Report, listed, make_store
 
 
 def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: bool = False) -> Summary:
@@ -26,7 +25,11 @@ def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: 
     """
     folder = workspace.choose_dataset(settings.dataset)
     cure = remake(folder.name)
-    items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM, ITEM_ID, TEXT, IMAGE])
+    for flag in FORMER_FLAGS:
+        if getattr(settings, flag):
+            note_once(f"--{flag} goes in 0.3.0; write --inputs, which is for all of --modality")
+    columns = [ITEM, ITEM_ID, *(MODALITIES[name].column for name in settings.modality)]
+    items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=columns)
     catalogue = sha256_file(folder / ITEMS_FILE)
     raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
     stores = workspace.features(folder.name)
@@ -40,11 +43,12 @@ def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: 
 
 def _note(report: Report) -> list[str]:
     """One line on the items without a vector."""
-    absent = sum(count for reason, count in report.missing.items() if reason in ABSENT)
-    bad = {reason: count for reason, count in report.missing.items() if reason not in ABSENT}
+    modality = MODALITIES[report.info.modality]
+    absent = sum(count for reason, count in report.missing.items() if reason in modality.absent)
+    bad = {reason: count for reason, count in report.missing.items() if reason not in modality.absent}
     if not report.missing:
         return []
-    line = f"{absent:,} of {report.info.items:,} {NOUNS[report.info.modality]} missing"
+    line = f"{absent:,} of {report.info.items:,} {modality.noun} missing"
     if bad:
         line += f", {sum(bad.values()):,} unusable ({listed(bad)})"
     return [f"{line}; {report.info.folder / ITEMS_FILE} lists them."]

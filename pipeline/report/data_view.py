@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...core.dataset import Dataset, Int64, remake
-from ...core.schema import IMAGE, ITEMS, ITEMS_FILE, TEXT, read_table
+from ...core.schema import ITEMS, ITEMS_FILE, read_table
 from ...core.workspace import Workspace
+from ...features.modality import MODALITIES
 from ...features.store import list_stores
 
 _MOST_BINS = 24
@@ -93,13 +94,18 @@ def histogram(counts: Int64) -> list[Bin]:
 def _content(workspace: Workspace, dataset: Dataset) -> list[ContentRow]:
     """Texts and pictures that the table of items names, then what each feature store made of them."""
     info = dataset.info
-    table = read_table(info.folder / ITEMS_FILE, ITEMS, cure=remake(info.name), columns=[TEXT, IMAGE])
+    named = [modality for modality in MODALITIES.values() if modality.column in ITEMS.names]
+    table = read_table(
+        info.folder / ITEMS_FILE, ITEMS, cure=remake(info.name), columns=[m.column for m in named]
+    )
     rows = []
-    for column, kind in ((TEXT, "text"), (IMAGE, "picture")):
-        missing = table[column].null_count
+    for modality in named:
+        missing = table[modality.column].null_count
         if missing < len(table):
-            reasons = {f"no {kind} named": missing} if missing else {}
-            rows.append(ContentRow(kind, "table of items", len(table), len(table) - missing, reasons))
+            reasons = {"not named": missing} if missing else {}
+            rows.append(
+                ContentRow(modality.name, "table of items", len(table), len(table) - missing, reasons)
+            )
     for store in list_stores(workspace.features(info.name)):
         missing = store.manifest["missing"]
         present = store.items - store.missing

@@ -17,7 +17,8 @@ from ...core.errors import UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import Settings, option_words, resolve
 from ...core.workspace import Workspace
-from ...features.settings import EncoderChoice, FeatureSettings, Modality
+from ...features.modality import MODALITIES, EncoderChoice
+from ...features.settings import NAMES, FeatureSettings
 from ...features.store import StoreInfo, list_stores
 from .end_to_end_settings import EndToEndSettings
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ...model.materials import TrainableContent
 
 ALL = "all"
-MODALITIES: tuple[Modality, ...] = ("image", "text")
-KINDS = {"image": "pixels", "text": "tokens"}  # what whole encoders read
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class EndToEndPlan:
     """What decides the trained encoders of a run; `encoders` has the hash of each one's first weights."""
 
     settings: EndToEndSettings
-    modalities: tuple[Modality, ...]
+    modalities: tuple[str, ...]
     encoders: Mapping[str, str]
     seed: int
 
@@ -62,19 +61,18 @@ class EndToEndPlan:
         return self.settings.choices(self.modalities, self.seed)
 
 
-def modalities_of(features: tuple[str, ...]) -> tuple[Modality, ...]:
-    """The modalities that --features names, pictures where it names none.
+def modalities_of(features: tuple[str, ...]) -> tuple[str, ...]:
+    """The modalities that --features names, the first of all where it names none.
 
     Raises UsageError for the name of a store: encoders read what they themselves need.
     """
-    chosen = [modality for modality in MODALITIES if modality in features or not features]
     unknown = [name for name in features if name not in MODALITIES]
     if unknown:
         raise UsageError(
-            f"--features {unknown[0]}: with --end-to-end say image, text or both; the stores that the "
+            f"--features {unknown[0]}: with --end-to-end say {NAMES}; the stores that the "
             "encoders read are found by themselves"
         )
-    return tuple(chosen) if features else ("image",)
+    return tuple(name for name in MODALITIES if name in features) or (next(iter(MODALITIES)),)
 
 
 def plan_end_to_end(
@@ -117,14 +115,14 @@ def refuse_fixed_content(settings: Settings) -> None:
         )
 
 
-def refuse_uneven(settings: EndToEndSettings, modalities: tuple[Modality, ...]) -> None:
+def refuse_uneven(settings: EndToEndSettings, modalities: tuple[str, ...]) -> None:
     """Raise UsageError where an option is given for some modalities and not for others."""
     for name in ("encoder", "weights", "unfreeze"):
         given = getattr(settings, name)
         if len(given) not in (0, len(modalities)) and not (name == "unfreeze" and len(given) == 1):
             raise UsageError(
                 f"--{name}: {len(given)} given for {len(modalities)} modalities ({', '.join(modalities)}); "
-                "give one for each, in the order image, text"
+                f"give one for each, in the order {', '.join(MODALITIES)}"
             )
 
 
@@ -133,7 +131,7 @@ def _store(
 ) -> StoreInfo:
     """The store that an encoder's trained part reads: one of these items, rather float32 than float16."""
     wanted = _wanted_key(encoder, choice, unfreeze)
-    kind = KINDS[choice.modality] if unfreeze == ALL else "activations"
+    kind = MODALITIES[choice.modality].inputs if unfreeze == ALL else "activations"
     fitting = [
         store
         for store in list_stores(workspace.features(dataset.name))
@@ -158,11 +156,11 @@ def _wanted_key(encoder: ContentEncoder, choice: EncoderChoice, unfreeze: str) -
     """What the key of the store must say, whatever its number format."""
     from dataclasses import replace
 
-    from ...features.material import load_material
+    from ...features.loading import load_encoder
     from ...features.stages import first_trained, stage_names
 
     if unfreeze == ALL:
-        return {**load_material(replace(choice, material=True)).key, "modality": choice.modality}
+        return {**load_encoder(replace(choice, material=True)).key, "modality": choice.modality}
     last = stage_names(encoder.module)[first_trained(encoder.module, unfreeze) - 1]
     return {**encoder.key, "until": last, "modality": choice.modality}
 
@@ -179,7 +177,7 @@ def extraction(choice: EncoderChoice, unfreeze: str, dataset: str) -> FeatureSet
         "seed": choice.seed,
     }
     if unfreeze == ALL:
-        values[KINDS[choice.modality]] = True
+        values["inputs"] = True
     else:
         values["until"] = (_until(choice, unfreeze),)
     return resolve(FeatureSettings, {name: value for name, value in values.items() if value is not None})

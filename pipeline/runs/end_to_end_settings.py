@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from ...core.settings import Settings
-from ...features.settings import DEFAULT_ENCODERS, EncoderChoice, Modality, Pooling
+from ...features.modality import MODALITIES, EncoderChoice, Pooling
+from ...features.settings import DEFAULTS
 
 
 class EndToEndSettings(Settings):
@@ -14,11 +15,12 @@ class EndToEndSettings(Settings):
     model_config = ConfigDict(title="Training the content encoder along")
 
     end_to_end: bool = Field(
-        False, description="Train the encoders of --features (image, text) along, as the paper does."
+        False,
+        description=f"Train the encoders of --features ({', '.join(MODALITIES)}) along, as the paper does.",
     )
     encoder: tuple[str, ...] = Field(
         (),
-        description="One per modality, as in tssr extract-features. [default: resnet50, bert-base-uncased]",
+        description=f"One per modality, as in tssr extract-features. [default: {DEFAULTS}]",
     )
     weights: tuple[str, ...] = Field(
         (), description="One per modality, as in tssr extract-features. [default: the published weights]"
@@ -51,12 +53,12 @@ class EndToEndSettings(Settings):
         None, description="Run with frozen features whose weights the model starts from."
     )
 
-    def choices(self, modalities: tuple[Modality, ...], seed: int) -> list[EncoderChoice]:
+    def choices(self, modalities: tuple[str, ...], seed: int) -> list[EncoderChoice]:
         """One encoder choice for each modality, whole encoders."""
         return [
             EncoderChoice(
                 modality,
-                self.encoder[index] if self.encoder else DEFAULT_ENCODERS[modality],
+                self.encoder[index] if self.encoder else MODALITIES[modality].default_encoder,
                 self.weights[index] if self.weights else None,
                 self.pooling,
                 self.max_tokens,

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from ...core.artifacts import atomic_folder
 from ...core.errors import ArtifactError
 from ...core.torchrun import current_world
-from ...features.settings import EncoderChoice, names_folder
+from ...features.modality import MODALITIES, EncoderChoice
 from .end_to_end import EndToEndPlan, trained_part
 
 if TYPE_CHECKING:
-    from ...features.encoder import ContentEncoder
+    from torch import nn
+
     from ...features.store import StoreInfo
     from ...model.content import TrainedContent
     from ...model.materials import ContentFeatures
@@ -51,12 +52,13 @@ def keep_encoders(
         encoder = load_encoder(choice)
         part = trained_part(encoder, plan.settings.unfrozen(index))
         part.load_state_dict(trained[choice.modality].encoder.state_dict())
-        if choice.modality == "image" and not names_folder(choice.encoder):
+        kept, preparer = MODALITIES[choice.modality].kept(choice, encoder.module)
+        if preparer is None:
             path = folder / f"encoder-{choice.modality}.safetensors"
-            write_tensors(path, encoder.module.backbone.state_dict(), {})  # type: ignore[union-attr]
+            write_tensors(path, kept.state_dict(), {})
         else:
             path = folder / f"encoder-{choice.modality}"
-            _write_folder(path, choice, encoder)
+            _write_folder(path, choice, kept, preparer)
         written.append(path)
     return written
 
@@ -94,18 +96,18 @@ def _contents(
     return list(zip(plan.modalities, stores, trained_contents(model), strict=True))
 
 
-def _write_folder(path: Path, choice: EncoderChoice, encoder: ContentEncoder) -> None:
-    """A folder of transformers: config, weights, and the tokenizer or picture processor it came with."""
+def _write_folder(path: Path, choice: EncoderChoice, model: nn.Module, preparer: str) -> None:
+    """A folder of transformers: config, weights, and what it came with that prepares the content.
+
+    `preparer` is the class of transformers that loads the latter, such as AutoTokenizer.
+    """
     import transformers
 
     from ...features.hub import from_pretrained, optional_file
 
-    module = encoder.module
-    model = module.backbone if choice.modality == "text" else module.backbone.model  # type: ignore[union-attr]
-    prepares = transformers.AutoTokenizer if choice.modality == "text" else transformers.AutoImageProcessor
     with atomic_folder(path) as temporary:
-        model.save_pretrained(temporary)  # type: ignore[operator, union-attr]
-        from_pretrained(prepares, choice.encoder).save_pretrained(temporary)
+        model.save_pretrained(temporary)  # type: ignore[operator]
+        from_pretrained(getattr(transformers, preparer), choice.encoder).save_pretrained(temporary)
         pooling = optional_file(choice.encoder, _POOLING)
         if pooling is not None:
             (temporary / _POOLING).parent.mkdir()

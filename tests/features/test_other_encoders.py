@@ -21,7 +21,7 @@ from transformers import (
 from tssr.core.errors import UsageError
 from tssr.features.batches import pad
 from tssr.features.loading import load_encoder
-from tssr.features.settings import EncoderChoice
+from tssr.features.modality import EncoderChoice
 
 TEXTS = ["red shirt", "red shoes old", "red"]
 WORDS = 82  # of the BERT folder's vocabulary

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tssr.features.batches import Loading, picture_batches
+from tssr.features.batches import picture_batches
 from tssr.features.content import SOURCE, content_key
-from tssr.features.parts import Chunk
+from tssr.features.content_batch import Chunk, Loading
 from tssr.features.store import KEY, KEY_TYPE
 
 

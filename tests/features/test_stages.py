@@ -5,7 +5,7 @@ import torch
 
 from tssr.core.errors import UsageError
 from tssr.features.loading import load_encoder
-from tssr.features.settings import EncoderChoice
+from tssr.features.modality import EncoderChoice
 from tssr.features.stages import first_trained, last_frozen, split, stage_names
 
 

@@ -9,7 +9,7 @@ from transformers import BertModel, BertTokenizerFast, RobertaConfig, RobertaMod
 from tssr.core.errors import UsageError
 from tssr.features.batches import pad
 from tssr.features.loading import load_encoder
-from tssr.features.settings import EncoderChoice
+from tssr.features.modality import EncoderChoice
 from tssr.features.text_encoder import own_pooling
 
 TEXTS = ["red shirt", "Blue SHOES", "old red shoes with a very long description " * 3, "👗"]

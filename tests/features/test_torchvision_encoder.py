@@ -10,7 +10,7 @@ from torchvision import models
 
 from tssr.core.errors import UsageError
 from tssr.features.loading import load_encoder
-from tssr.features.settings import EncoderChoice
+from tssr.features.modality import EncoderChoice
 from tssr.features.torchvision_encoder import classification_models, published_weights, take_head_off
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tssr.core.errors import UsageError
 from tssr.features.loading import load_encoder
-from tssr.features.settings import EncoderChoice
+from tssr.features.modality import EncoderChoice
 
 WIDTHS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 PATCHES = {**WIDTHS, "image_size": 32, "patch_size": 8}

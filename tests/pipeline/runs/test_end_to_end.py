@@ -84,7 +84,7 @@ def test_training_moves_the_upper_part_and_nothing_below(prepared, tmp_path):
 def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path):
     """Upper stages on stored float32 activations, against pixels through the whole with the rest frozen."""
     ws = Workspace(tmp_path / "workspace")
-    extract = ("extract-features", "--modality", "image", *ENCODER, "--seed", "1", "--pixels")
+    extract = ("extract-features", "--modality", "image", *ENCODER, "--seed", "1", "--inputs")
     assert prepared(*extract).code == 0
     settings = EndToEndSettings(encoder=("squeezenet1_1",), weights=("random",))
     (choice,) = settings.choices(("image",), seed=1)
@@ -205,7 +205,7 @@ def test_without_make_the_missing_store_is_named_with_its_command(prepared):
     refused = prepared(*TRAIN, "--no-make")
     assert refused.code == 2
     assert "holds no pixels for squeezenet1_1; make them with: tssr extract-features" in refused.err
-    assert "--pixels" in refused.err
+    assert "--inputs" in refused.err
 
 
 def test_a_model_of_ids_has_no_encoder(prepared):

@@ -1,0 +1,145 @@
+"""What a modality is to tssr: one kind of content, in one object, and the choice of an encoder for it.
+
+All that differs between pictures and texts stands in `image.py` and `text.py`, one subclass of `Modality`
+each; the stages ask the object and never for its name. A further kind, say audio, is a subclass in a file of
+its own and one more name in `features/__init__.py`; its content, or the path of it, is a column of the table
+of items.
+
+Nothing heavy is imported here, for settings and help lines read the registry; a modality's methods import
+what they need when they are called.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ..core.words import unknown_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import nn
+
+    from .content_batch import Chunk, ContentBatch, Loading
+    from .encoder import ContentEncoder, Inputs
+
+Pooling = Literal["cls", "pooler", "mean", "last"]
+RANDOM = "random"  # --weights random: drawn from the seed
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """One modality's encoder, as the person asked for it."""
+
+    modality: str
+    encoder: str
+    weights: str | None
+    pooling: Pooling | None
+    max_tokens: int
+    seed: int
+    material: bool = False  # not vectors, but what the encoder reads: the modality's `inputs`
+    until: str | None = None  # not vectors, but what the encoder's lower stages give
+
+    def sources(self) -> dict[str, str]:
+        """What may be files on this machine."""
+        values = {"encoder": self.encoder, "weights": self.weights}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def record(self) -> dict[str, Any]:
+        """The plain values that decide which vectors come out, without those this choice does not use."""
+        values: dict[str, Any] = {
+            "modality": self.modality,
+            "encoder": self.encoder,
+            "weights": self.weights,
+            "pooling": self.pooling,
+            "material": self.material,
+        }
+        if self.until is not None:
+            values["until"] = self.until
+        if MODALITIES[self.modality].sequences:
+            values["max_tokens"] = self.max_tokens
+        if self.weights == RANDOM:
+            values["seed"] = self.seed
+        return values
+
+
+class Modality(ABC):
+    """One kind of content: how it is found, read, named, and which encoders read it."""
+
+    name: ClassVar[str]  # as --modality and --features say it
+    noun: ClassVar[str]  # contents of this kind, in a sentence: "3 of 20 pictures missing"
+    column: ClassVar[str]  # of the table of items: the content itself, or the path of its file
+    inputs: ClassVar[str]  # the kind of store that holds what whole encoders read, such as pixels
+    encoders: ClassVar[str]  # what --encoder may name, for the help
+    default_encoder: ClassVar[str]
+    sequences: ClassVar[bool] = False  # whether contents are sequences of up to --max-tokens, with a mask
+
+    @property
+    @abstractmethod
+    def absent(self) -> Collection[str]:
+        """The reasons of `scan` that mean that there is no content; every other one is bad content."""
+
+    @abstractmethod
+    def scan(self, items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.Table:
+        """Each item's content as a table of `content.CONTENT`, item 1 first.
+
+        `items` has `column`, `raw` is the folder of the dump; hashes of `previous`, the last scan, may serve
+        where a file is unchanged. Raises DataError where the raw folder is needed and missing.
+        """
+
+    @abstractmethod
+    def cure(self, raw: Path, reasons: Collection[str]) -> str:
+        """What to do where no item has usable content, for all these reasons."""
+
+    @abstractmethod
+    def batches(
+        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: Loading
+    ) -> Iterator[ContentBatch]:
+        """The chunks' contents, chunk after chunk, made ready by an encoder's `prepare`."""
+
+    @abstractmethod
+    def load_encoder(self, choice: EncoderChoice) -> ContentEncoder:
+        """The whole encoder that gives vectors; raises UsageError where it is not to be had."""
+
+    @abstractmethod
+    def load_inputs(self, choice: EncoderChoice) -> ContentEncoder:
+        """What gives the encoder's inputs as rows of a store of the kind `inputs`, without its weights."""
+
+    @abstractmethod
+    def largest(self, choice: EncoderChoice) -> Inputs:
+        """Inputs of one blank content as large as the encoder reads any: they tell the shapes inside it."""
+
+    @abstractmethod
+    def kept(self, choice: EncoderChoice, module: nn.Module) -> tuple[nn.Module, str | None]:
+        """The model that is written where a trained encoder is kept, as --encoder or --weights read it.
+
+        With it the name of the class of transformers that loads what prepares the content: the model is then
+        written as a folder of transformers. None: its weights become one file.
+        """
+
+
+MODALITIES: dict[str, Modality] = {}  # by name, the default one first; `features/__init__.py` fills it
+
+
+def register(*modalities: Modality) -> None:
+    """Make modalities known to every stage."""
+    MODALITIES.update({modality.name: modality for modality in modalities})
+
+
+def some_of(names: Collection[str]) -> str:
+    """Names of modalities, of which one or more may be chosen, in a sentence.
+
+    >>> some_of(["image", "text"]), some_of(["image", "text", "audio"])
+    ('image, text or both', 'image, text, audio or several')
+    """
+    return f"{', '.join(names)} or {'both' if len(names) == 2 else 'several'}"
+
+
+def refuse_unknown(names: Collection[str]) -> None:
+    """Raise ValueError, which settings turn into a UsageError, for a name that is no modality's."""
+    for name in names:
+        if name not in MODALITIES:
+            raise ValueError(f"--modality: {unknown_name('modality', name, list(MODALITIES))}")
