@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from .encoder import ContentEncoder
 from .modality import MODALITIES, EncoderChoice
@@ -16,4 +17,8 @@ def load_encoder(choice: EncoderChoice) -> ContentEncoder:
         from .activations import lower_part
 
         return lower_part(load_encoder(replace(choice, until=None)), choice)
+    if choice.adapter_weights is not None:
+        from .adapter_files import with_adapter
+
+        return with_adapter(load_encoder(replace(choice, adapter_weights=None)), Path(choice.adapter_weights))
     return MODALITIES[choice.modality].load_encoder(choice)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .encoder import ContentEncoder, Inputs
 
 Pooling = Literal["cls", "pooler", "mean", "last"]
+AdapterKind = Literal["lora", "houlsby"]
 RANDOM = "random"  # --weights random: drawn from the seed
+ALL = "all"  # of --unfreeze: the whole encoder
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,15 @@ class EncoderChoice:
     seed: int
     material: bool = False  # not vectors, but what the encoder reads: the modality's `inputs`
     until: str | None = None  # not vectors, but what the encoder's lower stages give
+    adapter_weights: str | None = None  # a file with an adapter to put into the encoder
 
     def sources(self) -> dict[str, str]:
         """What may be files on this machine."""
-        values = {"encoder": self.encoder, "weights": self.weights}
+        values = {
+            "encoder": self.encoder,
+            "weights": self.weights,
+            "adapter_weights": self.adapter_weights,
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     def record(self) -> dict[str, Any]:
@@ -57,8 +64,9 @@ class EncoderChoice:
             "pooling": self.pooling,
             "material": self.material,
         }
-        if self.until is not None:
-            values["until"] = self.until
+        for name in ("until", "adapter_weights"):
+            if getattr(self, name) is not None:
+                values[name] = getattr(self, name)
         if MODALITIES[self.modality].sequences:
             values["max_tokens"] = self.max_tokens
         if self.weights == RANDOM:

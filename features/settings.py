@@ -40,6 +40,11 @@ class FeatureSettings(Settings):
         description="One per modality: a torchvision weights name (IMAGENET1K_V2), a file with a state dict "
         "(.pth or .safetensors), or 'random' (seeded). [default: the published weights]",
     )
+    adapter_weights: tuple[Verbatim, ...] = Field(
+        (),
+        description="One per modality: the adapter file of a run of tssr train --end-to-end --adapter, put "
+        "into the --encoder that it was trained in.",
+    )
     pooling: Pooling | None = Field(
         None,
         description="How token vectors become one: the first token's, BERT's pooler, their mean, or the last "
@@ -86,7 +91,11 @@ class FeatureSettings(Settings):
             raise ValueError(
                 "--until: what encoders read has not met them yet; leave --until or --inputs out"
             )
-        for name in ("encoder", "weights", "until"):
+        if self.adapter_weights and (self.until or self.inputs or self.pixels or self.tokens):
+            raise ValueError(
+                "--adapter-weights: they change the encoder's vectors alone; leave --until and --inputs out"
+            )
+        for name in ("encoder", "weights", "until", "adapter_weights"):
             given = len(getattr(self, name))
             if given not in (0, len(self.modality)):
                 raise ValueError(
@@ -108,6 +117,7 @@ class FeatureSettings(Settings):
                 self.inputs
                 or any(getattr(self, flag) for flag, of in FORMER_FLAGS.items() if of == modality),
                 self.until[index] if self.until else None,
+                self.adapter_weights[index] if self.adapter_weights else None,
             )
             for index, modality in enumerate(self.modality)
         ]

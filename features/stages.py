@@ -22,7 +22,6 @@ from ..core.words import first_few
 from .picture_encoder import PictureEncoder
 from .text_encoder import TextEncoder
 
-ALL = "all"
 LAST = "last:"
 _SHOWN = 12  # names of stages in a message
 _TRIED = (2, 96, 96)  # of the input that tries a split: contents, height, width

@@ -100,7 +100,7 @@ def load_text_encoder(choice: EncoderChoice) -> ContentEncoder:
         "preparation": tokens.spec(),
         "pooling": pooling,
     }
-    module = TextEncoder(model.requires_grad_(False), pooling)
+    module = TextEncoder(model.requires_grad_(False), pooling).eval()
     dimension = int(getattr(config, "hidden_size", 0))
     ids = torch.tensor([tokens(["a text"])[0] or [0]])
     refuse_no_encoder(choice, module, (ids, torch.ones_like(ids)), dimension)

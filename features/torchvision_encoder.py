@@ -47,7 +47,7 @@ def load_torchvision_encoder(choice: EncoderChoice) -> ContentEncoder:
         backbone = _download(choice.encoder, published)
         dimension = take_head_off(backbone)[1]
     preparation = torchvision_preparation(choice)
-    module = PictureEncoder(backbone.eval().requires_grad_(False), preparation)
+    module = PictureEncoder(backbone.requires_grad_(False), preparation).eval()
     key = {
         "architecture": f"torchvision {choice.encoder}",
         "weights": hash_weights(backbone),

@@ -121,7 +121,7 @@ def _fill(path: Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
                 f"{wanted.get(name, 'absent')} in this model; it was trained on another data set, by another "
                 "version or with other settings, so train again"
             )
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, strict=False)  # frozen weights of an encoder are in no file of a run
 
 
 def save_checkpoint(

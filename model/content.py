@@ -106,6 +106,7 @@ class TrainedContent(nn.Module):
         self._met: list[_Met] = []  # in this step
         self._place: Tensor | None = None  # of each content among them; 0 for none, (R + 1,), -1 comes last
         self._table: Tensor | None = None
+        self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
             lambda *_: self._forget_table()
         )
@@ -231,6 +232,17 @@ class TrainedContent(nn.Module):
                 raise TssrError("the trained encoder gives vectors that are not finite; lower --encoder-lr")
             self._table = vectors[self.contents]
         return self._table
+
+
+def _without_frozen(content: nn.Module, weights: dict[str, Tensor], prefix: str, _: object) -> None:
+    """Leave out of what is saved the encoder's weights that do not train: its own files have them.
+
+    With an adapter of 300,000 weights in an encoder of 110 million, a checkpoint takes 3 MB in place of 440.
+    """
+    assert isinstance(content, TrainedContent)
+    for name, weight in content.encoder.named_parameters(remove_duplicate=False):
+        if not weight.requires_grad:
+            weights.pop(f"{prefix}encoder.{name}", None)
 
 
 def trained_contents(model: nn.Module) -> list[TrainedContent]:

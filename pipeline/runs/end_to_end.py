@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.dataset import DatasetInfo
-from ...core.errors import UsageError
+from ...core.errors import ArtifactError, UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import Settings, option_words, resolve
 from ...core.workspace import Workspace
-from ...features.modality import MODALITIES, EncoderChoice
+from ...features.modality import ALL, MODALITIES, EncoderChoice
 from ...features.settings import NAMES, FeatureSettings
 from ...features.store import StoreInfo, list_stores
 from .end_to_end_settings import EndToEndSettings
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from ...features.encoder import ContentEncoder
     from ...model.materials import TrainableContent
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,20 @@ def refuse_uneven(settings: EndToEndSettings, modalities: tuple[str, ...]) -> No
             )
 
 
+def refuse_no_place(settings: EndToEndSettings, index: int, choice: EncoderChoice) -> None:
+    """Raise UsageError where the encoder of modality `index` has no layers that the adapter fits.
+
+    Asked before its inputs are extracted, which may take hours.
+    """
+    if settings.adapter is None:
+        return
+    from ...features.adapters import adapted_part
+    from ...features.loading import load_encoder
+
+    module = load_encoder(choice).module
+    adapted_part(module, settings.unfrozen(index), settings.adapter, settings.adapter_width(), choice.seed)
+
+
 def _store(
     workspace: Workspace, dataset: DatasetInfo, encoder: ContentEncoder, choice: EncoderChoice, unfreeze: str
 ) -> StoreInfo:
@@ -192,14 +204,23 @@ def _until(choice: EncoderChoice, unfreeze: str) -> str:
     return stage_names(module)[first_trained(module, unfreeze) - 1]
 
 
-def trained_part(encoder: ContentEncoder, unfreeze: str) -> nn.Module:
-    """The part of an encoder that trains: all of it, or what lies above the boundary; weights are shared."""
-    from ...features.stages import first_trained, split
+def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn.Module:
+    """The part of the encoder of modality `index` that trains, with its adapters; weights are shared.
 
-    if unfreeze == ALL:
-        return encoder.module.requires_grad_(True)
-    upper: nn.Module = split(encoder.module, first_trained(encoder.module, unfreeze)).upper
-    return upper
+    Raises ArtifactError where adapters would go into another encoder than they were planned for.
+    """
+    from ...features.adapters import adapted_part, trained_part
+
+    chosen, unfreeze = plan.settings, plan.settings.unfrozen(index)
+    if chosen.adapter is None:
+        return trained_part(encoder.module, unfreeze)
+    choice = plan.choices()[index]
+    if encoder.key["weights"] != plan.encoders[choice.modality]:
+        raise ArtifactError(
+            f"the weights of encoder {choice.encoder} are not those that the run's adapters were trained in; "
+            "put the files of that time back, or train again"
+        )
+    return adapted_part(encoder.module, unfreeze, chosen.adapter, chosen.adapter_width(), plan.seed)
 
 
 def trainable_contents(
@@ -221,7 +242,7 @@ def trainable_contents(
     contents = []
     for index, (choice, store) in enumerate(zip(plan.choices(), stores, strict=True)):
         encoder = load_encoder(choice)
-        trained = trained_part(encoder, chosen.unfrozen(index))
+        trained = part_to_train(plan, index, encoder)
         inputs = StoredInputs(store, device, getattr(encoder.prepare, "padding", 0))
         contents.append(
             TrainableContent(choice.modality, trained, inputs, inputs.contents, encoder.dimension, training)

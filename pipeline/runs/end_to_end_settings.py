@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from ...core.settings import Settings
-from ...features.modality import MODALITIES, EncoderChoice, Pooling
+from ...features.modality import ALL, MODALITIES, AdapterKind, EncoderChoice, Pooling
 from ...features.settings import DEFAULTS
+
+DEFAULT_DIMS: dict[AdapterKind, int] = {"lora": 8, "houlsby": 64}  # as the papers have them mostly
 
 
 class EndToEndSettings(Settings):
@@ -30,10 +32,18 @@ class EndToEndSettings(Settings):
     )
     max_tokens: int = Field(30, ge=2, description="Longest text in tokens, special tokens included.")
     unfreeze: tuple[str, ...] = Field(
-        ("all",),
+        (ALL,),
         min_length=1,
         description="What of the encoder trains: all, last:N (its last N stages or blocks), or a stage "
         "such as layer4 and all after it; for all modalities or one each. What lies below is computed once.",
+    )
+    adapter: AdapterKind | None = Field(
+        None,
+        description="Train a few weights inside that part in place of it: lora (low-rank updates, for "
+        "transformers and convolutional networks) or houlsby (bottlenecks, for transformers).",
+    )
+    adapter_dim: int | None = Field(
+        None, ge=1, description="Rank of lora, width of houlsby's bottlenecks. [default: 8; 64]"
     )
     encoder_lr: float | None = Field(
         None, gt=0, description="The encoder's learning rate. [default: --learning-rate]"
@@ -52,6 +62,22 @@ class EndToEndSettings(Settings):
     start_from: str | None = Field(
         None, description="Run with frozen features whose weights the model starts from."
     )
+
+    @model_validator(mode="after")
+    def _adapters_leave_the_rest(self) -> EndToEndSettings:
+        if self.adapter_dim is not None and self.adapter is None:
+            raise ValueError("--adapter-dim: it is for --adapter; add that or leave the option out")
+        if self.train_batchnorm and self.adapter is not None:
+            raise ValueError(
+                "--train-batchnorm: with --adapter the encoder's own weights stay as they are, all of them; "
+                "leave one of the options out"
+            )
+        return self
+
+    def adapter_width(self) -> int:
+        """What `adapter_dim` is where it is not given."""
+        assert self.adapter is not None
+        return self.adapter_dim or DEFAULT_DIMS[self.adapter]
 
     def choices(self, modalities: tuple[str, ...], seed: int) -> list[EncoderChoice]:
         """One encoder choice for each modality, whole encoders."""

@@ -3,19 +3,21 @@
 content-image.safetensors   vectors (N + 1, C) and which items have one; made again where content changed
 encoder-image.safetensors   a torchvision encoder, for: tssr extract-features --encoder … --weights FILE
 encoder-text/               an encoder of transformers, for: tssr extract-features --encoder FOLDER
+adapter-text.safetensors    with --adapter in place of an encoder, for: tssr extract-features
+                            --encoder … --adapter-weights FILE, with the encoder that it was trained in
 """
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import atomic_folder
 from ...core.errors import ArtifactError
 from ...core.torchrun import current_world
 from ...features.modality import MODALITIES, EncoderChoice
-from .end_to_end import EndToEndPlan, trained_part
+from .end_to_end import EndToEndPlan, part_to_train
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,26 +43,58 @@ def keep_vectors(folder: Path, plan: EndToEndPlan, stores: list[StoreInfo], mode
 
 def keep_encoders(
     folder: Path, plan: EndToEndPlan, stores: list[StoreInfo], model: Recommender
-) -> list[Path]:
-    """Write the trained encoders as extract-features takes them; returns where."""
+) -> dict[str, Any]:
+    """Write the trained encoders, or their adapters alone, as extract-features takes them.
+
+    Returns for the run's record the names of what was written, and how many weights of each encoder trained.
+    """
     from ...features.loading import load_encoder
+
+    names, counts = [], {}
+    for index, (choice, (_, _, content)) in enumerate(
+        zip(plan.choices(), _contents(plan, stores, model), strict=True)
+    ):
+        encoder = load_encoder(choice)
+        whole = sum(weight.numel() for weight in encoder.module.parameters())
+        trained = sum(weight.numel() for weight in content.encoder.parameters() if weight.requires_grad)
+        counts[choice.modality] = {"trained": trained, "whole": whole}
+        if plan.settings.adapter is not None:
+            path = _write_adapter(folder, plan, index, content)
+        else:
+            part_to_train(plan, index, encoder).load_state_dict(content.encoder.state_dict())
+            path = _write_encoder(folder, choice, encoder.module)
+        names.append(path.name)
+    return {"encoders": names, "encoder_weights": counts}
+
+
+def _write_adapter(folder: Path, plan: EndToEndPlan, index: int, content: TrainedContent) -> Path:
+    """The trained weights alone, and what they belong to."""
+    from ...features.adapter_files import AdapterRecord
+    from ...features.adapters import adapter_weights
     from ...model.checkpoint import write_tensors
 
-    written = []
-    trained = {modality: content for modality, _, content in _contents(plan, stores, model)}
-    for index, choice in enumerate(plan.choices()):
-        encoder = load_encoder(choice)
-        part = trained_part(encoder, plan.settings.unfrozen(index))
-        part.load_state_dict(trained[choice.modality].encoder.state_dict())
-        kept, preparer = MODALITIES[choice.modality].kept(choice, encoder.module)
-        if preparer is None:
-            path = folder / f"encoder-{choice.modality}.safetensors"
-            write_tensors(path, kept.state_dict(), {})
-        else:
-            path = folder / f"encoder-{choice.modality}"
-            _write_folder(path, choice, kept, preparer)
-        written.append(path)
-    return written
+    settings, modality = plan.settings, plan.modalities[index]
+    assert settings.adapter is not None
+    record = AdapterRecord(
+        settings.adapter, settings.adapter_width(), settings.unfrozen(index), plan.encoders[modality]
+    )
+    path = folder / f"adapter-{modality}.safetensors"
+    write_tensors(path, adapter_weights(content.encoder), record.values())
+    return path
+
+
+def _write_encoder(folder: Path, choice: EncoderChoice, module: nn.Module) -> Path:
+    """A whole encoder, as a folder of transformers or one file of weights."""
+    from ...model.checkpoint import write_tensors
+
+    kept, preparer = MODALITIES[choice.modality].kept(choice, module)
+    if preparer is None:
+        path = folder / f"encoder-{choice.modality}.safetensors"
+        write_tensors(path, kept.state_dict(), {})
+    else:
+        path = folder / f"encoder-{choice.modality}"
+        _write_folder(path, choice, kept, preparer)
+    return path
 
 
 def kept_contents(folder: Path, plan: EndToEndPlan, stores: list[StoreInfo]) -> list[ContentFeatures] | None:

@@ -175,8 +175,7 @@ def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
     keep_vectors(folder, plan.end_to_end, plan.stores, model)
     if not current_world().leads:
         return {}
-    written = keep_encoders(folder, plan.end_to_end, plan.stores, model)
-    return {"encoders": [path.name for path in written]}
+    return keep_encoders(folder, plan.end_to_end, plan.stores, model)
 
 
 def _start_from(workspace: Workspace, run: str, model: Any) -> None:
@@ -196,6 +195,15 @@ def _memory(device: torch.device) -> dict[str, int]:
     return peaks
 
 
+def _encoder_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """How much of each encoder trained, beside all that it has; nothing for frozen features."""
+    return [
+        (f"trained of the {modality} encoder", f"{trained:,} weights, {trained / whole:.2%} of its {whole:,}")
+        for modality, counts in result.get("encoder_weights", {}).items()
+        for trained, whole in [(counts["trained"], counts["whole"])]
+    ]
+
+
 def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: bool) -> Summary:
     rows = [("model", plan.title), ("data set", plan.dataset.name)]
     if plan.stores:
@@ -211,6 +219,7 @@ def _summary(folder: Path, plan: RunPlan, result: dict[str, Any], *, cached: boo
             ("best at step", f"{result['best_step']} of {result['steps']} ({result['epochs']:.1f} epochs)"),
             ("stopped by", result["stopped"]),
             ("parameters", f"{result['parameters']:,}"),
+            *_encoder_rows(result),
             ("time", f"{result['seconds']:.1f} s, {result['positions_per_second']:,.0f} positions/s"),
         ]
     rows.append(("run", str(folder)))

@@ -8,6 +8,7 @@ from torch import nn
 
 from tssr.core.errors import TssrError, UsageError
 from tssr.core.torchrun import current_world
+from tssr.model.checkpoint import load_model, read_tensors, save_model
 from tssr.model.content import EncoderTraining, TrainedContent, trained_contents
 from tssr.model.gathering import own_part, sum_gradients
 from tssr.model.materials import Materials, TrainableContent
@@ -284,3 +285,23 @@ def test_processes_keep_equal_statistics_of_a_trained_batchnorm(histories_of, on
     first, second = on_ranks(2, work)
     assert first == second
     assert any(first)
+
+
+def test_frozen_weights_of_an_encoder_are_not_saved_and_not_asked_for(histories_of, tmp_path):
+    """As with an adapter: the last layer alone trains, and the rest comes from the encoder's own files."""
+    made, _ = source(3)
+    made.encoder.requires_grad_(False)[4].requires_grad_(True)
+    model, _ = built("sasrec-content", histories_of, made)
+    save_model(tmp_path / "weights", model, {})
+    saved, _ = read_tensors(tmp_path / "weights")
+    kept = {name.split(".encoder.")[1] for name in saved if ".encoder." in name}
+    buffers = {name for name, _ in made.encoder.named_buffers()}
+    assert kept == {"4.weight", "4.bias", *buffers}
+    (content,) = trained_contents(model)
+    wanted = content.encoder[4].weight.clone()
+    frozen = content.encoder[0].weight.clone()
+    with torch.no_grad():
+        content.encoder[4].weight.zero_()
+    load_model(tmp_path / "weights", model)
+    assert torch.equal(content.encoder[4].weight, wanted)
+    assert torch.equal(content.encoder[0].weight, frozen)

@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from tssr.cli import main
 from tssr.core.dataset import describe_dataset
 from tssr.core.workspace import Workspace
+from tssr.features.adapters import trained_part
 from tssr.features.loading import load_encoder
 from tssr.features.stages import first_trained, split
 from tssr.features.store import list_stores, open_store
 from tssr.features.stored_inputs import StoredInputs
 from tssr.model import trainer
-from tssr.pipeline.runs.end_to_end import _store, trained_part
+from tssr.pipeline.runs.end_to_end import _store
 from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
 
 ENCODER = ("--encoder", "squeezenet1_1", "--weights", "random")
@@ -92,7 +93,7 @@ def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path
     encoder = load_encoder(choice)
     boundary = StoredInputs(_store(ws, info, encoder, choice, "features.12"), torch.device("cpu"))
     pixels = StoredInputs(_store(ws, info, encoder, choice, "all"), torch.device("cpu"))
-    upper = trained_part(encoder, "features.12").eval()
+    upper = trained_part(encoder.module, "features.12").eval()
     whole = split(encoder.module, first_trained(encoder.module, "features.12")).eval()
     contents = torch.arange(5)
     assert torch.equal(boundary.contents, pixels.contents)

@@ -1,0 +1,80 @@
+"""Encoders with adapters from a file: a few MB that go with an encoder which they were trained in.
+
+`tssr train --end-to-end --adapter` leaves such a file in the run's folder: the trained weights by name, and
+beside them what kind of adapter they are, of what width, in which part of the encoder, and the hash of the
+encoder's own weights. In another encoder the same numbers would mean nothing, so that is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..core.artifacts import sha256_file
+from ..core.errors import UsageError
+from ..core.words import reason_of
+from .adapters import adapted_part, adapter_weights
+from .encoder import ContentEncoder
+from .modality import AdapterKind
+
+
+@dataclass(frozen=True)
+class AdapterRecord:
+    """What an adapter file says of itself; `weights` is the hash of the encoder that it belongs into."""
+
+    adapter: AdapterKind
+    dim: int
+    unfreeze: str
+    weights: str
+
+    def values(self) -> dict[str, Any]:
+        """Plain JSON values, read back by `AdapterRecord(**values)`."""
+        return dict(vars(self))
+
+
+def with_adapter(encoder: ContentEncoder, path: Path) -> ContentEncoder:
+    """`encoder` with the adapter of the file put into it.
+
+    Raises UsageError where the file is missing or no adapter, or belongs into another encoder.
+    """
+    tensors, record = _read(path)
+    if record.weights != encoder.key["weights"]:
+        raise UsageError(
+            f"--adapter-weights {path}: it was trained in an encoder with other weights than {encoder.name} "
+            "has here; give the --encoder, --weights and --seed that its run was trained with"
+        )
+    part = adapted_part(encoder.module, record.unfreeze, record.adapter, record.dim, seed=0)
+    own = adapter_weights(part)
+    if {name: weight.shape for name, weight in own.items()} != {
+        name: weight.shape for name, weight in tensors.items()
+    }:
+        raise UsageError(
+            f"--adapter-weights {path}: its weights are not those of {record.adapter} in {encoder.name}; "
+            "train the run again with this version"
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(tensors[name])
+    return replace(
+        encoder,
+        name=f"{encoder.name}-{record.adapter}",
+        key={**encoder.key, "adapter": sha256_file(path)},
+        module=encoder.module.requires_grad_(False).eval(),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], AdapterRecord]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            record = AdapterRecord(**json.loads((file.metadata() or {})["record"]))
+            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118 - no mapping
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UsageError(
+            f"--adapter-weights {path}: no adapter file ({reason_of(error)}); a run of tssr train "
+            "--end-to-end --adapter has one in its folder"
+        ) from None

@@ -1,0 +1,177 @@
+"""tssr train --end-to-end --adapter: what a run keeps, and the commands that go on from it."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tssr.cli import main
+from tssr.core.workspace import Workspace
+from tssr.features.store import list_stores, open_store
+from tssr.model import trainer
+
+MODEL = ("--model", "sasrec-content", "--width", "8", "--heads", "2", "--blocks", "1")
+STEPS = ("--max-epochs", "2", "--batch-size", "32", "--validate-every", "1", "--learning-rate", "1e-2")
+TRAIN = ("train", "--end-to-end", "--features", "text", *MODEL, *STEPS)
+HOULSBY = ("--adapter", "houlsby", "--adapter-dim", "4")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory, shop):
+    """The small shop, preprocessed once."""
+    folder = tmp_path_factory.mktemp("adapters")
+    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def encoder(bert, tmp_path):
+    """A copy of the test BERT that a test may change, as an option."""
+    return "--encoder", str(shutil.copytree(bert, tmp_path / "bert"))
+
+
+@pytest.fixture
+def prepared(tssr, workspace, tmp_path):
+    shutil.copytree(workspace, tmp_path / "workspace")
+    return tssr
+
+
+def run_folder(tmp_path, name):
+    return tmp_path / "workspace" / "runs" / name
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        HOULSBY,
+        pytest.param((*HOULSBY, "--unfreeze", "last:1"), marks=pytest.mark.slow),
+        pytest.param(("--adapter", "lora", "--adapter-dim", "2"), marks=pytest.mark.slow),
+    ],
+)
+def test_an_adapter_is_all_that_a_run_keeps_and_all_that_follows_uses_it(
+    prepared, encoder, tmp_path, adapter
+):
+    trained = prepared(*TRAIN, *encoder, *adapter, "--run", "along", "--json")
+    assert trained.code == 0, trained.err
+    counts = trained.json["result"]["encoder_weights"]["text"]
+    folder = run_folder(tmp_path, "along")
+    file = folder / "adapter-text.safetensors"
+    kept = load_file(file)
+    assert sum(weight.numel() for weight in kept.values()) == counts["trained"] < counts["whole"] / 5
+    saved = load_file(folder / "model.safetensors")
+    of_encoder = {name for name in saved if ".encoder." in name}
+    assert {name.split(".encoder.", 1)[1] for name in of_encoder} == set(kept)
+    assert prepared("evaluate", "--run", "along").code == 0
+    assert prepared("recommend", "--run", "along", "--user", "0" * 63 + "1", "--topk", "3").code == 0
+    # What extract-features makes with the adapter is what the run keeps.
+    again = prepared(
+        "extract-features", "--modality", "text", *encoder, "--adapter-weights", file, "--dtype", "float32",
+        "--json",
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    name = again.json["stores"][0]["name"]
+    stores = {store.name: store for store in list_stores(Workspace(tmp_path / "workspace").features("hm"))}
+    vectors, _ = open_store(stores[name]).item_features()
+    found = load_file(folder / "content-text.safetensors")["vectors"]
+    # A boundary store is float16.
+    np.testing.assert_allclose(found, vectors, rtol=1e-3, atol=2e-3 * np.abs(vectors).max())
+
+
+def test_the_trained_share_is_printed(prepared, encoder):
+    shown = prepared(*TRAIN, *encoder, *HOULSBY)
+    assert re.search(r"trained of the text encoder +592 weights, \d+\.\d\d% of its [\d,]+", shown.out), (
+        shown.out
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["houlsby", "lora"])
+def test_a_killed_run_goes_on_to_the_same_numbers(prepared, encoder, tmp_path, monkeypatch, adapter):
+    options = (*TRAIN, *encoder, "--adapter", adapter, "--adapter-dim", "4", "--encoder-chunk", "5")
+    assert prepared(*options, "--run", "whole").code == 0
+
+    saved = trainer.save_checkpoint
+
+    def then_killed(*given):
+        saved(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "save_checkpoint", then_killed)
+    assert prepared(*options, "--run", "broken").code == 130
+    monkeypatch.setattr(trainer, "save_checkpoint", saved)
+    assert prepared(*options, "--run", "broken").code == 0
+    for file in ("model.safetensors", "content-text.safetensors", "adapter-text.safetensors"):
+        whole, broken = (load_file(run_folder(tmp_path, run) / file) for run in ("whole", "broken"))
+        assert set(whole) == set(broken)
+        assert all(torch.equal(whole[name], broken[name]) for name in whole), file
+
+
+@pytest.mark.slow
+def test_an_item_that_gets_a_text_later_is_encoded_by_base_and_adapter(prepared, encoder, tmp_path, shop):
+    raw = tmp_path / "raw"
+    shutil.copytree(shop, raw)
+    table = raw / "articles.csv"
+    lines = table.read_text()
+    preprocess = ("preprocess", "hm", "--raw", raw, "--keep-missing-content")
+    table.write_text(lines.replace("Thing 3,Type 3,Colour 3,A thing of kind 3.", ",,,"))
+    assert prepared(*preprocess).code == 0
+    assert prepared(*TRAIN, *encoder, *HOULSBY, "--run", "along").code == 0
+    before = load_file(run_folder(tmp_path, "along") / "content-text.safetensors")
+    assert int(before["present"].sum()) == 19
+    table.write_text(lines)
+    assert prepared(*preprocess).code == 0
+    assert prepared("extract-features", "--modality", "text", *encoder, "--inputs").code == 0
+    measured = prepared("evaluate", "--run", "along", "--force")
+    assert measured.code == 0, measured.err
+    after = load_file(run_folder(tmp_path, "along") / "content-text.safetensors")
+    assert int(after["present"].sum()) == 20
+    torch.testing.assert_close(after["vectors"][before["present"]], before["vectors"][before["present"]])
+
+
+def test_an_adapter_is_not_put_into_another_encoder(prepared, encoder, tmp_path):
+    assert prepared(*TRAIN, *encoder, *HOULSBY, "--run", "along").code == 0
+    (run_folder(tmp_path, "along") / "content-text.safetensors").unlink()
+    from transformers import BertModel
+
+    other = BertModel.from_pretrained(encoder[1])
+    with torch.no_grad():
+        other.encoder.layer[0].output.dense.weight += 1
+    other.save_pretrained(encoder[1])
+    refused = prepared("evaluate", "--run", "along")
+    assert refused.code == 1
+    assert "are not those that the run's adapters were trained in; put the files of that time" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--adapter-dim", "4"), "--adapter-dim: it is for --adapter; add that"),
+        ((*HOULSBY, "--train-batchnorm"), "--train-batchnorm: with --adapter the encoder's own weights stay"),
+        (("--adapter", "prefix"), "Invalid value for '--adapter': 'prefix' is not one of 'lora', 'houlsby'"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(prepared, encoder, options, words):
+    refused = prepared(*TRAIN, *encoder, *options)
+    assert (refused.code, words in refused.err) == (2, True), refused.err
+    assert refused.err.count("error:") == 1
+
+
+def test_an_adapter_belongs_into_vectors_alone(prepared, encoder):
+    refused = prepared(
+        "extract-features", "--modality", "text", *encoder, "--adapter-weights", "a.safetensors", "--inputs"
+    )
+    assert refused.code == 2
+    assert "--adapter-weights: they change the encoder's vectors alone" in refused.err
+
+
+def test_an_adapter_for_an_encoder_without_such_layers_names_the_cure(prepared, tmp_path):
+    network = ("--encoder", "squeezenet1_1", "--weights", "random")
+    pictures = ("train", "--end-to-end", "--features", "image", *network, *MODEL, *STEPS)
+    refused = prepared(*pictures, *HOULSBY)
+    assert refused.code == 2
+    assert "--adapter houlsby: this encoder has no transformer blocks" in refused.err
+    assert refused.err.count("error:") == 1
+    assert not Workspace(tmp_path / "workspace").features("hm").exists()  # before pictures are read
