@@ -5,8 +5,7 @@ stands before a target in the blend's top 10 so rarely that it decides no choice
 shifted and scaled to mean 0 and deviation 1 over these candidates, so that a weight says how much an expert
 decides. Then, each search from the result of the one before:
 
-1. The best expert alone. Another one m enters as `(1 - w) * blend + w * m`, w from 0, .1 … 1 and then between
-   the neighbours of the best; so do all others in the order of their own quality, twice around.
+1. A share for each expert, from several starts (`blend_shares`).
 2. By class of the candidate item, where there are classes: each expert's weight in each class is multiplied
    by the best of 0, ¼, ½, .7, 1, 1.4, 2, 4, one after another.
 3. By class of the user, where there are classes: likewise, but for the first expert, since for a single user
@@ -27,11 +26,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LENGTH = 10  # of the lists whose NDCG is compared
+from .blend_shares import LENGTH, Rivals, best_shares
+
 LISTED = 200  # items of each expert that become candidates
-STEPS = tuple(step / 10 for step in range(11))  # weights tried for an expert that enters
-FINER = (0.05, 0.025)  # then the best so far, less and more these
-ROUNDS = 2
 FACTORS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 
 
@@ -103,12 +100,13 @@ def choose_weights(
     judge, shift, scale = _judge(candidates, item_class, user_class)
     experts = len(names)
     of_user = torch.ones(experts, judge.groups)
-    alone = [judge.alike(own) for own in torch.eye(experts)]
+    rivals = Rivals.of(judge.scores, judge.counted)
+    alone = [rivals.ndcg(own) for own in torch.eye(experts)]
     found = dict(zip(names, alone, strict=True))
-    weights = _entered(judge, alone)
-    of_item = weights[:, None].repeat(1, judge.kinds)
+    shares = best_shares(rivals, alone)
+    of_item = shares[:, None].repeat(1, judge.kinds)
     found["together"] = judge.mean(of_item, of_user)
-    used = weights.nonzero()[:, 0].tolist()
+    used = shares.nonzero()[:, 0].tolist()
     if judge.kinds > 1 and len(used) > 1:
         judge.multiply(of_item, [(m, k) for k in range(judge.kinds) for m in used], of_item, of_user)
         found["by popularity"] = judge.mean(of_item, of_user)
@@ -133,30 +131,6 @@ def _judge(
     kinds = 1 if item_class is None else int(item_class.max()) + 1
     groups = 1 if user_class is None else int(user_class.max()) + 1
     return _Judge(scores, candidates.counted, by_item, by_user, kinds, groups), shift, scale
-
-
-def _entered(judge: _Judge, alone: Sequence[float]) -> Tensor:
-    """Let the experts enter one after another; gives a weight for each, (M,), summing to 1."""
-    order = sorted(range(len(alone)), key=lambda m: -alone[m])
-    weights, best = torch.eye(len(alone))[order[0]], alone[order[0]]
-    for expert in (order[1:] + order[:1]) * ROUNDS:
-        share, value = _best_share(judge, weights, torch.eye(len(alone))[expert])
-        if value > best:
-            weights, best = torch.eye(len(alone))[expert] * share + weights * (1 - share), value
-    return weights
-
-
-def _best_share(judge: _Judge, weights: Tensor, entering: Tensor) -> tuple[float, float]:
-    """How much of the entering weights (M,) is best in place of what there is, and the NDCG it gives."""
-    found: dict[float, float] = {}
-    tried, steps = list(STEPS), list(FINER)
-    while tried:
-        for share in tried:
-            if 0 <= share <= 1 and share not in found:
-                found[share] = judge.alike((1 - share) * weights + share * entering)
-        best = max(found, key=lambda share: found[share])
-        tried = [best - steps[0], best + steps.pop(0)] if steps else []
-    return best, found[best]
 
 
 @dataclass(frozen=True)
@@ -185,10 +159,6 @@ class _Judge:
     def mean(self, of_item: Tensor, of_user: Tensor) -> float:
         """The mean over users."""
         return float(self.each(of_item, of_user).double().mean())
-
-    def alike(self, weights: Tensor) -> float:
-        """The mean with the same weights (M,) for all classes."""
-        return self.mean(weights[:, None].expand(-1, self.kinds), torch.ones(len(weights), self.groups))
 
     def multiply(
         self, changed: Tensor, cells: Sequence[tuple[int, int]], of_item: Tensor, of_user: Tensor
