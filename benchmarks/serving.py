@@ -25,11 +25,12 @@ Float32 = NDArray[np.float32]
 
 
 def states(folder: Path, items: int) -> Float32:
-    """States of random histories with a 1 behind each for the bias, (Q, D + 1)."""
+    """States of random histories as long as the window, with a 1 behind each for the bias, (Q, D + 1)."""
     session = onnxruntime.InferenceSession(folder / "user_side.onnx", providers=["CPUExecutionProvider"])
     length = session.get_inputs()[0].shape[1]
     drawn = np.random.default_rng(1).integers(1, items + 1, (QUERIES, length))
-    (found,) = session.run(None, {"items": drawn})
+    given = {"items": drawn, "lengths": np.full(QUERIES, length)}
+    (found,) = session.run(["states"], {each.name: given[each.name] for each in session.get_inputs()})
     return np.concatenate([found, np.ones((QUERIES, 1), np.float32)], axis=1)
 
 

@@ -76,10 +76,17 @@ class Blend(nn.Module):
         """The parts."""
         return cast(list[Recommender], list(self.parts))
 
-    def user_class(self, histories: Histories, low: int, high: int) -> Tensor:
-        """The class of histories low…high-1 by their lengths, (B,)."""
-        lengths = torch.from_numpy(histories.lengths[low:high]).to(self.user_bounds.device)
-        return torch.bucketize(lengths, self.user_bounds, right=True)
+    @property
+    def reads_lengths(self) -> bool:
+        """Whether weights depend on how long a history is."""
+        return len(self.user_bounds) > 0
+
+    def user_factors(self, lengths: Tensor) -> Tensor:
+        """The parts' weights for histories of these lengths: (B,) -> (M, B)."""
+        if not self.reads_lengths:
+            return self.of_user.expand(-1, lengths.shape[0])
+        classes = (lengths.to(self.user_bounds.device)[:, None] >= self.user_bounds).sum(dim=1)
+        return self.of_user[:, classes]
 
     @torch.inference_mode()
     def choose(self, validation: Queries, names: Sequence[str]) -> BlendWeights:
@@ -115,12 +122,15 @@ class VectorBlend(Blend):
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
         """The parts' states side by side, each with a 1 for its bias, times its weight: (B, Σ D_m + M)."""
-        factors = self.of_user[:, self.user_class(queries.histories, low, high)]  # (M, B)
-        states = []
-        for part, factor in zip(self.recommenders, factors, strict=True):
-            state = cast(VectorRecommender, part).encode_queries(queries, low, high)
-            states += [state * factor[:, None], factor[:, None]]
-        return torch.cat(states, dim=1)
+        states = [part.encode_queries(queries, low, high) for part in self._vector_parts]
+        return self.joined_states(states, torch.from_numpy(queries.histories.lengths[low:high]))
+
+    def joined_states(self, states: Sequence[Tensor], lengths: Tensor) -> Tensor:
+        """The same from the parts' states, (B, D_m) each, and the lengths of the histories, (B,)."""
+        blocks = []
+        for state, factor in zip(states, self.user_factors(lengths), strict=True):
+            blocks += [state * factor[:, None], factor[:, None]]
+        return torch.cat(blocks, dim=1)
 
     def items(self) -> tuple[Tensor, Tensor]:
         """The parts' vectors side by side, times their weights, (N, Σ D_m + M); no bias (N,)."""
@@ -157,7 +167,7 @@ class DenseBlend(Blend):
 
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The weighted sums of all items' scores for queries low…high-1, (B, N)."""
-        factors = self.of_user[:, self.user_class(queries.histories, low, high)].double()
+        factors = self.user_factors(torch.from_numpy(queries.histories.lengths[low:high])).double()
         weights = self.of_item[:, self.item_class].double()
         total = torch.zeros(high - low, len(self.item_class), dtype=torch.float64)
         for m, part in enumerate(self.recommenders):

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -54,6 +55,17 @@ class OrderKNN(nn.Module):
         self.decay = settings.decay
         sources, self._targets, self._strengths = _pairs(materials.train)
         self._starts = np.searchsorted(sources, np.arange(materials.item_count + 2))
+
+    def pairs(self) -> tuple[Int64, Int64, Float64]:
+        """Every item with each that it leads to, and how strongly, (E,) each."""
+        sources = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
+        return sources, self._targets, self._strengths
+
+    def weights_by_count(self) -> Float64:
+        """What the newest L items count where a history holds 0…L of them: (L + 1, L), the newest last."""
+        there = torch.arange(self.length, 0, -1) <= torch.arange(self.length + 1)[:, None]
+        weights: Float64 = place_weights(there, self.decay).double().numpy()
+        return weights
 
     def scores(self, queries: Queries, low: int, high: int) -> Float64:
         """The weighted means of how strongly the newest L items lead to each item, (B, N)."""

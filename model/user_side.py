@@ -8,28 +8,68 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .blend import VectorBlend
+from .content_knn import ContentKNN
 from .inputs import ContentVectors
+from .poprec import PopRec
 from .recommender import SequenceRecommender
 
 ITEMS_AT_ONCE = 8192
 
 
+def reads_windows(model: object) -> bool:
+    """Whether the newest items of a history are all that the model needs to know of a user."""
+    if isinstance(model, VectorBlend):
+        own = [part for part in model.parts if not isinstance(part, PopRec)]
+        return bool(own) and all(reads_windows(part) for part in own)
+    return isinstance(model, SequenceRecommender | ContentKNN)
+
+
 class UserSide(nn.Module):
-    """A sequence recommender without its head, fit to be made a graph of.
+    """A recommender that `reads_windows`, without its items' side, fit to be made a graph of.
 
     What turned content into vectors becomes a table of its results, (N + 1, D): the features themselves,
-    often twenty times as wide, need not travel with the graph.
+    often twenty times as wide, need not travel with the graph. Content-KNN has no other vectors than the
+    features, so its table is as wide as they are.
     """
 
-    def __init__(self, model: SequenceRecommender) -> None:
+    def __init__(self, model: nn.Module) -> None:
         """Take over `model`, which is changed: it can no longer be trained."""
         super().__init__()
         self.model = model
+        self.skips_last = bool(model.skips_last)
+        self.reads_lengths = isinstance(model, VectorBlend) and model.reads_lengths
         _content_as_tables(model)
 
-    def forward(self, items: Tensor) -> Tensor:
-        """Item numbers 1…N, (B, L), padded on the left with 0 -> (B, D)."""
-        return self.model.encode(items)
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what `forward` takes."""
+        return ("items", "lengths") if self.reads_lengths else ("items",)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` gives."""
+        return ("states", "left_out") if self.skips_last else ("states",)
+
+    def forward(self, items: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Item numbers 1…N, (B, L), padded on the left with 0 -> states (B, D).
+
+        `lengths`, (B,), are those of the whole histories, where weights depend on them. Where the newest
+        item is no candidate, its number is given too, (B,), 0 for an empty history.
+        """
+        if lengths is None:
+            lengths = torch.zeros_like(items[:, 0])
+        states = _states(self.model, items, lengths)
+        return (states, items[:, -1]) if self.skips_last else states
+
+
+def _states(model: nn.Module, items: Tensor, lengths: Tensor) -> Tensor:
+    if isinstance(model, VectorBlend):
+        return model.joined_states([_states(part, items, lengths) for part in model.parts], lengths)
+    if isinstance(model, PopRec):
+        return torch.zeros_like(items[:, :1], dtype=torch.float32)  # as its encode_queries gives them
+    assert isinstance(model, SequenceRecommender | ContentKNN)
+    return model.encode(items[:, items.shape[1] - model.length :])
 
 
 @torch.no_grad()

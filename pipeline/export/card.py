@@ -20,7 +20,8 @@ from .proof import Proof
 
 FILES = {
     "user_side.onnx": "the user side for ONNX Runtime: `items` (B, L) int64, the numbers of the "
-    "newest L items, padded on the left with 0 -> `states` (B, D) float32",
+    "newest L items, padded on the left with 0 -> `states` (B, D) float32; some also take "
+    "`lengths` (B,) int64, of the whole histories, or give `left_out` (B,) int64, which are no candidates",
     "user_side.pt2": "the same graph for torch: `torch.export.load(…).module()`",
     "user_vectors.npy": "a vector for each user of users.arrow, (U, D) float32",
     "items.arrow": "number (1…N) and id of each item, whether lists may hold it (`listed`), bias, vector",
@@ -28,6 +29,11 @@ FILES = {
     "item_bias.npy": "the item biases, (N,) float32: a score is state · vector + bias",
     "items.faiss": "an exact FAISS index of the listed items, by number; the bias is one more dimension",
     "neighbours.arrow": "pairs of an item and its neighbour, by number, with their similarity",
+    "user_left_out.npy": "the number of the item of each user that is no candidate: the newest one, (U,)",
+    "successors.arrow": "pairs of an item and one that it leads to, by number, with how strongly",
+    "place_weights.npy": "what the newest items of a history count, (L + 1, L) float64: row n is for a "
+    "history of n items, the newest last",
+    "lists.arrow": "the best items of each user, by number, with their scores, as many rows for each",
     "users.arrow": "number and id of each user",
     "rank.py": "ranks with these files alone; run by the check below",
     "export.json": "this page's facts for programs",
@@ -36,10 +42,16 @@ FILES = {
 _LIMITS = {
     "histories": "A history counts with its newest {length} items; items that the data set does not have "
     "are skipped. A user is nothing but a history, so users whom training never saw are served too.",
-    "users": "Only users of the data set have a vector; one that training never saw has the mean of the "
-    "vectors of the items in the history. New actions change nothing until the model is trained again.",
+    "users": "Only users of the data set have a vector, for the model, or a part of it, learned one for each "
+    "(one whom training never saw has the mean of the vectors of the items in the history). New actions "
+    "change nothing until the model is trained again.",
     "neighbours": "Scores are sums of similarities and no inner product of short vectors, so there is no "
     "graph and no index: the neighbour lists are exported instead.",
+    "successors": "Scores are weighted means of how strongly the newest {length} items lead to others, and "
+    "no inner product of short vectors, so there is no graph and no index: the pairs are exported instead.",
+    "lists": "Scores are no inner product of short vectors, so there is no graph and no index: the best "
+    "items of every user of the data set are exported instead. New actions change nothing until the run is "
+    "exported again.",
     "popularity": "Everyone gets the same list, so there is no graph: the counts are exported instead, as "
     "each item's bias.",
 }
@@ -53,6 +65,7 @@ class Exported:
     length: int | None
     listed: int
     cold: int
+    newest_left_out: bool
     proof: Proof
     graphs: float | None
 
@@ -61,10 +74,13 @@ class Exported:
         lines = [_LIMITS[self.kind].format(length=self.length)]
         if self.cold:
             lines.append(f"{self.cold:,} items without a train action are in no list.")
-        return [
-            *lines,
-            "Lists may hold items of the history itself; leave them out where they do not belong.",
-        ]
+        if self.newest_left_out:
+            lines.append("The newest item of a history is no candidate and stands in no list.")
+        others = "other items" if self.newest_left_out else "items"
+        lines.append(
+            f"Lists may hold {others} of the history itself; leave them out where they do not belong."
+        )
+        return lines
 
 
 def write_card(folder: Path, run: Path, plan: RunPlan, exported: Exported, needs: Sequence[str]) -> None:
@@ -85,7 +101,7 @@ def write_card(folder: Path, run: Path, plan: RunPlan, exported: Exported, needs
         "## Measured\n",
         *_metrics(run),
         "## Settings\n",
-        f"`{as_options({'model': plan.model, **_changed(plan)})}`\n",
+        *_settings(run, plan),
         "## Limits\n",
         "".join(f"- {line}\n" for line in exported.limits()),
     ]
@@ -98,8 +114,17 @@ def _graphs(exported: Exported) -> list[str]:
     return [f"The graphs for torch and for ONNX Runtime give states that differ by {exported.graphs:.1e}.\n"]
 
 
-def _changed(plan: RunPlan) -> dict[str, Any]:
-    return {**plan.train.changed(), **plan.model_settings.changed()}
+def _settings(run: Path, plan: RunPlan) -> list[str]:
+    """What was trained, as options; of a blend its parts, with how much each decides."""
+    if not plan.parts:
+        return [f"`{_options(plan)}`\n"]
+    shares = [part["share"] for part in read_run(run)["result"]["parts"]]
+    pairs = zip(shares, plan.parts, strict=True)
+    return ["".join(f"- {share:.0%} of the sum: `{_options(part)}`\n" for share, part in pairs)]
+
+
+def _options(plan: RunPlan) -> str:
+    return as_options({"model": plan.model, **plan.train.changed(), **plan.model_settings.changed()})
 
 
 def _data(plan: RunPlan) -> list[str]:

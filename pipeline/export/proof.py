@@ -73,13 +73,13 @@ def prove(
     scorer: Scorer,
     listed: Int64,
     item_ids: Sequence[str],
+    topk: int,
 ) -> Proof:
-    """Compare the lists of `folder`'s rank.py, given the lines `asked`, with those of `scorer`.
+    """Compare the `topk` best items of `folder`'s rank.py, given the lines `asked`, with those of `scorer`.
 
     `listed` are the numbers of the items that may stand in lists. Raises ArtifactError where a list differs
     in more than ties.
     """
-    topk = min(TOPK, len(listed))
     histories = queries.histories
     without = np.setdiff1d(np.arange(1, histories.item_count + 1), listed)
     own = recommend(histories, scorer, topk, without=without, device="cpu")

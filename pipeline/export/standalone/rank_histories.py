@@ -23,13 +23,20 @@ def rank(histories: list[list[str]], k: int = 20) -> tuple[list[list[str]], list
     """Give the ids and scores of the k best items for each of B histories, lists of item ids."""
     length = user_side.get_inputs()[0].shape[1]
     items = np.zeros((len(histories), length), np.int64)  # the newest items, padded on the left with 0
+    lengths = np.zeros(len(histories), np.int64)
     for row, history in enumerate(histories):
-        newest = [number_of[item] for item in history if item in number_of][-length:]
+        known = [number_of[item] for item in history if item in number_of]
+        newest, lengths[row] = known[-length:], len(known)
         items[row, length - len(newest) :] = newest
-    (states,) = user_side.run(None, {"items": items})
+    given = {"items": items, "lengths": lengths}
+    states, *left_out = user_side.run(None, {each.name: given[each.name] for each in user_side.get_inputs()})
     queries = np.concatenate([states, np.ones((len(states), 1), np.float32)], axis=1)  # times the bias
-    scores, numbers = index.search(queries, min(k, index.ntotal))
-    return [[item_ids[number - 1] for number in row] for row in numbers], scores.tolist()
+    scores, numbers = index.search(queries, min(k + len(left_out), index.ntotal))
+    kept = numbers != (left_out[0][:, None] if left_out else 0)  # the newest item may be no candidate
+    best = [row[keep][:k] for row, keep in zip(numbers, kept, strict=True)]
+    return [[item_ids[number - 1] for number in row] for row in best], [
+        row[keep][:k].tolist() for row, keep in zip(scores, kept, strict=True)
+    ]
 
 
 if __name__ == "__main__":
