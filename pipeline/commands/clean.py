@@ -18,8 +18,9 @@ from .options import show, stage_options, workspace_of
 def command(ctx: click.Context, /, yes: bool, as_json: bool, **_options: object) -> None:
     """Remove what nothing refers to, after showing it.
 
-    That is: runs that no longer fit their data and are in no comparison, features of data sets that are gone,
-    and temporary files of killed processes that are older than an hour.
+    That is: runs that no longer fit their data and are in no comparison; features, measured lists and studies
+    of tssr tune whose data set is gone; and temporary files of killed processes that are older than an hour.
+    Comparisons, what tssr reproduce wrote and tuned settings are results and stay.
 
     \b
     Examples:

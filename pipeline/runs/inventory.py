@@ -1,6 +1,8 @@
-"""What a workspace holds: data sets, feature stores, runs and comparisons, and what of it no longer fits.
+"""What a workspace holds: data sets, features, runs and what was made of runs, and what no longer fits.
 
-Reads manifests and records alone, never tables or weights.
+Reads manifests and records alone, never tables or weights. What nothing refers to and nothing can use any
+more is `unused`: runs that no longer fit and are in no comparison; features, measured lists and studies whose
+data set is gone. Comparisons, what `reproduce` wrote and tuned settings are results, and never unused.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from .evaluate import metrics_name
 from .record import open_run
 
 FINE = "fine"
+_GONE = "its data set is gone"
 _HOUR = 3600.0  # a temporary file that is younger may belong to a living process
 
 
@@ -28,6 +31,7 @@ class Entry:
     """One thing in the workspace: its kind and name, where it lies, and `state`: fine, or what is wrong.
 
     `unused` says that nothing refers to it and nothing can use it any more, so that it may be removed.
+    `beside` are the other files of a result that is written in several formats.
     """
 
     kind: str
@@ -35,11 +39,12 @@ class Entry:
     path: Path
     state: str
     unused: bool = False
+    beside: tuple[Path, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        files = [self.path, *self.beside] if self.path.is_file() else self.path.rglob("*")
         return sum(file.stat().st_size for file in files if file.is_file())
 
     @property
@@ -49,13 +54,16 @@ class Entry:
 
 
 def take_inventory(workspace: Workspace) -> list[Entry]:
-    """Everything in the workspace, data sets first and comparisons last."""
+    """Everything in the workspace, data sets first, then what is made from them."""
     named = _named_runs(workspace)
     return [
         *_datasets(workspace),
         *_stores(workspace),
         *_runs(workspace, named),
         *_comparisons(workspace),
+        *_lists(workspace),
+        *_tuning(workspace),
+        *_reproduced(workspace),
         *_leftovers(workspace),
     ]
 
@@ -92,7 +100,7 @@ def _stores(workspace: Workspace) -> Iterator[Entry]:
     known = workspace.dataset_names()
     for folder in sorted(path for path in (workspace.root / "features").glob("*") if path.is_dir()):
         if folder.name not in known:
-            yield Entry("features", folder.name, folder, "their data set is gone", unused=True)
+            yield Entry("features", folder.name, folder, _GONE, unused=True)
             continue
         for store in list_stores(folder):
             try:
@@ -135,7 +143,46 @@ def _runs_of(path: Path) -> set[str]:
 def _comparisons(workspace: Workspace) -> Iterator[Entry]:
     for path in _records(workspace):
         gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
-        yield Entry("comparison", path.stem, path, f"stale: its run {gone[0]} is gone" if gone else FINE)
+        state = f"stale: its run {gone[0]} is gone" if gone else FINE
+        yield Entry("comparison", path.stem, path, state, beside=_beside(path))
+
+
+def _beside(path: Path) -> tuple[Path, ...]:
+    """The other files of a result: the same name with other endings."""
+    return tuple(
+        sorted(other for other in path.parent.glob("*") if other.stem == path.stem and other != path)
+    )
+
+
+def _lists(workspace: Workspace) -> Iterator[Entry]:
+    """Measurements of other systems' lists, which say what data set they are of once they are finished."""
+    for folder in sorted(path for path in (workspace.root / "lists").glob("*") if path.is_dir()):
+        written = sorted(folder.glob("metrics*.json"))
+        if not written:
+            yield Entry("lists", folder.name, folder, "unfinished")
+            continue
+        try:
+            record = read_json(written[0], cure="run tssr evaluate --lists again, with --force")
+            gone = record.get("dataset") not in workspace.dataset_names()
+            state = _GONE if gone else f"{FINE}: {record.get('title')}"
+        except TssrError as error:
+            gone, state = False, f"stale: {error}"
+        yield Entry("lists", folder.name, folder, state, unused=gone)
+
+
+def _tuning(workspace: Workspace) -> Iterator[Entry]:
+    """Studies, which only their own data set can go on with, and the settings that were found."""
+    owners = tuple(f"{name}-" for name in workspace.dataset_names())
+    for path in sorted((workspace.root / "tuning").glob("*.db")):
+        gone = not path.name.startswith(owners)
+        yield Entry("study", path.stem, path, _GONE if gone else FINE, unused=gone)
+    for path in sorted((workspace.root / "tuning").glob("*.toml")):
+        yield Entry("tuned settings", path.stem, path, FINE)
+
+
+def _reproduced(workspace: Workspace) -> Iterator[Entry]:
+    for path in sorted((workspace.root / "reproduced").glob("*.md")):
+        yield Entry("reproduced", path.stem, path, FINE, beside=_beside(path))
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Entry]:

@@ -83,3 +83,29 @@ def test_clean_removes_what_nothing_refers_to_and_only_when_told(tssr, workspace
     assert states(tssr)[0]["comparison mine"] == "fine"
     shutil.rmtree(workspace / "runs" / "one")
     assert states(tssr)[0]["comparison mine"] == "stale: its run one is gone"
+
+
+def test_lists_studies_and_results_are_known_and_results_stay(tssr, workspace):
+    lists = workspace.parent / "theirs.csv"
+    lists.write_text(f"user,item,rank\n{0:064x},0100000000,1\n")
+    assert tssr("evaluate", "--lists", lists, "--topk", "5").code == 0
+    (workspace / "lists" / "killed").mkdir()
+    for name in ("tuning/hm-poprec-1a.db", "tuning/hm-poprec-1a.toml", "reproduced/table1-hm.md"):
+        (workspace / name).parent.mkdir(exist_ok=True)
+        (workspace / name).write_text("0123456789")
+    (workspace / "reproduced" / "table1-hm.csv").write_text("01234")
+    found, record = states(tssr)
+    (measured,) = (name for name in found if name.startswith("lists hm-theirs-"))
+    assert found[measured] == "fine: Lists of theirs.csv"
+    assert found["lists killed"] == "unfinished"
+    assert {found[name] for name in ("study hm-poprec-1a", "tuned settings hm-poprec-1a")} == {"fine"}
+    sizes = {entry["name"]: entry["bytes"] for entry in record["entries"]}
+    assert sizes["table1-hm"] == 15, "of all its files"
+    assert tssr("clean", "--yes", "--json").json["removed"] == []
+    shutil.rmtree(workspace / "datasets" / "hm")
+    for run in ("one", "two"):
+        shutil.rmtree(workspace / "runs" / run)
+    removed = tssr("clean", "--yes", "--json").json["removed"]
+    assert removed == [measured, "study hm-poprec-1a"], "nothing can use them any more"
+    assert (workspace / "tuning" / "hm-poprec-1a.toml").exists()
+    assert (workspace / "reproduced" / "table1-hm.csv").exists()
