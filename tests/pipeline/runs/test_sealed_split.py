@@ -22,6 +22,9 @@ RUNS = {
     "itemknn": (),
     "sasrec-id": ("--heads", "1", *SHORT),
     "tssr": ("--heads", "1", *SHORT),
+    "content-knn": (),
+    "order-knn": (),
+    "tssr-late": ("--heads", "1", *SHORT),
 }
 TIMES = re.compile(r'"(finished_at|seconds|positions_per_second|peak_memory)": [^,}\n]+')
 
@@ -67,6 +70,24 @@ def test_other_test_targets_change_no_byte_of_a_training(tssr, workspaces, model
     assert "model.safetensors" in found[0]
     assert found[0] == found[1]
     asked = ("evaluate", "--run", model, "--topk", "5", "--json")
+    scored = [tssr(*asked, "--workspace", workspace).json for workspace in workspaces]
+    assert scored[0]["measurements"] != scored[1]["measurements"], "the test itself sees the other targets"
+
+
+@pytest.mark.parametrize("options", [(), ("--by-popularity", "--by-history")])
+def test_other_test_targets_change_no_byte_of_a_blend(tssr, workspaces, options):
+    """Its weights are chosen, and so are classes of items and users that have weights of their own."""
+    parts, name, found = ("order-knn", "poprec", "content-knn"), f"blend-{len(options)}", []
+    for workspace in workspaces:
+        for part in parts:
+            tssr("train", "--workspace", workspace, "--model", part, "--run", f"part-{part}")
+        runs = [f"part-{part}" for part in parts]
+        blended = tssr("blend", *runs, *options, "--workspace", workspace, "--run", name)
+        assert blended.code == 0, blended.err
+        found.append(artifacts(workspace / "runs" / name))
+    assert "model.safetensors" in found[0]
+    assert found[0] == found[1]
+    asked = ("evaluate", "--run", name, "--topk", "5", "--json")
     scored = [tssr(*asked, "--workspace", workspace).json for workspace in workspaces]
     assert scored[0]["measurements"] != scored[1]["measurements"], "the test itself sees the other targets"
 
