@@ -1,9 +1,9 @@
 """An encoder as a sequence of stages, so that a lower part can stay frozen and the upper part be trained.
 
-Of a picture encoder stages are what its forward pass calls one after another (`conv1` … `layer4`, or
-`features.10`); of a text encoder they are its transformer blocks, numbered from 0. Libraries do not promise
-that a model is such a sequence, so a split is tried on a drawn input and refused where the halves together do
-not give what the whole gives.
+Of a convolutional network stages are what its forward pass calls one after another (`conv1` … `layer4`, or
+`features.10`); of a transformer, for texts or pictures, they are its blocks, numbered from 0. Libraries do
+not promise that a model is such a sequence, so a split is tried on a drawn input and refused where the halves
+together do not give what the whole gives.
 
 Shapes: B batch, L tokens, D width.
 """
@@ -21,10 +21,12 @@ from ..core.errors import UsageError
 from ..core.words import first_few
 from .picture_encoder import PictureEncoder
 from .text_encoder import TextEncoder
+from .transformer_halves import model_of, picture_halves, text_halves, transformer_blocks
 
 LAST = "last:"
 _SHOWN = 12  # names of stages in a message
-_TRIED = (2, 96, 96)  # of the input that tries a split: contents, height, width
+_TRIED = 2  # contents that try a split
+_SIDE = 96  # of the pictures among them, in pixels, where the model takes any
 _TOLERANCE = 1e-4
 
 
@@ -75,45 +77,12 @@ class _UpperPictures(nn.Module):
         return vectors.flatten(1)
 
 
-class _Given(nn.Module):
-    """In place of a text model's embeddings: the states that are given are the states."""
-
-    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
-        """Hand them on."""
-        return inputs_embeds
-
-
-class _LowerTexts(nn.Module):
-    """The first blocks: ids and mask (B, L) -> states (B, L, D), zero at padding, and the mask."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode."""
-        states = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-        return states * mask.unsqueeze(-1), mask
-
-
-class _UpperTexts(nn.Module):
-    """The last blocks and the pooling: states (B, L, D) and mask (B, L) -> (B, D)."""
-
-    def __init__(self, backbone: nn.Module, whole: TextEncoder) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self._pool = whole.pool
-
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Encode and pool."""
-        return self._pool(self.backbone(inputs_embeds=states, attention_mask=mask), mask)
-
-
 def stage_names(module: nn.Module) -> list[str]:
     """The names by which --unfreeze and --until know an encoder's stages; [] where it has none."""
-    if isinstance(module, TextEncoder):
-        return [str(number) for number in range(len(_text_blocks(module)))]
-    return [name for name, _ in _picture_stages(module, flatten=True)] if _is_pictures(module) else []
+    blocks = transformer_blocks(module)
+    if blocks or not _is_pictures(module):
+        return [str(number) for number in range(len(blocks))]
+    return [name for name, _ in _picture_stages(module, flatten=True)]
 
 
 def first_trained(module: nn.Module, unfreeze: str, option: str = "--unfreeze") -> int:
@@ -159,10 +128,14 @@ def split(module: nn.Module, frozen: int) -> StagedEncoder:
     Raises UsageError where the halves would not give what the whole gives.
     """
     if isinstance(module, TextEncoder):
-        halves = [_split_texts(module, frozen)]
+        halves = [StagedEncoder(*text_halves(module, frozen))]
     else:
         assert isinstance(module, PictureEncoder)
-        halves = [_split_pictures(module, frozen, flatten=flatten) for flatten in (True, False)]
+        if transformer_blocks(module):
+            lower, upper = picture_halves(module, frozen)
+            halves = [StagedEncoder(_LowerPictures(module, [lower]), _UpperPictures([upper]))]
+        else:
+            halves = [_split_pictures(module, frozen, flatten=flatten) for flatten in (True, False)]
     for staged in halves:
         if _gives_the_same(module, staged):
             return staged
@@ -202,41 +175,25 @@ def _split_pictures(module: PictureEncoder, frozen: int, *, flatten: bool) -> St
     return StagedEncoder(_LowerPictures(module, stages[:frozen]), _UpperPictures(stages[frozen:]))
 
 
-def _text_blocks(module: TextEncoder) -> Sequence[nn.Module]:
-    """The transformer blocks of a BERT-family model; none where they are not where BERT has them."""
-    blocks = getattr(getattr(module.backbone, "encoder", None), "layer", None)
-    return list(blocks) if isinstance(blocks, nn.ModuleList) else []
-
-
-def _split_texts(module: TextEncoder, frozen: int) -> StagedEncoder:
-    blocks = _text_blocks(module)
-    lower = _with_blocks(module.backbone, blocks[:frozen])
-    lower._modules["pooler"] = None
-    upper = _with_blocks(module.backbone, blocks[frozen:])
-    upper._modules["embeddings"] = _Given()
-    return StagedEncoder(_LowerTexts(lower), _UpperTexts(upper, module))
-
-
-def _with_blocks(backbone: nn.Module, blocks: Sequence[nn.Module]) -> nn.Module:
-    """The same model, weights shared, with some of its blocks."""
-    other, encoder = copy.copy(backbone), copy.copy(backbone.encoder)
-    encoder._modules = {**encoder._modules, "layer": nn.ModuleList(blocks)}  # type: ignore[union-attr]
-    other._modules = {**other._modules, "encoder": encoder}  # type: ignore[dict-item]
-    return other
+def _side(module: nn.Module) -> int:
+    """The pictures' side: what a vision transformer was made for, as it takes no other."""
+    model: Any = model_of(module)
+    side = getattr(getattr(model, "config", model), "image_size", _SIDE)
+    return int(side if isinstance(side, int) else max(side))
 
 
 @torch.no_grad()
 def _gives_the_same(module: nn.Module, staged: StagedEncoder) -> bool:
     """Whether the halves give on a drawn input what the whole gives."""
     draw = torch.Generator().manual_seed(0)
-    contents, height, width = _TRIED
     if isinstance(module, TextEncoder):
-        ids = torch.randint(1, 5, (contents, 6), generator=draw)
+        ids = torch.randint(1, 5, (_TRIED, 6), generator=draw)
         mask = torch.ones_like(ids)
         mask[1, 4:] = 0
         inputs: tuple[Tensor, ...] = (ids, mask)
     else:
-        inputs = (torch.randint(0, 256, (contents, 3, height, width), generator=draw, dtype=torch.uint8),)
+        size = _side(module)
+        inputs = (torch.randint(0, 256, (_TRIED, 3, size, size), generator=draw, dtype=torch.uint8),)
     mode = module.training
     module.eval(), staged.eval()
     try:

@@ -176,8 +176,19 @@ class TrainedContent(nn.Module):
             return _Piece(contents, self._vectors(contents), random)
 
     def _vectors(self, contents: Tensor) -> Tensor:
-        """Encode contents (K,): (K, C) in float32."""
-        vectors: Tensor = self.encoder(*self._read(contents))
+        """Encode contents (K,): (K, C) in float32.
+
+        Raises TssrError where batch normalisation is to be trained on a single value.
+        """
+        try:
+            vectors: Tensor = self.encoder(*self._read(contents))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TssrError(
+                f"--train-batchnorm: a chunk of one content (--encoder-chunk {self.how.chunk}) has no spread "
+                "to normalise by; leave the option out, or choose a larger --encoder-chunk"
+            ) from None
         return vectors.to(self._dtype())
 
     def feed_back(self) -> None:
@@ -214,20 +225,25 @@ class TrainedContent(nn.Module):
     def encode_all(self) -> Tensor:
         """All items' vectors as the encoder gives them in evaluation, (N + 1, C) float32, without a graph.
 
-        Raises TssrError where one is not finite.
+        Under torchrun each process encodes a part of the contents, so all must call this together where the
+        encoder has changed. Raises TssrError where a vector is not finite.
         """
         if self._table is None:
+            world = current_world()
             modes = {part: part.training for part in self.encoder.modules()}
             self.encoder.eval()
             count = int(self.contents.max()) + 1
             numbers = torch.arange(count, device=self.contents.device)
+            own = numbers.tensor_split(world.size)[world.rank]
+            nothing = torch.zeros(0, self.width, device=own.device, dtype=self._dtype())
             # On a GPU in half precision, as extract-features encodes there.
             half = torch.autocast("cuda", torch.bfloat16, enabled=numbers.is_cuda)
             with torch.no_grad(), half:
-                parts = [self._vectors(chunk) for chunk in torch.split(numbers, self.how.chunk)]
+                parts = [self._vectors(chunk) for chunk in torch.split(own, self.how.chunk) if len(chunk)]
             for part, mode in modes.items():
                 part.training = mode
-            vectors = torch.cat([*parts, torch.zeros_like(parts[0][:1])])  # the last for -1
+            vectors = world.gather(torch.cat([nothing, *parts]))
+            vectors = torch.cat([vectors, vectors.new_zeros(1, self.width)])  # the last for -1
             if not bool(vectors.isfinite().all()):
                 raise TssrError("the trained encoder gives vectors that are not finite; lower --encoder-lr")
             self._table = vectors[self.contents]

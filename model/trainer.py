@@ -125,6 +125,8 @@ class Trainer:
     def _validate(self, log: RunLog | None) -> float:
         """Measure NDCG@10, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
+        for content in self.stepping.contents:  # by all processes, also one that has no user to rank
+            content.encode_all()
         value = self.validate()
         measured = self.probe()
         state = self.state

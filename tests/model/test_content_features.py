@@ -287,6 +287,31 @@ def test_processes_keep_equal_statistics_of_a_trained_batchnorm(histories_of, on
     assert any(first)
 
 
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_processes_share_the_encoding_of_all_items(histories_of, on_ranks, world):
+    """Seven contents, so that of eight processes one has nothing to encode."""
+
+    def work():
+        made, asked = source(2)
+        model, _ = built("sasrec-content", histories_of, made)
+        model.eval()
+        table = trained_contents(model)[0].encode_all()
+        return {"asked": list(itertools.chain(*asked)), "table": table.tolist()}
+
+    alone, together = work(), on_ranks(world, work)
+    assert sorted(itertools.chain(*(rank["asked"] for rank in together))) == list(range(7))
+    assert max(len(rank["asked"]) for rank in together) == -(-7 // world)
+    for rank in together:
+        torch.testing.assert_close(torch.tensor(rank["table"]), torch.tensor(alone["table"]))
+
+
+def test_a_chunk_of_one_content_cannot_train_batchnorm(histories_of):
+    model, batch = built("sasrec-content", histories_of, source(1, train_batchnorm=True)[0])
+    words = r"--train-batchnorm: a chunk of one content \(--encoder-chunk 1\) has no spread .* leave"
+    with pytest.raises(TssrError, match=words):
+        step(model, batch)
+
+
 def test_frozen_weights_of_an_encoder_are_not_saved_and_not_asked_for(histories_of, tmp_path):
     """As with an adapter: the last layer alone trains, and the rest comes from the encoder's own files."""
     made, _ = source(3)

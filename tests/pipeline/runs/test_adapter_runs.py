@@ -80,6 +80,34 @@ def test_an_adapter_is_all_that_a_run_keeps_and_all_that_follows_uses_it(
     np.testing.assert_allclose(found, vectors, rtol=1e-3, atol=2e-3 * np.abs(vectors).max())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", [(), HOULSBY])
+def test_the_last_block_of_a_vision_transformer_trains_on_what_the_others_give(prepared, tmp_path, adapter):
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    folder = tmp_path / "vit"
+    model = ViTModel(ViTConfig(image_size=32, patch_size=16, initializer_range=0.5, **sizes))
+    model.save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    options = ("--features", "image", "--encoder", folder, *MODEL, *STEPS, "--unfreeze", "last:1", *adapter)
+    made = prepared("train", "--end-to-end", *options, "--run", "along", "--json")
+    assert made.code == 0, made.err
+    features = Workspace(tmp_path / "workspace").features("hm")
+    (store,) = list_stores(features)
+    assert (store.kind, store.shape) == ("activations", (5, 16))  # the class token and four patches
+    assert prepared("evaluate", "--run", "along").code == 0
+    kept = run_folder(tmp_path, "along") / made.json["result"]["encoders"][0]
+    given = ("--encoder", folder, "--adapter-weights", kept) if adapter else ("--encoder", kept)
+    again = prepared("extract-features", "--modality", "image", *given, "--dtype", "float32")
+    assert again.code == 0, again.err
+    (store,) = [store for store in list_stores(features) if store.kind == "vectors"]
+    vectors, _ = open_store(store).item_features()
+    found = load_file(run_folder(tmp_path, "along") / "content-image.safetensors")["vectors"]
+    np.testing.assert_allclose(found, vectors, rtol=1e-3, atol=2e-3 * np.abs(vectors).max())
+
+
 def test_the_trained_share_is_printed(prepared, encoder):
     shown = prepared(*TRAIN, *encoder, *HOULSBY)
     assert re.search(r"trained of the text encoder +592 weights, \d+\.\d\d% of its [\d,]+", shown.out), (
