@@ -27,7 +27,7 @@ from .modality import MODALITIES
 FORMAT = 1
 KEY, VECTOR, ROW, REASON, DETAIL = "key", "vector", "row", "reason", "detail"
 KEY_TYPE = pa.binary(32)  # SHA-256 of the content's bytes
-CURE = "run the same tssr extract-features command again"
+CURE = "run the same tssr extract-features or features import command again"
 
 # One row an item: `row` counts through all parts in the manifest's order; null where `reason` says why.
 STORE_ITEMS = pa.schema(
@@ -60,17 +60,23 @@ class StoreInfo:
     shape: tuple[int, ...]  # of one row
     manifest: dict[str, Any] = field(repr=False)  # as it was read, for opening the store
 
+    @property
+    def cure(self) -> str:
+        """What makes the store, or a damaged part of it, again: the command that made it."""
+        command = "features import" if "imported" in self.manifest["key"] else "extract-features"
+        return f"run the same tssr {command} command again"
+
     def refuse_other_items(self, catalogue: str) -> None:
         """Raise ArtifactError unless the store was last filled for the items table of this SHA-256."""
         if self.manifest.get("catalogue") != catalogue:
-            raise ArtifactError(f"{self.folder} was made for another version of the items; {CURE}")
+            raise ArtifactError(f"{self.folder} was made for another version of the items; {self.cure}")
 
     def refuse_damage(self) -> None:
         """Raise ArtifactError for the first part that is not what was written; reads all of them."""
         for part in self.manifest["parts"]:
             path = self.folder / part["file"]
             if not path.is_file() or sha256_file(path) != part["sha256"]:
-                raise ArtifactError(f"{path} is damaged or missing; {CURE}, it makes only this part again")
+                raise ArtifactError(f"{path} is damaged or missing; {self.cure}, it makes only this part again")
 
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:
@@ -193,7 +199,7 @@ class FeatureStore:
             size = file.stat().st_size if file and file.is_file() else None
             if size != part["bytes"]:
                 found = "is missing" if size is None else f"has {size} bytes, not {part['bytes']}"
-                raise ArtifactError(f"{info.folder / part['file']} {found}; {CURE}")
+                raise ArtifactError(f"{info.folder / part['file']} {found}; {info.cure}")
 
     @cached_property
     def vectors(self) -> MappedRows:
@@ -206,7 +212,7 @@ class FeatureStore:
         """Each item's row, (N + 1,); -1 for the padding and for items without a vector."""
         path = self.info.folder / ITEMS_FILE
         if not path.is_file() or sha256_file(path) != self.manifest["items_sha256"]:
-            raise ArtifactError(f"{path} does not belong to the manifest beside it; {CURE}")
+            raise ArtifactError(f"{path} does not belong to the manifest beside it; {self.info.cure}")
         rows = pq.read_table(path, columns=[ROW])[ROW].fill_null(-1).to_numpy()
         return np.concatenate([np.array([-1]), rows])
 

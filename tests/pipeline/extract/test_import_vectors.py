@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tssr.core.errors import ArtifactError
 from tssr.features.store import choose_stores, open_store
 
 IMPORT = ("features", "import", "--dataset", "catalogue", "--modality", "image", "--vectors")
@@ -48,6 +49,21 @@ def test_an_array_in_the_order_of_the_table_needs_no_ids(catalogue, tmp_path):
     assert open_store(info).item_features()[0][1:].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
     np.save(tmp_path / "few.npy", np.ones((3, 2)))
     assert "3 vectors without ids for 4 items" in tssr(*IMPORT, "few.npy").err
+
+
+def test_a_damaged_store_is_mended_by_the_command_that_its_error_names(catalogue, tmp_path):
+    workspace, tssr = catalogue
+    np.save(tmp_path / "all.npy", np.ones((4, 2), np.float32))
+    tssr(*IMPORT, "all.npy")
+    (info,) = choose_stores(workspace.features("catalogue"), ())
+    (part,) = info.folder.glob("part-*")
+    part.write_bytes(b"")
+    with pytest.raises(ArtifactError, match="run the same tssr features import command again$"):
+        open_store(info)
+    with pytest.raises(ArtifactError, match="another version .* run the same tssr features import command"):
+        info.refuse_other_items("other")
+    assert tssr(*IMPORT, "all.npy").code == 0
+    assert open_store(choose_stores(workspace.features("catalogue"), ())[0]).item_features()[1].sum() == 4
 
 
 def test_what_fits_no_item_is_refused(catalogue, tmp_path):
