@@ -76,7 +76,9 @@ class StoreInfo:
         for part in self.manifest["parts"]:
             path = self.folder / part["file"]
             if not path.is_file() or sha256_file(path) != part["sha256"]:
-                raise ArtifactError(f"{path} is damaged or missing; {self.cure}, it makes only this part again")
+                raise ArtifactError(
+                    f"{path} is damaged or missing; {self.cure}, it makes only this part again"
+                )
 
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:

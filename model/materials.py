@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from ..core.dataset import Histories
 from ..core.errors import UsageError
 from ..core.schema import PADDING
 from .content import EncoderTraining, FrozenContent, Read, TrainedContent
+from .principal_components import principal_components
 from .settings import ReadingSettings, ScaleSettings
 
-SMALLEST_VARIANCE = 1e-6  # of a principal component, beside the largest's; rounding of float16 makes less
 SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
 
 
@@ -132,17 +131,12 @@ def _whitening(centred: Tensor, rank: int) -> Tensor:
     """The matrix (C, R) that turns vectors like `centred` (T, C) into components of deviation 1.
 
     Text and picture encoders give vectors that mostly share a few directions; whitened, all count alike
-    (WhitenRec, ICDE 2024). The signs of components are fixed, so that every machine has the same.
+    (WhitenRec, ICDE 2024).
     """
-    centred = centred.double()
-    variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
-    variances, directions = variances.flip(0), directions.flip(1)
-    varies = int((variances > SMALLEST_VARIANCE * variances[0]).sum())
-    kept = max(1, min(varies, rank or varies))
-    directions = directions[:, :kept]
-    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
-    scales = variances[:kept].clamp(min=0).sqrt()
-    turned: Tensor = directions * largest.sign() / scales.where(scales > 0, 1)
+    variances, directions = principal_components(centred)
+    kept = rank or len(variances)
+    scales = variances[:kept].sqrt()
+    turned = directions[:, :kept] / scales.where(scales > 0, 1)
     return turned.float()
 
 

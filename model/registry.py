@@ -56,7 +56,12 @@ class ModelSpec:
         if isinstance(builder, str):
             module, name = builder.split(":")
             builder = getattr(importlib.import_module(f".{module}", __package__), name)
-        return cast("Recommender", builder(materials, settings))
+        model = builder(materials, settings)
+        if from_content(settings):
+            from .item_start import start_from_content
+
+            start_from_content(model, materials)
+        return cast("Recommender", model)
 
 
 MODELS: dict[str, ModelSpec] = {
@@ -88,6 +93,11 @@ MODELS: dict[str, ModelSpec] = {
 
 BLENDED = "blend"  # made of finished runs by `tssr blend`; not one of MODELS, for it trains nothing itself
 BLEND = ModelSpec("Blend", BlendSettings, "blend:blend", trained=False)
+
+
+def from_content(settings: Settings) -> bool:
+    """Whether the model's item vectors start from content, so that it needs some even if it reads none."""
+    return getattr(settings, "item_start", "random") == "content"
 
 
 def model_spec(name: str) -> ModelSpec:

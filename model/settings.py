@@ -220,6 +220,13 @@ class WindowSettings(LengthSettings, EmbeddingSettings):
         ),
     )
 
+    item_start: Literal["random", "content"] = Field(
+        "random",
+        description=(
+            "Where the learned vectors of items that a model reads start: at random, or as the principal "
+            "components of the items' content (also for a model that reads no content; see --features)."
+        ),
+    )
     softmax_sample: int = Field(
         0,
         ge=0,

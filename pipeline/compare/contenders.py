@@ -83,18 +83,20 @@ def plan_contenders(
     for origin, names in given:
         _refuse_unknown(origin, names, everybody, models)
     refuse_untriable(settings.tried, typed)
-    if "features" in typed and not any(model_spec(model).reads_content for model in models.values()):
-        raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
     contenders = []
     for name, model in models.items():
         refuse_unreachable(model)
         own = table.of_model(name)
-        chosen = _sources(model, settings, own, typed)
         values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
-        plan = plan_run(workspace, chosen, values, _only(typed, known[name]), table.path)
+        mine = _only(typed, known[name])
+        content = model_spec(model).reads_content or (values | mine).get("item_start") == "content"
+        chosen = _sources(model, settings, own, typed, content=content)
+        plan = plan_run(workspace, chosen, values, mine, table.path)
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
         candidates = _candidates(plan, _only(settings.tried, known[name]))
         contenders.append(Contender(name, title, model, candidates))
+    if "features" in typed and not any(contender.candidates[0].plan.stores for contender in contenders):
+        raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
     return contenders
 
 
@@ -146,12 +148,15 @@ def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def _sources(
-    model: str, settings: CompareSettings, own: Mapping[str, Any], typed: Mapping[str, Any]
+    model: str, settings: CompareSettings, own: Mapping[str, Any], typed: Mapping[str, Any], *, content: bool
 ) -> RunSettings:
-    """Data set, features and preset: typed, else from the model's own table, else those for all."""
+    """Data set, features and preset: typed, else from the model's own table, else those for all.
+
+    No features where a model uses no `content`.
+    """
     values = {name: getattr(settings, name) for name in _SOURCES}
     values |= _only(own, _SOURCES - set(typed))
-    if not model_spec(model).reads_content:
+    if not content:
         values["features"] = ()
     return resolve(RunSettings, {"model": model, **values})
 

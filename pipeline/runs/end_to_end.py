@@ -20,6 +20,7 @@ from ...core.workspace import Workspace
 from ...features.modality import ALL, MODALITIES, EncoderChoice
 from ...features.settings import NAMES, FeatureSettings
 from ...features.store import StoreInfo, list_stores
+from ...model.registry import from_content
 from .end_to_end_settings import EndToEndSettings
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ def refuse_fixed_content(settings: Settings) -> None:
         raise UsageError(
             f"--content-scale {scale}: the vectors of an encoder that is trained along move at each step "
             "and have no fixed mean; leave the option out with --end-to-end"
+        )
+    if from_content(settings):
+        raise UsageError(
+            "--item-start content: an encoder that is trained along has no fixed vectors to start from; "
+            "leave the option out with --end-to-end"
         )
 
 

@@ -16,7 +16,7 @@ from ...core.settings import Model, Settings, option_name, resolve
 from ...core.words import unknown_name
 from ...core.workspace import Workspace
 from ...features.store import StoreInfo, choose_stores
-from ...model.registry import BLEND, ModelSpec, model_spec
+from ...model.registry import BLEND, ModelSpec, from_content, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
 from .end_to_end import EndToEndPlan, plan_end_to_end, refuse_fixed_content
 from .end_to_end_settings import EndToEndSettings
@@ -80,6 +80,8 @@ class RunPlan:
             record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
+        if not from_content(self.model_settings):  # likewise from before there was this start
+            record["settings"]["model"].pop("item_start", None)
         if self.train.train_users_share == 1.0:  # so that runs from before there were shares keep their keys
             del record["settings"]["train"]["train_users_share"]
         if self.end_to_end is not None:
@@ -142,7 +144,8 @@ def plan_run(
     if train.train_users_share != 1.0 and getattr(model_settings, "count_all", False):
         raise UsageError("--train-users-share: --count-all counts the actions of all users; leave one out")
     dataset = describe_dataset(workspace.choose_dataset(chosen.dataset))
-    if chosen.features and not spec.reads_content:
+    content = spec.reads_content or from_content(model_settings)
+    if chosen.features and not content:
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
     encoders = settle(EndToEndSettings)
     if encoders.end_to_end:
@@ -153,7 +156,7 @@ def plan_run(
     if more := encoders.changed():
         raise UsageError(f"{option_name(next(iter(more)))}: only with --end-to-end")
     # In one order, so that streams mean the same however a person lists them.
-    stores = stores_of(workspace, dataset, chosen.features) if spec.reads_content else []
+    stores = stores_of(workspace, dataset, chosen.features) if content else []
     stores.sort(key=lambda store: store.name)
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
 

@@ -7,7 +7,7 @@ import torch
 from tssr.core.dataset import Histories
 from tssr.model.batches import Windows
 from tssr.model.materials import ContentFeatures, Materials
-from tssr.model.registry import MODELS
+from tssr.model.registry import MODELS, from_content
 from tssr.model.settings import TrainSettings
 
 ITEM_COUNT, LENGTH, USERS = 8, 5, 24
@@ -67,7 +67,7 @@ def build(ring):
         chosen = spec.settings(**{k: v for k, v in {**SMALL, **changed}.items() if k in fields})
         features = [one_hot_content("image"), one_hot_content("text", absent=[3])][:contents]
         counts = torch.from_numpy(train.counts())
-        contents = features if spec.reads_content else []
+        contents = features if spec.reads_content or from_content(chosen) else []
         materials = Materials(train.item_count, length, contents, train, counts)
         torch.manual_seed(seed)
         return spec.build(materials, chosen).eval()

@@ -58,9 +58,9 @@ def test_a_damaged_store_is_mended_by_the_command_that_its_error_names(catalogue
     (info,) = choose_stores(workspace.features("catalogue"), ())
     (part,) = info.folder.glob("part-*")
     part.write_bytes(b"")
-    with pytest.raises(ArtifactError, match="run the same tssr features import command again$"):
+    with pytest.raises(ArtifactError, match=r"run the same tssr features import command again$"):
         open_store(info)
-    with pytest.raises(ArtifactError, match="another version .* run the same tssr features import command"):
+    with pytest.raises(ArtifactError, match=r"another version .* run the same tssr features import command"):
         info.refuse_other_items("other")
     assert tssr(*IMPORT, "all.npy").code == 0
     assert open_store(choose_stores(workspace.features("catalogue"), ())[0]).item_features()[1].sum() == 4

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -613,3 +614,21 @@ def test_what_does_not_go_with_a_share_is_refused(prepared):
     refused = prepared("train", "--model", "poprec", "--count-all", "--train-users-share", "0.5")
     assert "--count-all counts the actions of all users; leave one out" in refused.err
     assert "--train-users-share" in prepared("train", "--train-users-share", "0").err
+
+
+def test_a_model_that_reads_no_content_may_start_from_it(prepared):
+    """The run's key knows the start only where it is set, so that older runs keep theirs."""
+    options = ("--model", "sasrec-id", "--features", "image", "--item-start", "content", "--json")
+    trained = prepared(*TRAIN, *options)
+    assert trained.code == 0, trained.err
+    assert [name.split("-")[0] for name in trained.json["features"]] == ["image"]
+    assert trained.json["settings"]["model"]["item_start"] == "content"
+    assert prepared("evaluate", "--run", trained.json["run"]).code == 0
+    plan = plan_module.plan_run(
+        Workspace(Path("workspace")), resolve(RunSettings, {"model": "sasrec-id"}), {}, {}
+    )
+    older = plan.record()
+    del older["settings"]["model"]["item_start"], older["settings"]["train"]["train_users_share"]
+    for name in plan.train.WHERE_AND_HOW:
+        del older["settings"]["train"][name]
+    assert plan.key() == plan_module.fingerprint({"version": plan_module.VERSION, **older})
