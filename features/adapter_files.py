@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from ..core.artifacts import sha256_file
 from ..core.errors import UsageError
@@ -21,6 +22,7 @@ from ..core.words import reason_of
 from .adapters import adapted_part, adapter_weights
 from .encoder import ContentEncoder
 from .modality import AdapterKind
+from .side_network import BesideEncoder, SideNetwork, side_network
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,16 @@ class AdapterRecord:
         return dict(vars(self))
 
 
+def part_with_adapter(encoder: ContentEncoder, record: AdapterRecord, seed: int) -> nn.Module:
+    """The part of `encoder` that trains, with new adapters in it; or the side network beside it.
+
+    Raises UsageError where the encoder has no layers that the adapter fits.
+    """
+    if record.adapter == "side":
+        return side_network(encoder, record.dim, seed)
+    return adapted_part(encoder.module, record.unfreeze, record.adapter, record.dim, seed)
+
+
 def with_adapter(encoder: ContentEncoder, path: Path) -> ContentEncoder:
     """`encoder` with the adapter of the file put into it.
 
@@ -48,7 +60,7 @@ def with_adapter(encoder: ContentEncoder, path: Path) -> ContentEncoder:
             f"--adapter-weights {path}: it was trained in an encoder with other weights than {encoder.name} "
             "has here; give the --encoder, --weights and --seed that its run was trained with"
         )
-    part = adapted_part(encoder.module, record.unfreeze, record.adapter, record.dim, seed=0)
+    part = part_with_adapter(encoder, record, seed=0)
     own = adapter_weights(part)
     if {name: weight.shape for name, weight in own.items()} != {
         name: weight.shape for name, weight in tensors.items()
@@ -60,11 +72,12 @@ def with_adapter(encoder: ContentEncoder, path: Path) -> ContentEncoder:
     with torch.no_grad():
         for name, weight in own.items():
             weight.copy_(tensors[name])
+    whole = BesideEncoder(encoder.module, part) if isinstance(part, SideNetwork) else encoder.module
     return replace(
         encoder,
         name=f"{encoder.name}-{record.adapter}",
         key={**encoder.key, "adapter": sha256_file(path)},
-        module=encoder.module.requires_grad_(False).eval(),
+        module=whole.requires_grad_(False).eval(),
     )
 
 

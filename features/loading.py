@@ -17,6 +17,10 @@ def load_encoder(choice: EncoderChoice) -> ContentEncoder:
         from .activations import lower_part
 
         return lower_part(load_encoder(replace(choice, until=None)), choice)
+    if choice.layers is not None:
+        from .block_states import all_layers
+
+        return all_layers(load_encoder(replace(choice, layers=None)), choice)
     if choice.adapter_weights is not None:
         from .adapter_files import with_adapter
 

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from .encoder import ContentEncoder, Inputs
 
 Pooling = Literal["cls", "pooler", "mean", "last"]
-AdapterKind = Literal["lora", "houlsby"]
+AdapterKind = Literal["lora", "houlsby", "side"]
 RANDOM = "random"  # --weights random: drawn from the seed
-ALL = "all"  # of --unfreeze: the whole encoder
+ALL = "all"  # of --unfreeze: the whole encoder; of --layers: every block
+LAYERS = "layers"  # the kind of a store that holds the states of all blocks
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class EncoderChoice:
     material: bool = False  # not vectors, but what the encoder reads: the modality's `inputs`
     until: str | None = None  # not vectors, but what the encoder's lower stages give
     adapter_weights: str | None = None  # a file with an adapter to put into the encoder
+    layers: str | None = None  # not vectors, but the pooled states of "all" blocks
 
     def sources(self) -> dict[str, str]:
         """What may be files on this machine."""
@@ -64,7 +66,7 @@ class EncoderChoice:
             "pooling": self.pooling,
             "material": self.material,
         }
-        for name in ("until", "adapter_weights"):
+        for name in ("until", "adapter_weights", "layers"):
             if getattr(self, name) is not None:
                 values[name] = getattr(self, name)
         if MODALITIES[self.modality].sequences:

@@ -76,6 +76,11 @@ class FeatureSettings(Settings):
         description="One per modality: store what the encoder's stages up to this one give (layer3), or all "
         "but its last N (-2), for tssr train --end-to-end with the rest to train.",
     )
+    layers: Literal["all"] | None = Field(
+        None,
+        description="Store the pooled states behind all blocks of a transformer, for tssr train --end-to-end "
+        "--adapter side.",
+    )
     prune: bool = Field(False, description="Drop vectors of content that no item has any more.")
     strict: bool = Field(False, description="Stop at the first item without usable content.")
 
@@ -91,10 +96,14 @@ class FeatureSettings(Settings):
             raise ValueError(
                 "--until: what encoders read has not met them yet; leave --until or --inputs out"
             )
-        if self.adapter_weights and (self.until or self.inputs or self.pixels or self.tokens):
+        parts = self.until or self.inputs or self.pixels or self.tokens
+        if self.adapter_weights and (parts or self.layers):
             raise ValueError(
-                "--adapter-weights: they change the encoder's vectors alone; leave --until and --inputs out"
+                "--adapter-weights: they change the encoder's vectors alone; leave --until, --inputs and "
+                "--layers out"
             )
+        if self.layers and parts:
+            raise ValueError("--layers: it is one kind of store, --until and --inputs are others; choose one")
         for name in ("encoder", "weights", "until", "adapter_weights"):
             given = len(getattr(self, name))
             if given not in (0, len(self.modality)):
@@ -118,6 +127,7 @@ class FeatureSettings(Settings):
                 or any(getattr(self, flag) for flag, of in FORMER_FLAGS.items() if of == modality),
                 self.until[index] if self.until else None,
                 self.adapter_weights[index] if self.adapter_weights else None,
+                self.layers,
             )
             for index, modality in enumerate(self.modality)
         ]

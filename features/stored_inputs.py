@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .modality import MODALITIES
+from .modality import LAYERS, MODALITIES
 from .store import StoreInfo, open_store
 
 
@@ -45,14 +45,18 @@ class StoredInputs:
         return lengths
 
     def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
-        """The inputs of some contents, (K,) numbers: pixels (K, 3, H, W), or ids and mask, (K, L) each."""
+        """The inputs of some contents, (K,) numbers: pixels (K, 3, H, W), or ids and mask, (K, L) each.
+
+        Of activations and layers what the store has, in float32.
+        """
         rows = torch.from_numpy(self._store.gather(self._rows[contents.cpu().numpy()]))
         if self._kind == "tokens":
             return self._tokens(rows)
         rows = rows.view(len(rows), *self._shape)
         if self._kind == "activations":
             return self._activations(rows)
-        return (rows.to(self._device, non_blocking=True),)
+        inputs = rows.to(self._device, non_blocking=True)
+        return (inputs.float() if self._kind == LAYERS else inputs,)
 
     def _tokens(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Ids and mask, no wider than the longest text needs."""

@@ -26,7 +26,8 @@ def make_inputs(
     if not chosen.end_to_end:
         return
     from ..extract.stage import extract_features
-    from ..runs.end_to_end import extraction, modalities_of, refuse_no_place, refuse_uneven
+    from ..runs.encoder_inputs import extraction
+    from ..runs.end_to_end import modalities_of, refuse_no_place, refuse_uneven
 
     seed = resolve(TrainSettings, _of(TrainSettings, values)).seed
     modalities = modalities_of(source.features)
@@ -34,7 +35,7 @@ def make_inputs(
     dataset = workspace.choose_dataset(source.dataset).name
     for index, choice in enumerate(chosen.choices(modalities, seed)):
         refuse_no_place(chosen, index, choice)
-        made = extract_features(workspace, extraction(choice, chosen.unfrozen(index), dataset))
+        made = extract_features(workspace, extraction(choice, chosen.reads(index), dataset))
         for row in made.rows if not made.cached else ():
             note(f"extracted what the encoder reads: {row[0]}, {row[-1]}")
 

@@ -1,9 +1,9 @@
 """Training content encoders along: the one place where encoders of `features` meet models.
 
-A run of this kind reads pixels and token ids instead of vectors, or, where the lower part of an encoder stays
-frozen, what that part gives (activations). When training is over, all items' vectors are computed once and
-kept in the run's folder beside the trained encoder; from then on the run is like one with frozen features.
-Where content changed since (an item got a picture), its vectors are computed again from what is in the run.
+A run of this kind reads what encoders read in place of their vectors (pipeline/runs/encoder_inputs.py). When
+training is over, all items' vectors are computed once and kept in the run's folder beside the trained
+encoder; from then on the run is like one with frozen features. Where content changed since (an item got a
+picture), its vectors are computed again from what is in the run.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.dataset import DatasetInfo
 from ...core.errors import ArtifactError, UsageError
-from ...core.schema import ITEMS_FILE
-from ...core.settings import Settings, option_words, resolve
+from ...core.settings import Settings, resolve
 from ...core.workspace import Workspace
-from ...features.modality import ALL, MODALITIES, EncoderChoice
-from ...features.settings import NAMES, FeatureSettings
-from ...features.store import StoreInfo, list_stores
+from ...features.modality import MODALITIES, EncoderChoice
+from ...features.settings import NAMES
+from ...features.store import StoreInfo
 from ...model.registry import from_content
+from .encoder_inputs import input_store
 from .end_to_end_settings import EndToEndSettings
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ...features.adapter_files import AdapterRecord
     from ...features.encoder import ContentEncoder
     from ...model.materials import TrainableContent
 
@@ -95,7 +96,7 @@ def plan_end_to_end(
     for index, choice in enumerate(settings.choices(modalities, seed)):
         encoder = load_encoder(choice)
         encoders[choice.modality] = str(encoder.key["weights"])
-        stores.append(_store(workspace, dataset, encoder, choice, settings.unfrozen(index)))
+        stores.append(input_store(workspace, dataset, encoder, choice, settings.reads(index)))
     return EndToEndPlan(settings, modalities, encoders, seed), stores
 
 
@@ -137,77 +138,19 @@ def refuse_no_place(settings: EndToEndSettings, index: int, choice: EncoderChoic
     """
     if settings.adapter is None:
         return
-    from ...features.adapters import adapted_part
+    from ...features.adapter_files import part_with_adapter
     from ...features.loading import load_encoder
 
-    module = load_encoder(choice).module
-    adapted_part(module, settings.unfrozen(index), settings.adapter, settings.adapter_width(), choice.seed)
+    encoder = load_encoder(choice)
+    part_with_adapter(encoder, adapter_record(settings, index, encoder.key["weights"]), choice.seed)
 
 
-def _store(
-    workspace: Workspace, dataset: DatasetInfo, encoder: ContentEncoder, choice: EncoderChoice, unfreeze: str
-) -> StoreInfo:
-    """The store that an encoder's trained part reads: one of these items, rather float32 than float16."""
-    wanted = _wanted_key(encoder, choice, unfreeze)
-    kind = MODALITIES[choice.modality].inputs if unfreeze == ALL else "activations"
-    fitting = [
-        store
-        for store in list_stores(workspace.features(dataset.name))
-        if store.kind == kind and wanted.items() <= store.manifest["key"].items()
-    ]
-    if not fitting:
-        words = ["tssr", "extract-features", "--dataset", dataset.name]
-        words += option_words(
-            extraction(choice, unfreeze, dataset.name).changed() | {"dataset": dataset.name}
-        )[2:]
-        raise UsageError(
-            f"{workspace.features(dataset.name)} holds no {kind} for {choice.encoder}; make them with: "
-            f"{' '.join(words)}"
-        )
-    items = dataset.manifest["tables"][ITEMS_FILE]["sha256"]
-    store = max(fitting, key=lambda store: (store.manifest["catalogue"] == items, store.manifest["dtype"]))
-    store.refuse_other_items(items)
-    return store
+def adapter_record(settings: EndToEndSettings, index: int, weights: str) -> AdapterRecord:
+    """What the adapter of modality `index` is, in an encoder whose weights have this hash."""
+    from ...features.adapter_files import AdapterRecord
 
-
-def _wanted_key(encoder: ContentEncoder, choice: EncoderChoice, unfreeze: str) -> dict[str, Any]:
-    """What the key of the store must say, whatever its number format."""
-    from dataclasses import replace
-
-    from ...features.loading import load_encoder
-    from ...features.stages import first_trained, stage_names
-
-    if unfreeze == ALL:
-        return {**load_encoder(replace(choice, material=True)).key, "modality": choice.modality}
-    last = stage_names(encoder.module)[first_trained(encoder.module, unfreeze) - 1]
-    return {**encoder.key, "until": last, "modality": choice.modality}
-
-
-def extraction(choice: EncoderChoice, unfreeze: str, dataset: str) -> FeatureSettings:
-    """The settings of the extract-features command that makes what the trained part of an encoder reads."""
-    values: dict[str, Any] = {
-        "dataset": dataset,
-        "modality": (choice.modality,),
-        "encoder": (choice.encoder,),
-        "weights": (choice.weights,) if choice.weights else (),
-        "pooling": choice.pooling,
-        "max_tokens": choice.max_tokens,
-        "seed": choice.seed,
-    }
-    if unfreeze == ALL:
-        values["inputs"] = True
-    else:
-        values["until"] = (_until(choice, unfreeze),)
-    return resolve(FeatureSettings, {name: value for name, value in values.items() if value is not None})
-
-
-def _until(choice: EncoderChoice, unfreeze: str) -> str:
-    """The stage below what `--unfreeze` names."""
-    from ...features.loading import load_encoder
-    from ...features.stages import first_trained, stage_names
-
-    module = load_encoder(choice).module
-    return stage_names(module)[first_trained(module, unfreeze) - 1]
+    assert settings.adapter is not None
+    return AdapterRecord(settings.adapter, settings.adapter_width(), settings.unfrozen(index), weights)
 
 
 def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn.Module:
@@ -215,18 +158,19 @@ def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn
 
     Raises ArtifactError where adapters would go into another encoder than they were planned for.
     """
-    from ...features.adapters import adapted_part, trained_part
+    from ...features.adapter_files import part_with_adapter
+    from ...features.adapters import trained_part
 
-    chosen, unfreeze = plan.settings, plan.settings.unfrozen(index)
-    if chosen.adapter is None:
-        return trained_part(encoder.module, unfreeze)
+    if plan.settings.adapter is None:
+        return trained_part(encoder.module, plan.settings.unfrozen(index))
     choice = plan.choices()[index]
-    if encoder.key["weights"] != plan.encoders[choice.modality]:
+    weights = plan.encoders[choice.modality]
+    if encoder.key["weights"] != weights:
         raise ArtifactError(
             f"the weights of encoder {choice.encoder} are not those that the run's adapters were trained in; "
             "put the files of that time back, or train again"
         )
-    return adapted_part(encoder.module, unfreeze, chosen.adapter, chosen.adapter_width(), plan.seed)
+    return part_with_adapter(encoder, adapter_record(plan.settings, index, weights), plan.seed)
 
 
 def trainable_contents(
@@ -242,7 +186,7 @@ def trainable_contents(
     training = EncoderTraining(
         chosen.encoder_lr or learning_rate,
         chosen.encoder_weight_decay,
-        chosen.encoder_chunk,
+        chosen.chunk(),
         chosen.train_batchnorm,
     )
     contents = []

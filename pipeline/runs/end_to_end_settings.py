@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field, model_validator
 
 from ...core.settings import Settings
-from ...features.modality import ALL, MODALITIES, AdapterKind, EncoderChoice, Pooling
+from ...features.modality import ALL, LAYERS, MODALITIES, AdapterKind, EncoderChoice, Pooling
 from ...features.settings import DEFAULTS
 
-DEFAULT_DIMS: dict[AdapterKind, int] = {"lora": 8, "houlsby": 64}  # as the papers have them mostly
+DEFAULT_DIMS: dict[AdapterKind, int] = {"lora": 8, "houlsby": 64, "side": 64}  # as mostly in the papers
+CHUNK, SIDE_CHUNK = 64, 1024  # a side network takes little memory, and many small products take long
 
 
 class EndToEndSettings(Settings):
@@ -40,10 +41,11 @@ class EndToEndSettings(Settings):
     adapter: AdapterKind | None = Field(
         None,
         description="Train a few weights inside that part in place of it: lora (low-rank updates, for "
-        "transformers and convolutional networks) or houlsby (bottlenecks, for transformers).",
+        "transformers and convolutional networks), houlsby (bottlenecks, for transformers); or side: a small "
+        "network beside a frozen transformer, which is not even run.",
     )
     adapter_dim: int | None = Field(
-        None, ge=1, description="Rank of lora, width of houlsby's bottlenecks. [default: 8; 64]"
+        None, ge=1, description="Rank of lora, width of the bottlenecks of houlsby and side. [default: 8; 64]"
     )
     encoder_lr: float | None = Field(
         None, gt=0, description="The encoder's learning rate. [default: --learning-rate]"
@@ -51,10 +53,11 @@ class EndToEndSettings(Settings):
     encoder_weight_decay: float = Field(
         0.0, ge=0, description="Decoupled weight decay of the encoder's matrices."
     )
-    encoder_chunk: int = Field(
-        64,
+    encoder_chunk: int | None = Field(
+        None,
         ge=1,
-        description="Contents encoded at once: memory depends on it, results only by the draws of dropout.",
+        description="Contents encoded at once: memory depends on it, results only by the draws of dropout. "
+        f"[default: {CHUNK}; {SIDE_CHUNK} for side]",
     )
     train_batchnorm: bool = Field(
         False, description="Train batch normalisation too; else it keeps the statistics it came with."
@@ -67,6 +70,10 @@ class EndToEndSettings(Settings):
     def _adapters_leave_the_rest(self) -> EndToEndSettings:
         if self.adapter_dim is not None and self.adapter is None:
             raise ValueError("--adapter-dim: it is for --adapter; add that or leave the option out")
+        if self.adapter == "side" and self.unfreeze != (ALL,):
+            raise ValueError(
+                "--unfreeze: with --adapter side nothing of the encoder trains; leave one of the options out"
+            )
         if self.train_batchnorm and self.adapter is not None:
             raise ValueError(
                 "--train-batchnorm: with --adapter the encoder's own weights stay as they are, all of them; "
@@ -78,6 +85,18 @@ class EndToEndSettings(Settings):
         """What `adapter_dim` is where it is not given."""
         assert self.adapter is not None
         return self.adapter_dim or DEFAULT_DIMS[self.adapter]
+
+    def chunk(self) -> int:
+        """What `encoder_chunk` is where it is not given."""
+        return self.encoder_chunk or (SIDE_CHUNK if self.adapter == "side" else CHUNK)
+
+    def reads(self, index: int) -> str:
+        """What the trained part of the encoder of modality `index` reads.
+
+        ALL: what whole encoders read; LAYERS: the states of all blocks; else what the stages below this
+        `--unfreeze` give.
+        """
+        return LAYERS if self.adapter == "side" else self.unfrozen(index)
 
     def choices(self, modalities: tuple[str, ...], seed: int) -> list[EncoderChoice]:
         """One encoder choice for each modality, whole encoders."""

@@ -17,7 +17,7 @@ from ...core.artifacts import atomic_folder
 from ...core.errors import ArtifactError
 from ...core.torchrun import current_world
 from ...features.modality import MODALITIES, EncoderChoice
-from .end_to_end import EndToEndPlan, part_to_train
+from .end_to_end import EndToEndPlan, adapter_record, part_to_train
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,15 +69,11 @@ def keep_encoders(
 
 def _write_adapter(folder: Path, plan: EndToEndPlan, index: int, content: TrainedContent) -> Path:
     """The trained weights alone, and what they belong to."""
-    from ...features.adapter_files import AdapterRecord
     from ...features.adapters import adapter_weights
     from ...model.checkpoint import write_tensors
 
-    settings, modality = plan.settings, plan.modalities[index]
-    assert settings.adapter is not None
-    record = AdapterRecord(
-        settings.adapter, settings.adapter_width(), settings.unfrozen(index), plan.encoders[modality]
-    )
+    modality = plan.modalities[index]
+    record = adapter_record(plan.settings, index, plan.encoders[modality])
     path = folder / f"adapter-{modality}.safetensors"
     write_tensors(path, adapter_weights(content.encoder), record.values())
     return path

@@ -47,6 +47,7 @@ def run_folder(tmp_path, name):
     "adapter",
     [
         HOULSBY,
+        ("--adapter", "side", "--adapter-dim", "4"),
         pytest.param((*HOULSBY, "--unfreeze", "last:1"), marks=pytest.mark.slow),
         pytest.param(("--adapter", "lora", "--adapter-dim", "2"), marks=pytest.mark.slow),
     ],
@@ -116,7 +117,7 @@ def test_the_trained_share_is_printed(prepared, encoder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapter", ["houlsby", "lora"])
+@pytest.mark.parametrize("adapter", ["houlsby", "lora", "side"])
 def test_a_killed_run_goes_on_to_the_same_numbers(prepared, encoder, tmp_path, monkeypatch, adapter):
     options = (*TRAIN, *encoder, "--adapter", adapter, "--adapter-dim", "4", "--encoder-chunk", "5")
     assert prepared(*options, "--run", "whole").code == 0
@@ -178,13 +179,37 @@ def test_an_adapter_is_not_put_into_another_encoder(prepared, encoder, tmp_path)
     [
         (("--adapter-dim", "4"), "--adapter-dim: it is for --adapter; add that"),
         ((*HOULSBY, "--train-batchnorm"), "--train-batchnorm: with --adapter the encoder's own weights stay"),
-        (("--adapter", "prefix"), "Invalid value for '--adapter': 'prefix' is not one of 'lora', 'houlsby'"),
+        (("--adapter", "side", "--unfreeze", "last:1"), "--unfreeze: with --adapter side nothing of"),
+        (("--adapter", "prefix"), "Invalid value for '--adapter': 'prefix' is not one of 'lora', '"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(prepared, encoder, options, words):
     refused = prepared(*TRAIN, *encoder, *options)
     assert (refused.code, words in refused.err) == (2, True), refused.err
     assert refused.err.count("error:") == 1
+
+
+def test_the_states_of_all_blocks_are_a_store_like_any_other(prepared, encoder, tmp_path):
+    extract = ("extract-features", "--modality", "text", *encoder, "--layers", "all", "--json")
+    made = prepared(*extract)
+    assert made.code == 0, made.err
+    (info,) = list_stores(Workspace(tmp_path / "workspace").features("hm"))
+    assert (info.kind, info.shape, info.manifest["dtype"]) == ("layers", (2, 16), "float16")
+    assert made.json["stores"][0]["encoded"] == 20
+    assert prepared(*extract).json["stores"][0]["encoded"] == 0
+    # Frozen features do not take it for vectors.
+    refused = prepared("train", "--features", "text", *MODEL)
+    assert (refused.code, "holds no features" in refused.err) == (2, True), refused.err
+    both = prepared(*extract, "--until", "0")
+    assert (both.code, "--layers: it is one kind of store" in both.err) == (2, True), both.err
+
+
+def test_without_make_the_store_of_a_side_network_is_named_with_its_command(prepared, encoder):
+    refused = prepared(*TRAIN, *encoder, "--adapter", "side", "--no-make")
+    assert refused.code == 2
+    assert re.search(
+        r"holds no layers for .*make them with: tssr extract-features .*--layers all", refused.err
+    )
 
 
 def test_an_adapter_belongs_into_vectors_alone(prepared, encoder):

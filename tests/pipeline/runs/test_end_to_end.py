@@ -18,7 +18,7 @@ from tssr.features.stages import first_trained, split
 from tssr.features.store import list_stores, open_store
 from tssr.features.stored_inputs import StoredInputs
 from tssr.model import trainer
-from tssr.pipeline.runs.end_to_end import _store
+from tssr.pipeline.runs.encoder_inputs import input_store
 from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
 
 ENCODER = ("--encoder", "squeezenet1_1", "--weights", "random")
@@ -91,8 +91,8 @@ def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path
     (choice,) = settings.choices(("image",), seed=1)
     info = describe_dataset(ws.dataset("hm"))
     encoder = load_encoder(choice)
-    boundary = StoredInputs(_store(ws, info, encoder, choice, "features.12"), torch.device("cpu"))
-    pixels = StoredInputs(_store(ws, info, encoder, choice, "all"), torch.device("cpu"))
+    boundary = StoredInputs(input_store(ws, info, encoder, choice, "features.12"), torch.device("cpu"))
+    pixels = StoredInputs(input_store(ws, info, encoder, choice, "all"), torch.device("cpu"))
     upper = trained_part(encoder.module, "features.12").eval()
     whole = split(encoder.module, first_trained(encoder.module, "features.12")).eval()
     contents = torch.arange(5)

@@ -1,0 +1,94 @@
+"""What the trained part of an encoder reads, and the store that holds it.
+
+A whole encoder reads its modality's inputs (pixels, tokens), one whose lower part stays frozen what that part
+gives (activations), a side network the states of all blocks (layers).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...core.dataset import DatasetInfo
+from ...core.errors import UsageError
+from ...core.schema import ITEMS_FILE
+from ...core.settings import option_words, resolve
+from ...core.workspace import Workspace
+from ...features.modality import ALL, LAYERS, MODALITIES, EncoderChoice
+from ...features.settings import FeatureSettings
+from ...features.store import StoreInfo, list_stores
+
+if TYPE_CHECKING:
+    from ...features.encoder import ContentEncoder
+
+
+def input_store(
+    workspace: Workspace, dataset: DatasetInfo, encoder: ContentEncoder, choice: EncoderChoice, reads: str
+) -> StoreInfo:
+    """The store that an encoder's trained part reads: one of these items, rather float32 than float16.
+
+    `reads` is what `EndToEndSettings.reads` says. Raises UsageError with the command that makes the store.
+    """
+    wanted = _wanted_key(encoder, choice, reads)
+    kind = {ALL: MODALITIES[choice.modality].inputs, LAYERS: LAYERS}.get(reads, "activations")
+    fitting = [
+        store
+        for store in list_stores(workspace.features(dataset.name))
+        if store.kind == kind and wanted.items() <= store.manifest["key"].items()
+    ]
+    if not fitting:
+        words = ["tssr", "extract-features", "--dataset", dataset.name]
+        words += option_words(extraction(choice, reads, dataset.name).changed() | {"dataset": dataset.name})[
+            2:
+        ]
+        raise UsageError(
+            f"{workspace.features(dataset.name)} holds no {kind} for {choice.encoder}; make them with: "
+            f"{' '.join(words)}"
+        )
+    items = dataset.manifest["tables"][ITEMS_FILE]["sha256"]
+    store = max(fitting, key=lambda store: (store.manifest["catalogue"] == items, store.manifest["dtype"]))
+    store.refuse_other_items(items)
+    return store
+
+
+def _wanted_key(encoder: ContentEncoder, choice: EncoderChoice, reads: str) -> dict[str, Any]:
+    """What the key of the store must say, whatever its number format."""
+    from dataclasses import replace
+
+    from ...features.loading import load_encoder
+    from ...features.stages import first_trained, stage_names
+
+    if reads == ALL:
+        return {**load_encoder(replace(choice, material=True)).key, "modality": choice.modality}
+    if reads == LAYERS:
+        return {**encoder.key, LAYERS: ALL, "modality": choice.modality}
+    last = stage_names(encoder.module)[first_trained(encoder.module, reads) - 1]
+    return {**encoder.key, "until": last, "modality": choice.modality}
+
+
+def extraction(choice: EncoderChoice, reads: str, dataset: str) -> FeatureSettings:
+    """The settings of the extract-features command that makes what the trained part of an encoder reads."""
+    values: dict[str, Any] = {
+        "dataset": dataset,
+        "modality": (choice.modality,),
+        "encoder": (choice.encoder,),
+        "weights": (choice.weights,) if choice.weights else (),
+        "pooling": choice.pooling,
+        "max_tokens": choice.max_tokens,
+        "seed": choice.seed,
+    }
+    if reads == ALL:
+        values["inputs"] = True
+    elif reads == LAYERS:
+        values["layers"] = ALL
+    else:
+        values["until"] = (_until(choice, reads),)
+    return resolve(FeatureSettings, {name: value for name, value in values.items() if value is not None})
+
+
+def _until(choice: EncoderChoice, unfreeze: str) -> str:
+    """The stage below what `--unfreeze` names."""
+    from ...features.loading import load_encoder
+    from ...features.stages import first_trained, stage_names
+
+    module = load_encoder(choice).module
+    return stage_names(module)[first_trained(module, unfreeze) - 1]
