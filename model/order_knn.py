@@ -26,22 +26,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..core.dataset import Histories, Int64, Queries
+from ..core.dataset import Int64, Queries
 from ..core.schema import PADDING
 from .batches import newest
 from .itemknn import DECIMALS, ranges
+from .near_pairs import near_pairs
 from .place_weights import place_weights
 
 if TYPE_CHECKING:
     from .materials import Materials
     from .settings import OrderKNNSettings
 
-Float64 = NDArray[np.float64]
-
-REACH = 20  # steps that two actions may be apart and count
-NEARNESS = 0.8  # what a pair counts beside one that is a step nearer
-BACK = 0.15  # what it counts on the way back
-SHRINK = 60.0  # added to how often an item was taken
+BACK = 0.15  # what a pair counts on the way back, beside the way forward
 
 
 class OrderKNN(nn.Module):
@@ -53,21 +49,22 @@ class OrderKNN(nn.Module):
         super().__init__()
         self.length = materials.length
         self.decay = settings.decay
-        sources, self._targets, self._strengths = _pairs(materials.train)
-        self._starts = np.searchsorted(sources, np.arange(materials.item_count + 2))
+        pairs = near_pairs(materials.train)
+        self._starts, self._targets = pairs.starts, pairs.targets
+        self._strengths = pairs.strengths @ (1.0, BACK)
 
-    def pairs(self) -> tuple[Int64, Int64, Float64]:
+    def pairs(self) -> tuple[Int64, Int64, NDArray[np.float64]]:
         """Every item with each that it leads to, and how strongly, (E,) each."""
         sources = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
         return sources, self._targets, self._strengths
 
-    def weights_by_count(self) -> Float64:
+    def weights_by_count(self) -> NDArray[np.float64]:
         """What the newest L items count where a history holds 0…L of them: (L + 1, L), the newest last."""
         there = torch.arange(self.length, 0, -1) <= torch.arange(self.length + 1)[:, None]
-        weights: Float64 = place_weights(there, self.decay).double().numpy()
+        weights: NDArray[np.float64] = place_weights(there, self.decay).double().numpy()
         return weights
 
-    def scores(self, queries: Queries, low: int, high: int) -> Float64:
+    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The weighted means of how strongly the newest L items lead to each item, (B, N)."""
         inputs = newest(queries.histories, low, high, self.length)
         weights = place_weights(inputs != PADDING, self.decay).double().numpy()
@@ -79,21 +76,3 @@ class OrderKNN(nn.Module):
         parts = weights[rows, steps][owners] * self._strengths[entries]
         sums = np.bincount(cells, parts, minlength=(high - low) * width)
         return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64, copy=False)
-
-
-def _pairs(train: Histories) -> tuple[Int64, Int64, Float64]:
-    """Pairs of items that were near one another, and how strongly the first leads to the second, (E,)."""
-    items, users = train.flat().astype(np.int64), np.repeat(np.arange(len(train)), train.lengths)
-    width = train.item_count + 1
-    keys, counted = [], []
-    for step in range(1, REACH + 1):
-        together = (users[step:] == users[:-step]) & (items[step:] != items[:-step])
-        earlier, later = items[:-step][together], items[step:][together]
-        nearness = NEARNESS ** (step - 1)
-        keys += [earlier * width + later, later * width + earlier]
-        counted += [np.full(len(earlier), nearness), np.full(len(later), nearness * BACK)]
-    pairs, which = np.unique(np.concatenate(keys), return_inverse=True)
-    sources, targets = np.divmod(pairs, width)
-    scale = 1 / np.sqrt(train.counts() + SHRINK)
-    strengths = np.bincount(which, np.concatenate(counted), minlength=len(pairs))
-    return sources, targets, strengths * scale[sources] * scale[targets]

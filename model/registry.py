@@ -23,6 +23,7 @@ from .settings import (
     MVRNNSettings,
     OrderKNNSettings,
     PopRecSettings,
+    RankTSSRSettings,
     SASRecContentSettings,
     SASRecSettings,
     TSSRSettings,
@@ -89,6 +90,7 @@ MODELS: dict[str, ModelSpec] = {
     ),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
     "tssr-late": ModelSpec("TSSR-Late", LateTSSRSettings, "late_tssr:LateTSSR", reads_content=True),
+    "tssr-rank": ModelSpec("TSSR-Rank", RankTSSRSettings, "rank_tssr:RankTSSR", reads_content=True),
 }
 
 BLENDED = "blend"  # made of finished runs by `tssr blend`; not one of MODELS, for it trains nothing itself

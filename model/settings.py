@@ -204,6 +204,16 @@ class ContentKNNSettings(LengthSettings, ScaleSettings):
     )
 
 
+class RankTSSRSettings(LengthSettings, ScaleSettings):
+    """Which candidates are ranked, and the network that ranks them."""
+
+    model_config = ConfigDict(title="TSSR-Rank")
+
+    candidates: int = Field(100, ge=1, description="Items that each kind of neighbour proposes.")
+    width: int = Field(64, ge=1, description="Width of the network's two hidden layers.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout after each hidden layer.")
+
+
 class WindowSettings(LengthSettings, EmbeddingSettings):
     """A trained model that reads a window of actions."""
 

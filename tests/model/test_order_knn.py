@@ -6,7 +6,8 @@ import torch
 
 from tssr.core.dataset import Queries
 from tssr.model.materials import Materials
-from tssr.model.order_knn import BACK, NEARNESS, REACH, SHRINK, OrderKNN
+from tssr.model.near_pairs import NEARNESS, REACH, SHRINK
+from tssr.model.order_knn import BACK, OrderKNN
 from tssr.model.settings import OrderKNNSettings
 
 

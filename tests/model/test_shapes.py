@@ -8,7 +8,8 @@ from tssr.model.batches import WindowBatch
 from tssr.model.registry import MODELS
 from tssr.model.shapes import MULTIPLE, filled, filler
 
-CASES = {name: (name, {}) for name, spec in MODELS.items() if spec.trained and name != "bpr-mf"} | {
+NO_WINDOWS = ("bpr-mf", "tssr-rank")
+CASES = {name: (name, {}) for name, spec in MODELS.items() if spec.trained and name not in NO_WINDOWS} | {
     "bce": ("sasrec-id", {"loss": "bce", "drawn_negatives": 2}),
     "sampled": ("sasrec-id", {"softmax_sample": 3}),
     "cl4srec": ("cl4srec", {"lambda_view": 0.0}),  # views are cut by chance

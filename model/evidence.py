@@ -1,0 +1,197 @@
+"""What speaks for an item as the next one of a history: who comes into question, and numbers about each.
+
+Candidates are the items to which the history leads most strongly (Order-KNN), those whose content is nearest
+to the newest item's, for each content type (Content-KNN), and the most popular ones. About each candidate
+there are numbers of three kinds:
+
+- what users did: how strongly the newest items lead to it, and back to them, one place of the history after
+  the other and all together;
+- what items look and read like, for each content type: the cosine with the newest items, one place after the
+  other, the largest of them, and that with the mean of the history;
+- how often it was taken, how often the newest item was, how long the history is, whether it holds the
+  candidate.
+
+Example: for a history that ends in a puzzle, a puzzle of the same make that nobody took after it has
+strengths of 0 and a cosine of .9; a game that many took next has a strength of .02 and a cosine of .3.
+
+Shapes: B queries, L steps, N items, C candidates of a query, D dimensions of a content type, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..core.dataset import Histories, Int64
+from ..core.float32 import full_float32
+from ..core.schema import PADDING
+from .batches import newest
+from .itemknn import ranges
+from .near_pairs import Float64, NearPairs, looked_up, near_pairs
+from .order_knn import BACK
+from .place_weights import place_weights
+
+POPULAR = 50  # of the most popular items are candidates of everyone
+SPARE = 32  # nearest items that a float32 product finds beyond those wanted, before float64 decides
+DECIMALS = 9  # of a feature; what should be equal is, whatever the block or the number of threads
+STRENGTH_UNIT = 3000.0  # strengths of single meetings are about 1 / 3000; the logarithm starts there
+ORDER_PLACES, CONTENT_PLACES = 3, 5  # newest items that are looked at one by one
+ORDER_DECAYS, CONTENT_DECAY = (0.6, 1.0), 0.8  # what older items weigh where all are looked at together
+OF_ORDER = len(ORDER_DECAYS) + 2 * ORDER_PLACES + 2
+OF_CONTENT = CONTENT_PLACES + 3
+OF_ITEMS = 5
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The `items` that come into question, (B, C) in ascending order, 0 where a list is shorter."""
+
+    items: Int64
+    features: NDArray[np.float32]  # what speaks for each, (B, C, F)
+
+    @property
+    def real(self) -> NDArray[np.bool_]:
+        """Which are items, (B, C)."""
+        real: NDArray[np.bool_] = self.items != PADDING
+        return real
+
+
+class Evidence:
+    """Candidates and their features, from some train histories and the items' content.
+
+    `contents` are vectors of length 1, (N + 1, D) each, zeros for items without content.
+    """
+
+    def __init__(self, train: Histories, contents: Sequence[Tensor], length: int, proposed: int) -> None:
+        self.length, self.proposed = length, proposed
+        self.use(contents)
+        self.pairs: NearPairs = near_pairs(train)
+        self.taken: Int64 = train.counts()
+        numbers = np.arange(1, train.item_count + 1)
+        self._popular = np.sort(numbers[np.lexsort((numbers, -self.taken[1:]))][:POPULAR])
+
+    def use(self, contents: Sequence[Tensor]) -> None:
+        """Read content from these tensors, on whatever device they are."""
+        self.contents = contents
+        self._present = [vectors.any(dim=1) for vectors in contents]
+
+    @property
+    def feature_count(self) -> int:
+        """F."""
+        return OF_ORDER + len(self.contents) * OF_CONTENT + OF_ITEMS
+
+    def candidates(self, histories: Histories, low: int, high: int) -> Candidates:
+        """Who comes into question after histories low…high-1, and what speaks for each."""
+        inputs = newest(histories, low, high, self.length)
+        inputs = F.pad(inputs, (max(0, CONTENT_PLACES - self.length), 0))
+        cells, sums = self._reached(inputs)
+        proposals = [self._strongest(cells, sums[:, 0], len(inputs)), self._everyone(len(inputs))]
+        proposals += [self._nearest(vectors, inputs) for vectors in self.contents]
+        items = self._lists(np.unique(np.concatenate(proposals)), len(inputs))
+        parts = [
+            self._order(inputs.numpy(), items, cells, sums),
+            *(
+                _content(vectors, present, inputs, torch.from_numpy(items))
+                for vectors, present in zip(self.contents, self._present, strict=True)
+            ),
+            self._items(inputs.numpy(), items),
+        ]
+        features = np.concatenate(parts, axis=2).round(DECIMALS).astype(np.float32)
+        return Candidates(items, features)
+
+    @property
+    def _width(self) -> int:
+        return len(self.taken)
+
+    def _reached(self, inputs: Tensor) -> tuple[Int64, Float64]:
+        """What histories lead to, as cells row · (N + 1) + item (K,), and how strongly (K, decays)."""
+        weights = np.stack(
+            [place_weights(inputs != PADDING, decay).double().numpy() for decay in ORDER_DECAYS], axis=2
+        )
+        rows, steps = np.nonzero(inputs.numpy())
+        items = inputs.numpy()[rows, steps]
+        starts = self.pairs.starts
+        entries, owners = ranges(starts[items], starts[items + 1] - starts[items])
+        cells, which = np.unique(
+            rows[owners] * self._width + self.pairs.targets[entries], return_inverse=True
+        )
+        strengths = (self.pairs.strengths @ (1.0, BACK))[entries]
+        parts = weights[rows, steps][owners] * strengths[:, None]
+        sums = [np.bincount(which, part, minlength=len(cells)) for part in parts.T]
+        return cells.astype(np.int64), np.stack(sums, axis=1).astype(np.float64).round(DECIMALS + 3)
+
+    def _strongest(self, cells: Int64, sums: Float64, rows: int) -> Int64:
+        """The cells of each row's items with the greatest sums; of equals, those of the smaller numbers."""
+        order = np.lexsort((cells, -sums, cells // self._width))
+        first = np.searchsorted(cells, np.arange(rows) * self._width)  # rows ascend, and so they do ordered
+        place = np.arange(len(cells)) - first[cells[order] // self._width]
+        return cells[order[place < self.proposed]]
+
+    def _everyone(self, rows: int) -> Int64:
+        """The cells of the popular items, for all rows."""
+        return (np.arange(rows)[:, None] * self._width + self._popular).ravel()
+
+    @full_float32()
+    def _nearest(self, vectors: Tensor, inputs: Tensor) -> Int64:
+        """The cells of the items whose content is nearest to the newest item's, where that has any."""
+        asked = vectors[inputs[:, -1].to(vectors.device)]
+        rows = asked.any(dim=1).nonzero()[:, 0]
+        found = (asked[rows] @ vectors[1:].T).topk(min(self.proposed + SPARE, len(vectors) - 1)).indices + 1
+        exact = torch.einsum("rd,rkd->rk", asked[rows].double(), vectors[found].double()).cpu().numpy()
+        items = found.cpu().numpy()
+        order = np.lexsort((items, -exact.round(DECIMALS)), axis=1)[:, : self.proposed]
+        kept = np.take_along_axis(items, order, axis=1)
+        cells: Int64 = rows.cpu().numpy()[:, None] * self._width + kept
+        return cells.ravel()
+
+    def _lists(self, cells: Int64, rows: int) -> Int64:
+        """Ascending cells as a list of items for each row, padded at the end: (B, C)."""
+        owners, items = np.divmod(cells, self._width)
+        starts = np.searchsorted(owners, np.arange(rows + 1))
+        lists = np.zeros((rows, int(np.diff(starts).max(initial=0))), dtype=np.int64)
+        lists[owners, np.arange(len(cells)) - starts[owners]] = items
+        return lists
+
+    def _order(self, inputs: Int64, items: Int64, cells: Int64, sums: Float64) -> Float64:
+        """What users did after and before, (B, C, OF_ORDER)."""
+        together = looked_up(cells, sums, np.arange(len(items))[:, None] * self._width + items)
+        pairs = [inputs[:, -back, None] * self._width + items for back in range(1, ORDER_PLACES + 1)]
+        single = [looked_up(self.pairs.keys, self.pairs.strengths, keys) for keys in pairs]
+        counts = looked_up(self.pairs.keys, self.pairs.counts, pairs[0])
+        scaled = np.log1p(STRENGTH_UNIT * np.concatenate([together, *single], axis=2))
+        return np.concatenate([scaled, np.log1p(counts)], axis=2)
+
+    def _items(self, inputs: Int64, items: Int64) -> Float64:
+        """How often candidate and newest item were taken, how long the history is, what it holds."""
+        newest_item = inputs[:, -1, None]
+        held = (inputs[:, None] == items[..., None]).any(axis=2)
+        length = (inputs != PADDING).sum(axis=1, keepdims=True)
+        of_query = np.concatenate([np.log1p(self.taken[newest_item]), np.log1p(length)], axis=1)
+        return np.concatenate(
+            [
+                np.log1p(self.taken[items])[..., None],
+                np.broadcast_to(of_query[:, None], (*items.shape, 2)),
+                held[..., None],
+                (items == newest_item)[..., None],
+            ],
+            axis=2,
+        )
+
+
+def _content(vectors: Tensor, present: Tensor, inputs: Tensor, items: Tensor) -> Float64:
+    """The cosines of one content type, in float64 so that no block changes them, (B, C, OF_CONTENT)."""
+    inputs, items = inputs.to(vectors.device), items.to(vectors.device)
+    known, offered = vectors[inputs].double(), vectors[items].double()  # (B, L, D), (B, C, D)
+    mean = torch.einsum("bl,bld->bd", place_weights(present[inputs], CONTENT_DECAY).double(), known)
+    asking = torch.cat([known[:, -CONTENT_PLACES:].flip(1), mean[:, None]], dim=1)
+    cosines = torch.einsum("bcd,bpd->bcp", offered, asking)
+    single, of_mean = cosines[..., :-1], cosines[..., -1:]
+    largest = single.amax(dim=2, keepdim=True)
+    parts = torch.cat([single, largest, of_mean, present[items, None].double()], dim=2)
+    return parts.cpu().numpy()

@@ -1,0 +1,183 @@
+"""TSSR-Rank: what users did and what items look and read like, weighed candidate by candidate.
+
+TSSR merges two streams of *items* into one state of the user, and compares that with all items. Here the two
+streams are of *evidence about a candidate*: how strongly the history leads to it, and how alike its content
+is, place by place (see `evidence`). A small network reads both beside each other and says how likely the
+candidate is the next one. So it can learn what no sum of scores can: that likeness counts where few have
+taken an item, and what others took next where many have.
+
+    history ─┬─ led to by what users did ──┐
+             ├─ near by content ───────────┼─ candidates ── features ── network ── score
+             └─ popular ───────────────────┘
+
+It learns from each user's last train action. The counts behind the features are then those of all train
+actions but these, for an action that was counted would find itself in its own evidence. Validation and test
+see the counts of all train actions. The loss is the cross-entropy of the target among the candidates (ListNet
+with one relevant item: Cao et al., ICML 2007); users whose target is no candidate teach nothing. Items that
+are no candidates follow behind all candidates, by popularity.
+
+Ranking candidates in a second stage is how recommender systems are built where catalogues are large
+(Covington et al., RecSys 2016). On purpose different: the candidates come from neighbours alone, which need
+no training, and all of the model is one run.
+
+Shapes: B queries, N items, C candidates of a query, F features, T candidates of all samples.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..core.dataset import Histories, Queries
+from ..core.errors import DataError
+from ..core.progress import progress
+from ..core.torchrun import current_world
+from .evidence import DECIMALS, Candidates, Evidence
+from .gathering import mean_share
+from .recommender import Losses, NeuralRecommender
+from .shapes import filled
+
+if TYPE_CHECKING:
+    from .materials import Materials
+    from .settings import RankTSSRSettings
+
+AT_ONCE = 128  # histories whose candidates' content is held at once
+USERS = 50_000  # at most so many are learned from, evenly spread: the network has some thousand weights
+
+
+@dataclass(frozen=True)
+class ListBatch:
+    """B lists of candidates, whose `features` stand one after another, (P, F).
+
+    `real` (B, C) are the places of a list that hold one, in the same order; `targets` (B,) are the places of
+    what was taken.
+    """
+
+    features: Tensor
+    real: Tensor
+    targets: Tensor
+
+
+class Lists:
+    """The candidates of many histories, and which one was taken; kept one after another, without padding."""
+
+    def __init__(self, evidence: Evidence, train: Histories, device: torch.device) -> None:
+        users = np.flatnonzero(train.lengths >= 2)
+        if len(users) > USERS:
+            users = users[np.linspace(0, len(users) - 1, USERS).astype(np.int64)]
+        targets = train.items[train.ends[users] - 1]
+        asked = Histories(train.items, train.starts[users], train.ends[users] - 1, train.item_count)
+        features, lengths, places = [], [], []
+        with progress("gathering candidates", len(users), "users", shown=current_world().leads) as advance:
+            for low in range(0, len(users), AT_ONCE):
+                found = evidence.candidates(asked, low, min(low + AT_ONCE, len(users)))
+                taken = found.items == targets[low : low + AT_ONCE, None]
+                learned = taken.any(axis=1)
+                features.append(found.features[learned][found.real[learned]])
+                lengths.append(found.real[learned].sum(axis=1))
+                places.append(taken[learned].argmax(axis=1))
+                advance(len(taken))
+        self.count = self.transitions = sum(map(len, lengths))
+        if self.count == 0:
+            raise DataError(
+                "tssr-rank: no user's last train action is among the neighbours of the actions before it, so "
+                "there is nothing to learn from; take more candidates (--candidates) or another model"
+            )
+        self.features = torch.from_numpy(np.concatenate(features)).to(device)  # (T, F)
+        self._lengths = torch.from_numpy(np.concatenate(lengths)).to(device)
+        self._starts = self._lengths.cumsum(0) - self._lengths
+        self._places = torch.from_numpy(np.concatenate(places)).to(device)
+
+    def batch(self, numbers: Tensor) -> ListBatch:
+        """The lists with these numbers, padded to the longest of them."""
+        lengths = self._lengths[numbers]
+        places = torch.arange(int(lengths.max()) if len(numbers) else 0, device=lengths.device)
+        real = places < lengths[:, None]
+        features = self.features[(self._starts[numbers, None] + places)[real]]
+        return ListBatch(features, real, self._places[numbers])
+
+
+class RankTSSR(NeuralRecommender):
+    """A network over the evidence about each candidate."""
+
+    length: int
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, materials: Materials, settings: RankTSSRSettings) -> None:
+        super().__init__()
+        self.length, self.settings = materials.length, settings
+        types = materials.features()
+        for type_ in types:
+            vectors = F.normalize(type_.centred(settings, materials.train_counts))
+            self.register_buffer(f"content_{type_.name}", vectors, persistent=False)  # (N + 1, D)
+        self._names = [f"content_{type_.name}" for type_ in types]
+        self._evidence = Evidence(materials.train, self._contents(), self.length, settings.candidates)
+        features = self._evidence.feature_count
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        width, dropout = settings.width, settings.dropout
+        self.network = nn.Sequential(
+            nn.Linear(features, width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, 1, bias=False),  # a bias would move all candidates alike
+        )
+
+    def _contents(self) -> list[Tensor]:
+        return [getattr(self, name) for name in self._names]
+
+    def samples(self, train: Histories, which: str, device: torch.device) -> Lists:
+        """Each user's last train action among its candidates; `which` windows changes nothing."""
+        before = Histories(
+            train.items, train.starts, np.maximum(train.ends - 1, train.starts), train.item_count
+        )
+        evidence = Evidence(before, self._contents(), self.length, self.settings.candidates)
+        lists = Lists(evidence, train, device)
+        self.mean.copy_(lists.features.mean(dim=0))
+        deviation = lists.features.std(dim=0, correction=0)
+        self.deviation.copy_(deviation.where(deviation > 0, 1))
+        return lists
+
+    def losses(self, batch: ListBatch) -> Losses:
+        """The cross-entropy of the targets among their candidates."""
+        answers = self.network(filled((batch.features - self.mean) / self.deviation))[:, 0].float()
+        logits = answers.new_full(batch.real.shape, -torch.inf)
+        logits[batch.real] = answers[: len(batch.features)]
+        return {"ce": mean_share(F.cross_entropy(logits, batch.targets, reduction="none"))}
+
+    @torch.no_grad()
+    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
+        """The network's scores of candidates, all other items below them by popularity, (B, N)."""
+        self._evidence.use(self._contents())  # they may have moved to a GPU since
+        network = copy.deepcopy(self.network).double()
+        taken = self._evidence.taken[1:]
+        behind = (taken - taken.max(initial=0)) / (taken.max(initial=0) + 1) - 1.0  # (-2, -1]
+        scores = np.empty((high - low, len(taken)))
+        for start in range(low, high, AT_ONCE):
+            end = min(start + AT_ONCE, high)
+            found = self._evidence.candidates(queries.histories, start, end)
+            logits = self._logits(network, found)
+            lowest = np.min(logits, axis=1, where=found.real, initial=np.inf)
+            block = scores[start - low : end - low]
+            block[:] = lowest[:, None] + behind
+            rows, places = np.nonzero(found.real)
+            block[rows, found.items[rows, places] - 1] = logits[rows, places]
+        return scores
+
+    def _logits(self, network: nn.Module, found: Candidates) -> NDArray[np.float64]:
+        """The network's answers in float64, (B, C), so that neither block nor threads decide an order."""
+        features = torch.from_numpy(found.features).to(self.mean.device).double()
+        logits = network((features - self.mean.double()) / self.deviation.double()).squeeze(-1)
+        answers: NDArray[np.float64] = logits.cpu().numpy().round(DECIMALS)
+        return answers

@@ -1,0 +1,99 @@
+"""Who comes into question and what speaks for each, against loops over items and places."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tssr.model.evidence import CONTENT_PLACES, ORDER_DECAYS, ORDER_PLACES, STRENGTH_UNIT, Evidence
+from tssr.model.near_pairs import near_pairs
+from tssr.model.order_knn import BACK
+
+N, D = 30, 4
+
+
+def vectors_of(seed, absent=()):
+    vectors = F.normalize(torch.from_numpy(np.random.default_rng(seed).standard_normal((N + 1, D))).float())
+    vectors[[0, *absent]] = 0
+    return vectors
+
+
+@pytest.fixture
+def logs(histories_of):
+    """Train histories of some length, and histories to ask about: long, short, new items alone, empty."""
+    draw = np.random.default_rng(2)
+    train = [draw.integers(1, 21, draw.integers(1, 12)).tolist() for _ in range(25)]
+    asked = [train[0], train[1][:2], [25], [], [26, 27, 3], list(range(1, 13))]
+    return histories_of(train, N), histories_of(asked, N), asked
+
+
+def strengths(train):
+    pairs = near_pairs(train)
+    whole = np.zeros((N + 1, N + 1, 2))
+    whole[pairs.sources, pairs.targets] = pairs.strengths
+    return whole
+
+
+def test_features_are_what_loops_find(logs):
+    train, histories, asked = logs
+    contents = [vectors_of(1), vectors_of(2, absent=[3, 25])]
+    found = Evidence(train, contents, length=6, proposed=4).candidates(histories, 0, len(histories))
+    leads, taken = strengths(train), train.counts()
+    pairs = near_pairs(train)
+    counts = np.zeros((N + 1, N + 1, 2))
+    counts[pairs.sources, pairs.targets] = pairs.counts
+    for row, history in enumerate(asked):
+        back = [0] * max(CONTENT_PLACES, 6)  # the newest first
+        back[: min(len(history), 6)] = history[::-1][:6]
+        for item, features in zip(found.items[row], found.features[row], strict=True):
+            if item == 0:
+                continue
+            expected = []
+            for decay in ORDER_DECAYS:
+                weights = [decay**place * (other > 0) for place, other in enumerate(back)]
+                led = [leads[other, item] @ (1, BACK) for other in back]
+                expected.append(np.dot(weights, led) / max(sum(weights), 1e-9))
+            expected += [strength for other in back[:ORDER_PLACES] for strength in leads[other, item]]
+            expected = [np.log1p(STRENGTH_UNIT * strength) for strength in expected]
+            expected += np.log1p(counts[back[0], item]).tolist()
+            for vectors in contents:
+                rows = vectors.double().numpy()
+                cosines = [rows[other] @ rows[item] for other in back[:CONTENT_PLACES]]
+                weights = [0.8**place * bool(rows[other].any()) for place, other in enumerate(back)]
+                mean = np.array(weights) @ rows[back] / max(sum(weights), 1e-9)
+                expected += [*cosines, max(cosines), mean @ rows[item], rows[item].any()]
+            expected += [np.log1p(taken[item]), np.log1p(taken[back[0]]), np.log1p(min(len(history), 6))]
+            expected += [item in history[-6:], item == back[0]]
+            np.testing.assert_allclose(features, expected, atol=1e-6, err_msg=f"{history}: {item}")
+
+
+def test_candidates_are_the_best_of_each_kind_and_what_is_popular(logs, monkeypatch):
+    monkeypatch.setattr("tssr.model.evidence.POPULAR", 2)
+    train, histories, asked = logs
+    vectors = vectors_of(1, absent=[27])
+    found = Evidence(train, [vectors], length=6, proposed=3).candidates(histories, 0, len(histories))
+    leads, taken = strengths(train), train.counts()
+    popular = sorted(range(1, N + 1), key=lambda item: (-taken[item], item))[:2]
+    for row, history in enumerate(asked):
+        window = history[-6:]
+        weights = 0.6 ** np.arange(len(window) - 1, -1, -1)
+        sums = sum(
+            weight * leads[item] @ (1, BACK) for weight, item in zip(weights, window, strict=True)
+        ) + np.zeros(N + 1)
+        led = sorted((item for item in range(N + 1) if sums[item] > 0), key=lambda item: -sums[item])[:3]
+        near = []
+        if window and vectors[window[-1]].any():
+            cosines = (vectors @ vectors[window[-1]]).tolist()
+            near = sorted(range(1, N + 1), key=lambda item: -cosines[item])[:3]
+        assert found.items[row][found.real[row]].tolist() == sorted({*popular, *led, *near})
+
+
+def test_neither_blocks_nor_neighbours_in_a_block_change_a_bit(logs):
+    train, histories, _ = logs
+    evidence = Evidence(train, [vectors_of(1)], length=6, proposed=4)
+    together = evidence.candidates(histories, 0, len(histories))
+    for row in range(len(histories)):
+        alone = evidence.candidates(histories, row, row + 1)
+        count = int(alone.real.sum())
+        assert together.items[row][:count].tolist() == alone.items[0][:count].tolist()
+        np.testing.assert_array_equal(together.features[row][:count], alone.features[0][:count])
