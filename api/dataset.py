@@ -14,12 +14,18 @@ from ..core.schema import INTERACTIONS_FILE, ITEMS_FILE, MANIFEST_FILE, USERS_FI
 from ..core.settings import resolve
 from ..core.summary import Summary
 from ..core.workspace import Workspace as Folders
-from ..features.settings import FeatureSettings
+from ..evaluation.settings import EvaluateSettings
+from ..features.settings import FeatureSettings, ImportSettings
+from ..model.registry import MODELS
+from ..model.settings import TrainSettings
 from ..pipeline.compare.settings import CompareSettings
 from ..pipeline.compare.tune_settings import TuneSettings
 from ..pipeline.preprocess.manifest import funnel_rows
+from ..pipeline.runs.end_to_end_settings import EndToEndSettings
+from ..pipeline.runs.settings import RunSettings
 from ..pipeline.runs.train_table import TrainTable
-from .results import Result, html_table, spread
+from .frames import stored_lists, stored_vectors
+from .results import Result, html_table, measured_frame, spread
 from .run import Run
 
 
@@ -59,20 +65,72 @@ class Dataset:
         """
         from ..pipeline.extract.stage import extract_features
 
-        given = spread(FeatureSettings, settings) | {"modality": modalities, "dataset": self.name}
+        given = spread(settings, FeatureSettings) | {"modality": modalities, "dataset": self.name}
         return Result(extract_features(self._folders, resolve(FeatureSettings, given), force=force))
 
-    def train(self, model: str = "tssr", *, force: bool = False, **settings: Any) -> Run:
+    def import_features(
+        self,
+        modality: str,
+        vectors: Any,
+        *,
+        ids: Any = None,
+        key: str | None = None,
+        name: str = "vectors",
+    ) -> Result:
+        """Vectors made elsewhere, into a store like any other; as `tssr features import`.
+
+        `vectors` are a table (Polars, pandas, Arrow) with a column of ids and columns of numbers or one of
+        lists (`key` names it), an array (items, F) of float16 or float32, or the path of a file. `ids` is the
+        name of a table's column (item_id where None), or the ids of an array's rows; an array without ids
+        has one row for each item, in the order of `items`. `name` becomes a part of the store's name.
+        Raises UsageError or DataError for vectors that fit no item, and for an id that stands there twice.
+        """
+        from ..pipeline.extract.import_vectors import import_features
+
+        named = ids is None or isinstance(ids, str | Path)
+        path = stored_vectors(vectors, None if named else ids, self._folders.raw(self.name) / name)
+        given = {"modality": modality, "vectors": path, "key": key, "dataset": self.name}
+        given |= {"ids": ids if ids is None else str(ids)} if named else {}
+        return Result(import_features(self._folders, resolve(ImportSettings, given)))
+
+    @property
+    def features(self) -> Result:
+        """The feature stores: encoder, dimension, items and which lack a vector; as `tssr features`."""
+        from ..pipeline.extract.stores import list_features
+
+        return Result(list_features(self._folders, self.name))
+
+    def evaluate_lists(
+        self, lists: Any, *, name: str = "lists", force: bool = False, **settings: Any
+    ) -> pl.DataFrame:
+        """Measure the lists or scores of any other system; as `tssr evaluate --lists`.
+
+        `lists` are a table with columns user, item, and rank or score, an array of all scores, a row for each
+        of `users` and a column for each of `items`, or the path of such a file. `name` is what they are
+        called in the workspace. One row a history mask, as from `Run.evaluate`, whose settings these are.
+        """
+        from ..pipeline.runs.evaluate_lists import evaluate_lists
+
+        chosen = resolve(EvaluateSettings, spread(settings, EvaluateSettings))
+        path = stored_lists(lists, self._folders.raw(self.name) / name)
+        data = evaluate_lists(self._folders, path, self.name, chosen, force=force).data
+        return measured_frame(data, {"lists": path.stem, "model": data["title"], "dataset": data["dataset"]})
+
+    def train(self, model: str = "tssr", *, force: bool = False, make: bool = True, **settings: Any) -> Run:
         """Train a model; a finished run of the same settings is not trained again; as `tssr train`.
 
         Settings are the command's options: `features`, `preset`, `run` (the folder's name), those of training
-        (`learning_rate`, `max_epochs`, …) and the model's own. Raises UsageError for one it does not have.
+        (`learning_rate`, `max_epochs`, …), the model's own, and with `end_to_end=True` those of the encoder
+        that is trained along (`encoder`, `unfreeze`, …), whose inputs are extracted first unless `make` is
+        False. Raises UsageError for one it does not have.
         """
-        from ..pipeline.runs.plan import plan_asked
-        from ..pipeline.runs.settings import RunSettings
+        from ..pipeline.commands.make_inputs import make_inputs
+        from ..pipeline.runs.plan import asked_of, plan_asked
         from ..pipeline.runs.train import train
 
-        given = spread(RunSettings, settings) | {"model": model, "dataset": self.name}
+        given = _training(settings) | {"model": model, "dataset": self.name}
+        if make:
+            make_inputs(self._folders, *asked_of(NO_TABLE, given))
         plan, name = plan_asked(self._folders, NO_TABLE, given)
         summary = train(self._folders, plan, name, force=force)
         return Run(self._folders, str(summary.data["run"]))
@@ -82,21 +140,27 @@ class Dataset:
         models: Sequence[str] = ("all",),
         *,
         tried: Mapping[str, Sequence[Any]] | None = None,
+        variants: Mapping[str, Mapping[str, Any]] | None = None,
         **settings: Any,
     ) -> Result:
         """Train several models over seeds and lay them side by side; as `tssr compare`.
 
         `tried` gives options of which each model takes the best on validation: `{"learning_rate": [3e-4,
-        1e-3]}`. Each run is a process of its own.
+        1e-3]}`. `variants` are by name what the tables [train.NAME] of a config file are: settings of one
+        model, a variant of one (`{"deep": {"model": "tssr", "blocks": 4}}`), or a blend of several
+        (`{"both": {"blend": ["sasrec-id", "content-knn"]}}`). Each run is a process of its own.
         """
+        from ..pipeline.compare.blends import listed_blends
         from ..pipeline.compare.contenders import plan_contenders
         from ..pipeline.compare.stage import compare_models
 
-        given = spread(CompareSettings, settings) | {"models": tuple(models), **self._tried(tried)}
-        own, training = _split(CompareSettings, given)
+        given = {**_training(settings), **spread(settings, CompareSettings), "models": tuple(models)}
+        own, training = _split(CompareSettings, given | self._tried(tried))
         chosen = resolve(CompareSettings, own)
-        contenders = plan_contenders(self._folders, chosen, NO_TABLE, training)
-        return Result(compare_models(self._folders, chosen, contenders))
+        table = TrainTable.of({name: dict(values) for name, values in (variants or {}).items()}, None)
+        blends = listed_blends(chosen.models, table)
+        contenders = plan_contenders(self._folders, chosen, table, training)
+        return Result(compare_models(self._folders, chosen, contenders, blends))
 
     def tune(
         self, model: str = "tssr", *, tried: Mapping[str, Sequence[Any]] | None = None, **settings: Any
@@ -104,7 +168,8 @@ class Dataset:
         """Search a model's settings on validation, with optuna; as `tssr tune`."""
         from ..pipeline.compare.tune import plan_search, tune
 
-        own, training = _split(TuneSettings, spread(TuneSettings, settings) | self._tried(tried))
+        given = {**_training(settings), **spread(settings, TuneSettings)}
+        own, training = _split(TuneSettings, given | self._tried(tried))
         chosen = resolve(TuneSettings, own)
         plan = plan_search(self._folders, model, chosen, NO_TABLE, training)
         return Result(tune(self._folders, chosen, plan, list(training)))
@@ -135,6 +200,12 @@ class Dataset:
         notes = [f"Tables: {self.folder / MANIFEST_FILE}"]
         rows = funnel_rows(info.manifest["funnel"])
         return html_table(repr(self), ["step", "users", "items", "actions"], rows, notes)
+
+
+def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of training, with one value where several may stand as a list of one."""
+    models = [spec.settings for spec in MODELS.values()]
+    return spread(settings, RunSettings, TrainSettings, EndToEndSettings, *models)
 
 
 NO_TABLE = TrainTable.of({}, None)  # settings come from the call alone, not from a config file

@@ -5,12 +5,14 @@ Polars, pandas and Arrow tables do (`__arrow_c_stream__`), and so do DuckDB's an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..core.artifacts import atomic_path
 from ..core.errors import DataError, UsageError
@@ -32,6 +34,59 @@ def stored(frame: Any, what: str, wanted: Sequence[str], path: Path) -> Path:
     table = table.with_columns(_plain(table[name], what) for name in table.columns)
     with atomic_path(path) as temporary:
         table.write_parquet(temporary)
+    return path
+
+
+def stored_vectors(vectors: Any, ids: Sequence[Any] | None, stem: Path) -> Path:
+    """Where vectors lie for the reader: the file that they name, or `stem` with an ending, written from them.
+
+    An array goes with its `ids` into one file, or alone in the order of the data set's items. Raises
+    UsageError for what is neither table nor array, DataError for ids that are not as many as rows.
+    """
+    if isinstance(vectors, str | Path):
+        return Path(vectors)
+    if hasattr(vectors, "__arrow_c_stream__"):
+        if ids is not None:
+            raise UsageError("ids= is the name of a column where vectors= is a table")
+        return _written(stem, ".parquet", _polars(vectors, "vectors").write_parquet)
+    values = _array(vectors, "vectors")
+    values = values if values.dtype.kind == "f" else values.astype(np.float32)
+    if ids is None:
+        return _written(stem, ".npy", lambda file: np.save(file, values))
+    names = np.array([str(name) for name in ids])
+    if len(names) != len(values):
+        raise DataError(f"vectors= has {len(values):,} rows, but ids= has {len(names):,}")
+    return _written(stem, ".npz", lambda file: np.savez(file, vectors=values, item_id=names))
+
+
+def stored_lists(lists: Any, stem: Path) -> Path:
+    """Where lists or scores lie for the reader: the file that they name, or `stem` with an ending.
+
+    Raises UsageError for what is neither table nor array.
+    """
+    if isinstance(lists, str | Path):
+        return Path(lists)
+    if hasattr(lists, "__arrow_c_stream__"):
+        return _written(stem, ".parquet", _polars(lists, "lists").write_parquet)
+    values = _array(lists, "lists")
+    return _written(stem, ".npy", lambda file: np.save(file, values))
+
+
+def _array(values: Any, what: str) -> NDArray[Any]:
+    """The values as a NumPy array."""
+    if not hasattr(values, "__array__"):
+        raise UsageError(
+            f"{what} is a {type(values).__name__}; give a Polars, pandas or Arrow table, an array, or the "
+            "path of a file"
+        )
+    return np.asarray(values)
+
+
+def _written(stem: Path, ending: str, write: Callable[[BinaryIO], object]) -> Path:
+    """Write a file whole or not at all; returns its path."""
+    path = stem.with_name(stem.name + ending)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        write(file)
     return path
 
 

@@ -43,6 +43,12 @@ class Result:
         return html_table(self._summary.title, self._summary.columns, self._summary.rows, self._summary.notes)
 
 
+def measured_frame(data: Mapping[str, Any], about: Mapping[str, Any]) -> pl.DataFrame:
+    """What a measurement found, a row a history mask: `about`, the protocol, then the metrics in 0…1."""
+    rows = [{**about, **one["protocol"], **one["metrics"]} for one in data["measurements"]]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
 def html_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()
 ) -> str:
@@ -56,9 +62,9 @@ def html_table(
     )
 
 
-def spread(model: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as the settings class takes them: one value where it takes several counts as a list of one."""
-    fields = model.model_fields
+def spread(settings: Mapping[str, Any], *models: type[Any]) -> dict[str, Any]:
+    """Settings as the settings classes take them: one value where they take several is a list of one."""
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
     return {
         name: (value,) if name in fields and takes_many(fields[name]) and is_one(value) else value
         for name, value in settings.items()

@@ -17,7 +17,7 @@ from ..core.workspace import Workspace as Folders
 from ..core.workspace import read_run
 from ..evaluation.settings import EvaluateSettings
 from ..pipeline.runs.recommend_settings import ListSettings
-from .results import Result, html_table, spread
+from .results import Result, html_table, measured_frame, spread
 
 GALLERY_FILE = "gallery.png"
 
@@ -54,11 +54,10 @@ class Run:
         """
         from ..pipeline.runs.evaluate import evaluate
 
-        chosen = resolve(EvaluateSettings, spread(EvaluateSettings, settings))
+        chosen = resolve(EvaluateSettings, spread(settings, EvaluateSettings))
         data = evaluate(self._folders, self.name, chosen, force=force).data
         about = {"run": self.name, "model": data["title"], "dataset": data["dataset"]}
-        rows = [{**about, **one["protocol"], **one["metrics"]} for one in data["measurements"]]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return measured_frame(data, about)
 
     def recommend(
         self,
@@ -78,7 +77,7 @@ class Run:
 
         if (histories is None) == (users is None):
             raise UsageError("recommend: give either histories= or users=")
-        chosen = resolve(ListSettings, spread(ListSettings, settings))
+        chosen = resolve(ListSettings, spread(settings, ListSettings))
         if histories is not None:
             items = [[_id(item) for item in _several(own, "histories=")] for own in histories]
             names = [f"history {place}" for place in range(1, len(items) + 1)]

@@ -60,7 +60,7 @@ class Workspace:
         if source not in FORMATS:
             raise UsageError(f"preprocess {source}: there are {', '.join(FORMATS)}")
         name = dataset or source
-        given = spread(PreprocessSettings, settings)
+        given = spread(settings, PreprocessSettings)
         if source == CUSTOM:
             texts = [text] if isinstance(text, str) else list(text)
             columns = {"user": user, "item": item, "time": time, "text": "+".join(texts), "image": image}
@@ -121,9 +121,48 @@ class Workspace:
         from ..pipeline.runs.blend import blend_runs
 
         names = [run.name if isinstance(run, Run) else run for run in runs]
-        chosen = resolve(BlendSettings, spread(BlendSettings, settings))
+        chosen = resolve(BlendSettings, spread(settings, BlendSettings))
         summary = blend_runs(self._folders, names, chosen, name=name, device=device, force=force)
         return Run(self._folders, str(summary.data["run"]))
+
+    def report(self, **settings: Any) -> Result:
+        """Write one HTML file of data and runs; as `tssr report`.
+
+        Settings are the command's options: `run` (names), `output` (the file), `users`, `pictures`, …
+        """
+        from ..pipeline.report.settings import ReportSettings
+        from ..pipeline.report.stage import write_report
+
+        return Result(write_report(self._folders, resolve(ReportSettings, spread(settings, ReportSettings))))
+
+    def reproduce(self, what: str, name: str | None = None, **settings: Any) -> Result:
+        """A table or figure of the paper again, or one that others published; as `tssr reproduce`.
+
+        `what` is table1 … figure6, or published with the `name` of an entry. Whatever is missing is trained,
+        each run in a process of its own. Settings: `dataset`, `features`, `seeds`, `quick`, … Raises
+        UsageError for what there is not.
+        """
+        from ..pipeline.reproduce.settings import ReproduceSettings
+        from ..pipeline.reproduce.stage import reproduce
+
+        chosen = resolve(ReproduceSettings, spread(settings, ReproduceSettings))
+        return Result(reproduce(self._folders, what, name, chosen))
+
+    def status(self) -> Result:
+        """What the workspace holds, what no longer fits and why, and what to do next; as `tssr status`."""
+        from ..pipeline.runs.housekeeping import workspace_status
+
+        return Result(workspace_status(self._folders))
+
+    def clean(self, *, yes: bool = False) -> Result:
+        """What nothing refers to; with `yes` it is removed; as `tssr clean`."""
+        from ..pipeline.runs.housekeeping import remove, unused_entries, unused_summary
+
+        unused = unused_entries(self._folders)
+        result = Result(unused_summary(self._folders, unused))
+        if yes:
+            remove(unused)
+        return result
 
     @property
     def datasets(self) -> list[str]:
@@ -141,7 +180,7 @@ class Workspace:
         from ..pipeline.demo.tour import run_demo
 
         return Result(
-            run_demo(self._folders, resolve(DemoSettings, spread(DemoSettings, settings)), force=force)
+            run_demo(self._folders, resolve(DemoSettings, spread(settings, DemoSettings)), force=force)
         )
 
     def __repr__(self) -> str:

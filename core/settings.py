@@ -154,7 +154,9 @@ def resolve(
     Raises UsageError with all problems in one line.
     """
     table = dict(config or {})
-    origin = {key: f"--config {config_path}, {key}" for key in table}
+    origin = {
+        key: option_name(key) if config_path is None else f"--config {config_path}, {key}" for key in table
+    }
     origin |= {key: option_name(key) for key in options}
     try:
         return model.model_validate({**table, **options})

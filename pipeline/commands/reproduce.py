@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from ...core.errors import UsageError
 from ..reproduce.settings import ReproduceSettings
 from .options import (
     StageCommand,
@@ -37,13 +36,7 @@ def command(ctx: click.Context, /, what: str, name: str | None, as_json: bool, *
       tssr reproduce figure3 --quick
       tssr reproduce published s3rec-toys-poprec --raw downloads
     """
-    from ..reproduce.published import reproduce_published
-    from ..reproduce.stage import check_experiment, reproduce
+    from ..reproduce.stage import reproduce
 
     settings = settings_from(ctx, ReproduceSettings, config_section(ctx.params["config"], "reproduce"))
-    workspace = workspace_of(ctx)
-    if check_experiment(what) == "published":
-        return show(reproduce_published(workspace, name, settings.raw), as_json=as_json)
-    if name is not None:
-        raise UsageError(f"reproduce {what} takes no name; {name!r} is one too many")
-    show(reproduce(workspace, what, settings), as_json=as_json)
+    show(reproduce(workspace_of(ctx), what, name, settings), as_json=as_json)

@@ -44,8 +44,8 @@ def listed_blends(names: Sequence[str], table: TrainTable) -> list[MixedContende
             continue
         own = table.of_model(name)
         parts = own.pop("blend")
-        where = f"--config {table.path}, [train.{name}]"
-        if not isinstance(parts, list) or len(parts) < 2:
+        where = table.where(name)
+        if not isinstance(parts, list | tuple) or len(parts) < 2:
             raise UsageError(f'{where}: blend takes two models or more, as in blend = ["sasrec-id", "tssr"]')
         for part in parts:
             if part in table.blends:

@@ -26,6 +26,7 @@ from .claims import gain_over, what_is_best
 from .experiments import EXPERIMENTS, QUICK, Comparing
 from .figures import draw_bars, draw_lines, draw_maps, refuse_without_matplotlib
 from .paper import DATASETS, TITLES, column_of
+from .published import reproduce_published
 from .settings import ReproduceSettings
 
 BARS, MAPS, LINES = ("figure3", "figure5"), ("figure1", "figure4"), ("figure6",)
@@ -34,7 +35,19 @@ _NONE = "\N{EN DASH}"
 QUICK_NOTE = "--quick: one seed, two epochs, narrow models; it shows that all works and is no evidence"
 
 
-def reproduce(workspace: Workspace, what: str, settings: ReproduceSettings) -> Summary:
+def reproduce(workspace: Workspace, what: str, name: str | None, settings: ReproduceSettings) -> Summary:
+    """Make `what` again: a table or figure of the paper, or published with the `name` of an entry.
+
+    Raises UsageError for what there is not, and for a name where none is taken.
+    """
+    if check_experiment(what) == "published":
+        return reproduce_published(workspace, name, settings.raw)
+    if name is not None:
+        raise UsageError(f"reproduce {what} takes no name; {name!r} is one too many")
+    return _of_the_paper(workspace, what, settings)
+
+
+def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings) -> Summary:
     """Train what is missing, and write numbers (CSV, Markdown) and, for a figure, pictures (SVG, PNG).
 
     Raises UsageError where the data set or its features are missing, TssrError where an extra is.

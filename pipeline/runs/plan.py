@@ -132,7 +132,8 @@ def plan_run(
     for name in table:
         if name not in known:
             words = unknown_name("setting", name, sorted(known), "known here:")
-            raise UsageError(f"--config {config_path}, {name}: {words}")
+            where = option_name(name) if config_path is None else f"--config {config_path}, {name}"
+            raise UsageError(f"{where}: {words}")
 
     def settle(model: type[Model]) -> Model:
         def of(values: Mapping[str, Any]) -> dict[str, Any]:

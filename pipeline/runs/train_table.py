@@ -16,7 +16,7 @@ from ...model.registry import MODELS
 class TrainTable:
     """`common` are the values for all models; `own` the tables of one model, or of a variant with a name.
 
-    `path` is the file, None where there is none.
+    `path` is the file, None where the tables come from Python, or are none.
     """
 
     common: dict[str, Any]
@@ -28,19 +28,16 @@ class TrainTable:
         """Split the table; raises UsageError for one that belongs to no model."""
         own = {name: dict(value) for name, value in table.items() if isinstance(value, dict)}
         for name, values in own.items():
+            where = place_of(name, config_path)
             if name in MODELS and values.get("model", name) != name:
                 raise UsageError(
-                    f"--config {config_path}, [train.{name}]: the table of {name} is of no other model; "
-                    "give the variant a name of its own"
+                    f"{where}: the table of {name} is of no other model; give the variant a name of its own"
                 )
             if name in MODELS and "blend" in values:
-                raise UsageError(
-                    f"--config {config_path}, [train.{name}]: blend makes no model; give the blend a name of "
-                    "its own"
-                )
+                raise UsageError(f"{where}: blend makes no model; give the blend a name of its own")
             if name not in MODELS and "blend" not in values and values.get("model") not in list(MODELS):
                 raise UsageError(
-                    f"--config {config_path}, [train.{name}]: {name} is no model ({', '.join(MODELS)}); a "
+                    f"{where}: {name} is no model ({', '.join(MODELS)}); a "
                     "variant of one needs a key model, a blend of several a key blend"
                 )
         common = {name: value for name, value in table.items() if name not in own}
@@ -75,6 +72,15 @@ class TrainTable:
         others = {name for spec in MODELS.values() for name in spec.settings.model_fields} - set(own)
         return {name: value for name, value in self.common.items() if name not in others}
 
+    def where(self, name: str) -> str:
+        """Where the table of a model or variant stands, for a message."""
+        return place_of(name, self.path)
+
     def of_model(self, name: str) -> dict[str, Any]:
         """The values of a model's or variant's own table."""
         return {key: value for key, value in self.own.get(name, {}).items() if key != "model"}
+
+
+def place_of(name: str, config_path: Path | None) -> str:
+    """Where a table stands: in a file, or among the variants that a call from Python gives."""
+    return f"variants[{name!r}]" if config_path is None else f"--config {config_path}, [train.{name}]"

@@ -17,6 +17,7 @@ import pytest
 
 import tssr
 from tssr.core.errors import DataError, TssrError, UsageError
+from tssr.features.store import list_stores, open_store
 
 SMALL = {"width": 8, "heads": 2, "feedforward_width": 8, "max_epochs": 1, "batch_size": 8, "device": "cpu"}
 
@@ -30,9 +31,15 @@ PUBLIC = {
     "Workspace.run": ["name"],
     "Workspace.demo": ["force", "settings"],
     "Workspace.blend": ["runs", "name", "device", "force", "settings"],
+    "Workspace.report": ["settings"],
+    "Workspace.reproduce": ["what", "name", "settings"],
+    "Workspace.status": [],
+    "Workspace.clean": ["yes"],
     "Dataset.extract_features": ["modalities", "force", "settings"],
-    "Dataset.train": ["model", "force", "settings"],
-    "Dataset.compare": ["models", "tried", "settings"],
+    "Dataset.import_features": ["modality", "vectors", "ids", "key", "name"],
+    "Dataset.evaluate_lists": ["lists", "name", "force", "settings"],
+    "Dataset.train": ["model", "force", "make", "settings"],
+    "Dataset.compare": ["models", "tried", "variants", "settings"],
     "Dataset.tune": ["model", "tried", "settings"],
     "Dataset.export": ["output", "to"],
     "Run.evaluate": ["force", "settings"],
@@ -262,7 +269,115 @@ def test_compare_and_export_are_there_too(workspace, commands, tmp_path):
     assert len(commands) == 3
     blend = workspace.blend(shop.train("sasrec-id", **SMALL), shop.train("bpr-mf", width=8, max_epochs=1))
     assert blend.evaluate(topk=[5], mask="none")["queries"].to_list() == [12]
-    with pytest.raises(UsageError, match="has neither a graph nor lists that could leave tssr"):
-        blend.export(tmp_path / "blend")
+    assert blend.export(tmp_path / "blend").data["kind"] == "users"
     assert shop.export(tmp_path / "lines", to="sequences").data["counts"]["actions"] == 84
     assert shop.train("poprec").export(tmp_path / "served").data["check"]["equal"] == 12
+
+
+VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+
+
+def vectors_of_all_kinds(ids):
+    columns = {f"v{place}": VECTORS[:, place] for place in range(3)}
+    return {
+        "array": ((VECTORS,), {"ids": ids}),
+        "in the order of items": ((VECTORS,), {}),
+        "polars": ((pl.DataFrame({"sku": ids, **columns}),), {"ids": "sku"}),
+        "pandas of lists": ((pd.DataFrame({"item_id": ids, "clip": list(VECTORS)}),), {"key": "clip"}),
+        "arrow": ((pa.table({"item_id": ids, **columns}),), {}),
+    }
+
+
+@pytest.mark.parametrize("kind", vectors_of_all_kinds(["i"] * 12))
+def test_vectors_of_any_kind_become_the_same_store(workspace, kind):
+    shop = preprocess(workspace, rows())
+    ids = shop.items["item_id"].to_list()
+    given, named = vectors_of_all_kinds(ids)[kind]
+    made = shop.import_features("image", *given, **named, name="clip")
+    assert made.data["store"].startswith("image-clip-")
+    assert shop.import_features("image", *given, **named, name="clip").cached
+    (store,) = list_stores(workspace.folder / "features" / shop.name)
+    np.testing.assert_array_equal(open_store(store).item_features()[0][1:], VECTORS)
+    assert made.data["store"] in repr(shop.features)
+
+
+def test_vectors_that_cannot_be_meant_are_one_sentence(workspace):
+    shop = preprocess(workspace, rows())
+    with pytest.raises(UsageError, match="vectors is a list; give a Polars, pandas or Arrow table, an array"):
+        shop.import_features("image", [[1.0]])
+    with pytest.raises(DataError, match="vectors= has 12 rows, but ids= has 1"):
+        shop.import_features("image", VECTORS, ids=["s1"])
+    with pytest.raises(UsageError, match="ids= is the name of a column where vectors= is a table"):
+        shop.import_features("image", pl.DataFrame({"item_id": ["s1"], "v": [1.0]}), ids=["s1"])
+    with pytest.raises(DataError, match="none of its 12 ids is an item of the data set"):
+        shop.import_features("image", VECTORS, ids=[f"x{n}" for n in range(12)])
+
+
+def test_lists_and_scores_of_others_are_measured(workspace, tssr_command):
+    shop = preprocess(workspace, rows())
+    listed = shop.train("poprec").recommend(users=shop.users["user_id"].to_list(), topk=5)
+    listed = listed.select(pl.col("user_id").alias("user"), pl.col("item_id").alias("item"), "rank")
+    found = shop.evaluate_lists(listed, topk=[5], mask="none")
+    path = workspace.folder / "theirs.parquet"
+    listed.write_parquet(path)
+    asked = ("--lists", path, "--topk", "5", "--mask", "none", "--workspace", workspace.folder, "--json")
+    theirs = tssr_command("evaluate", *asked).json["measurements"][0]["metrics"]
+    assert found["ndcg@5"].to_list() == [theirs["ndcg@5"]]
+    scores = np.tile(np.arange(12, dtype=np.float32), (12, 1))
+    measured = shop.evaluate_lists(scores, name="numbers", topk=5, mask="none")
+    assert measured["lists"].to_list() == ["numbers"]
+    with pytest.raises(UsageError, match="lists is a dict; give a Polars, pandas or Arrow table, an array"):
+        shop.evaluate_lists({})
+
+
+def test_blends_and_variants_are_compared(workspace, commands):
+    shop = preprocess(workspace, rows())
+    variants = {"few": {"model": "itemknn", "neighbours": 2}, "both": {"blend": ["poprec", "few"]}}
+    compared = shop.compare(["poprec", "few", "both"], variants=variants, seeds=1, topk=[5])
+    assert set(compared.data["contenders"]) == {"poprec", "few", "both"}
+    for wrong, says in (
+        ({"deep": {"blocks": 2}}, r"variants\['deep'\]: deep is no model"),
+        ({"one": {"blend": ["poprec"]}}, r"variants\['one'\]: blend takes two models or more"),
+        ({"few": {"model": "itemknn", "neighbour": 2}}, "^--neighbour: unknown setting"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            shop.compare(list(wrong), variants=wrong, seeds=1)
+
+
+def test_an_encoder_is_trained_along(workspace, bert):
+    names = [f"{('red', 'blue')[n % 2]} shirt {chr(97 + n)}" for n in range(12)]
+    items = pl.DataFrame({"sku": [f"s{n}" for n in range(12)], "name": names})
+    shop = preprocess(workspace, rows(), items=items, text="name")
+    chosen = {
+        "features": "text",
+        "end_to_end": True,
+        "encoder": str(bert),
+        "max_tokens": 8,
+        "unfreeze": "last:1",
+    }
+    run = shop.train("sasrec-content", **chosen, **SMALL)
+    assert run.record["end_to_end"]["modalities"] == ["text"]
+    with pytest.raises(UsageError, match="holds no tokens"):
+        shop.train("sasrec-content", make=False, **chosen | {"unfreeze": ("all",)}, **SMALL)
+
+
+def test_the_house_is_kept_and_the_paper_made_again(workspace):
+    shop = preprocess(workspace, rows(), dataset="toy")
+    shop.train("poprec", run="old")
+    assert workspace.status().data["next"]
+    preprocess(workspace, rows(users=11), dataset="toy")
+    assert workspace.clean().data["removed"] == ["run old"]
+    assert workspace.runs == ["old"]
+    workspace.clean(yes=True)
+    assert workspace.runs == []
+    made = workspace.reproduce("table2", dataset="toy")
+    assert (workspace.folder / "reproduced" / "table2-toy.csv").exists()
+    assert "files:" in repr(made)
+    with pytest.raises(UsageError, match="reproduce table2 takes no name; 'x' is one too many"):
+        workspace.reproduce("table2", "x")
+
+
+def test_a_report_is_written(workspace, tmp_path):
+    preprocess(workspace, rows()).train("poprec").evaluate(topk=[5])
+    workspace.report(output=tmp_path / "page.html", users=2)
+    assert "PopRec" in (tmp_path / "page.html").read_text()
