@@ -50,7 +50,7 @@ def curves_view(runs: Sequence[ShownRun]) -> CurvesView:
     names = list(dict.fromkeys(name for log in logs for line in log for name in line))
     names = [name for name in names if name not in _NO_CURVES]
     losses = sorted((name for name in names if name.startswith(_LOSS)), key=lambda name: name != _TOTAL)
-    geometry = [name for name in names if any(word in name for word in _GEOMETRY)]
+    geometry = sorted(name for name in names if name.startswith(_GEOMETRY))
     validation = [name for name in names if name not in losses and name not in geometry]
 
     def panels(chosen: Iterable[str]) -> list[Panel]:
@@ -72,11 +72,20 @@ def _panel(name: str, runs: Sequence[ShownRun], logs: Sequence[Sequence[Mapping[
 def _title(name: str) -> str:
     """A log's name in words.
 
-    >>> _title("validation_ndcg@10"), _title("loss_ce"), _title("alignment_image")
-    ('Validation NDCG@10', 'Loss: ce', 'Alignment image')
+    >>> _title("validation_ndcg@10"), _title("loss_ce")
+    ('Validation NDCG@10', 'Loss: ce')
+    >>> _title("alignment_items_image"), _title("uniformity_users_id")
+    ('Alignment of items, id and image', 'Uniformity of users, id stream')
+    >>> _title("uniformity_items_model")
+    'Uniformity of items, the only stream'
     """
     if name.startswith(_LOSS):
         return f"Loss: {name.removeprefix(_LOSS)}"
+    if name.startswith(_GEOMETRY):
+        measure, of, stream = name.split("_", 2)
+        streams = "the only stream" if stream == "model" else f"{stream} stream"
+        told = f"id and {stream}" if measure == "alignment" else streams
+        return f"{measure.capitalize()} of {of}, {told}"
     words = name.replace("_", " ").replace("ndcg", "NDCG")
     return words[:1].upper() + words[1:]
 
