@@ -9,7 +9,7 @@ Shapes: P positions, N items, D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -129,8 +129,10 @@ class ItemHead(nn.Module):
         return full_softmax(states, self.vectors()[self.warm], self.bias[self.warm], self.place[targets])
 
 
-def item_head(materials: Materials, settings: WindowSettings, tied: nn.Module) -> ItemHead:
-    """The head that the settings ask for; `tied` is the model's item input.
+def item_head(
+    materials: Materials, settings: WindowSettings, tied: nn.Module, kind: Callable[..., ItemHead] = ItemHead
+) -> ItemHead:
+    """The head of this `kind` that the settings ask for; `tied` is the model's item input.
 
     Beside a table, content starts at zero: the head begins as the table alone and learns what to add.
     """
@@ -143,7 +145,7 @@ def item_head(materials: Materials, settings: WindowSettings, tied: nn.Module) -
             nn.init.zeros_(content.project.bias)
         else:
             initialise(content, materials.item_count)
-    head = ItemHead(
+    head = kind(
         materials.item_count,
         settings.width,
         table=settings.head.startswith("table"),

@@ -11,7 +11,7 @@ Shapes: B batch, L steps, D width, H heads, P real steps of the batch and filler
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -185,9 +185,14 @@ def _at_steps(states: Tensor, steps: Tensor) -> Tensor:
 class Transformer(nn.Module):
     """A stack of blocks over one stream, or over one stream that reads others."""
 
-    def __init__(self, settings: SequenceSettings, blocks: int) -> None:
+    def __init__(
+        self,
+        settings: SequenceSettings,
+        blocks: int,
+        block: Callable[[SequenceSettings], nn.Module] = TransformerBlock,
+    ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(TransformerBlock(settings) for _ in range(blocks))
+        self.blocks = nn.ModuleList(block(settings) for _ in range(blocks))
         # Blocks that normalise before the branch leave the sum of all branches un-normalised.
         self.final_norm = nn.LayerNorm(settings.width) if settings.norm == "pre" and blocks else None
 

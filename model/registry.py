@@ -16,6 +16,7 @@ from .settings import (
     CL4SRecSettings,
     ContentKNNSettings,
     ContentSettings,
+    ESASRecSettings,
     GRU4RecSettings,
     ItemKNNSettings,
     LateTSSRSettings,
@@ -27,6 +28,7 @@ from .settings import (
     SASRecContentSettings,
     SASRecSettings,
     TSSRSettings,
+    UniSRecSettings,
 )
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ MODELS: dict[str, ModelSpec] = {
     "sasrec-hybrid": ModelSpec(
         "SASRec-Hybrid", SASRecContentSettings, "sasrec:sasrec_hybrid", reads_content=True
     ),
+    "esasrec": ModelSpec("eSASRec", ESASRecSettings, "esasrec:ESASRec"),
+    "unisrec": ModelSpec("UniSRec", UniSRecSettings, "unisrec:UniSRec", reads_content=True),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
     "tssr-late": ModelSpec("TSSR-Late", LateTSSRSettings, "late_tssr:LateTSSR", reads_content=True),
     "tssr-rank": ModelSpec("TSSR-Rank", RankTSSRSettings, "rank_tssr:RankTSSR", reads_content=True),

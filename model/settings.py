@@ -340,6 +340,32 @@ class SASRecSettings(SequenceSettings, LossSettings):
     """SASRec over learned vectors."""
 
 
+class ESASRecSettings(SequenceSettings):
+    """eSASRec over learned vectors, with the recipe's own defaults."""
+
+    model_config = ConfigDict(title="eSASRec")
+
+    head: Literal["table", "tied"] = Field(
+        "tied", description="What scores items: the input's vectors, or a table of its own."
+    )
+    norm: Literal["pre"] = Field("pre", description="LiGR blocks have LayerNorm before each branch.")
+    feedforward_width: int = Field(512, ge=1, description="Width inside the feed-forward layers.")
+    softmax_sample: int = Field(
+        256,
+        ge=0,
+        description="Items drawn for each step's softmax in place of all of them, with the logQ correction; "
+        "0 takes all.",
+    )
+    softmax_sample_by: Literal["popularity", "uniform"] = Field(
+        "uniform", description="What --softmax-sample draws by: train actions of an item + 1, or evenly."
+    )
+
+    @model_validator(mode="after")
+    def a_sample_is_drawn(self) -> Self:
+        """Nothing to refuse: drawing evenly is the default here, and means nothing where all are taken."""
+        return self
+
+
 class CL4SRecSettings(SASRecSettings):
     """SASRec with a contrast of two altered views of each window."""
 
@@ -358,6 +384,22 @@ class ContentSettings(SequenceSettings, ReadingSettings):
 
 class SASRecContentSettings(ContentSettings, LossSettings):
     """SASRec over content."""
+
+
+class UniSRecSettings(ContentSettings):
+    """UniSRec over learned vectors and adapted content."""
+
+    model_config = ConfigDict(title="UniSRec")
+
+    experts: int = Field(8, ge=1, description="Experts of each content type's adaptor.")
+    adaptor_dropout: float = Field(
+        0.2, ge=0, lt=1, description="Dropout on the content that an expert reads."
+    )
+    temperature: float = Field(
+        0.07, gt=0, description="What cosines of states and items are divided by to be scores."
+    )
+    head: Literal["tied"] = Field("tied", description="Items are scored by the vectors they are read with.")
+    input_norm: bool = Field(True, description="LayerNorm on each step's item vector plus position.")
 
 
 class RecurrentContentSettings(RecurrentSettings, ReadingSettings):

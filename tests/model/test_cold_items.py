@@ -16,9 +16,12 @@ from tssr.model.settings import WindowSettings
 KINDS, ALIKE, LENGTH = 6, 4, 3
 COUNT = KINDS * ALIKE
 HEADS = ("table", "tied", "content", "table+content")
-# Models with one head of their own; tssr-late has those of two SASRecs, which are tested here by their names.
+# Models with one head of their own, of any kind; tssr-late has those of two SASRecs, which are tested here by
+# their names, and unisrec's is always tied, so that learned vectors decide it.
 SEQUENCE_MODELS = [
-    name for name, spec in MODELS.items() if issubclass(spec.settings, WindowSettings) and name != "tssr-late"
+    name
+    for name, spec in MODELS.items()
+    if issubclass(spec.settings, WindowSettings) and name not in ("tssr-late", "unisrec")
 ]
 READERS = [name for name in SEQUENCE_MODELS if MODELS[name].reads_content]
 

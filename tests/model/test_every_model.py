@@ -17,6 +17,7 @@ from tssr.model.recommender import (
     VectorRecommender,
 )
 from tssr.model.registry import MODELS, model_spec
+from tssr.model.unisrec import MixtureAdaptor
 
 CASES = [
     pytest.param(name, contents, id=f"{name}-{contents}" if spec.reads_content else name)
@@ -71,7 +72,8 @@ def inputs_of(histories, length):
 
 
 def entrances(model):
-    return [part for part in model.modules() if isinstance(part, (ItemVectors, ContentVectors))]
+    kinds = (ItemVectors, ContentVectors, MixtureAdaptor)
+    return [part for part in model.modules() if isinstance(part, kinds)]
 
 
 def test_an_unknown_model_is_answered_with_the_names():

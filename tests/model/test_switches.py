@@ -25,16 +25,16 @@ OTHERS = {
     "content_scale": [("standard", {}), ("whiten", {})],
     "whiten_rank": [(2, {"content_scale": "whiten"})],
     "dropout": [(0.5, {})],
-    "head": [("tied", {})],
+    "head": [("tied", {}), ("table", {})],
     "item_start": [],  # test_item_start.py tries it on every model that has it
     "softmax_sample": [(3, {})],
-    "softmax_sample_by": [("uniform", {"softmax_sample": 3})],
+    "softmax_sample_by": [("uniform", {"softmax_sample": 3}), ("popularity", {"softmax_sample": 3})],
     "layers": [(2, {})],
     "heads": [(1, {})],
     "blocks": [(1, {})],
     "feedforward_width": [(8, {})],
     "norm": [("pre", {}), ("post", {})],
-    "input_norm": [(True, {})],
+    "input_norm": [(True, {}), (False, {})],
     "input_dropout": [(0.5, {})],
     "loss": [("bce", {}), ("gbce", {"loss": "bce"}), ("bpr-max", {"loss": "bce"})],
     "drawn_negatives": [(3, {"loss": "bce"})],
@@ -45,6 +45,9 @@ OTHERS = {
     "reorder_share": [(0.0, {})],
     "lambda_view": [(1.0, {})],
     "tau_view": [(0.1, {})],
+    "experts": [(2, {})],
+    "adaptor_dropout": [(0.5, {})],
+    "temperature": [(0.5, {})],
     "memory_width": [(8, {})],
     "cross_blocks": [(2, {})],
     "lambda_user": [(0.1, {})],
@@ -63,14 +66,16 @@ OTHERS = {
 OF_THE_PIPELINE = {"length", "count_all"}  # they decide what a model is built from
 # On eight items, each a direction of its own, these change nothing; test_rank_tssr.py tries them elsewhere.
 WITHOUT_EFFECT_HERE = {("tssr-rank", "candidates"), ("tssr-rank", "content_scale", "whiten")}
+FIXED = {("esasrec", "norm"), ("unisrec", "head")}  # what makes the model has one value
 
 CASES = [
     pytest.param(name, field, value, context, id=f"{name} {as_options(context | {field: value})}")
     for name, spec in MODELS.items()
     for field in spec.settings.model_fields
-    if field not in OF_THE_PIPELINE
+    if field not in OF_THE_PIPELINE and (name, field) not in FIXED
     for value, context in OTHERS[field]
     if not {(name, field), (name, field, value)} & WITHOUT_EFFECT_HERE
+    if value != context.get(field, spec.settings.model_fields[field].default)
 ]
 
 
