@@ -25,8 +25,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from training_data import Log, generate, read_sequences
 
+import tssr
 from tssr.core.progress import note
 
 TOYS = (141_303, 55_285, 996_576)  # users, items, actions of Amazon Toys, 5-core
@@ -39,6 +41,20 @@ def data(chosen: argparse.Namespace) -> Log:
     if chosen.log != "generated":
         return read_sequences(Path(chosen.log))
     return generate(*(QUICK if chosen.quick else TOYS))
+
+
+def prepared(log: Log, folder: Path) -> tuple[Path, Path]:
+    """The log as tssr's data set: its tables as a saved log, and as `tssr export --to recbole` has them."""
+    lines = np.split(log.items, log.ends[:-1])
+    sequences = folder / "log.txt"
+    sequences.write_text("".join(f"{user} {' '.join(map(str, own))}\n" for user, own in enumerate(lines)))
+    shop = tssr.Workspace(folder / "workspace").preprocess(
+        interactions=sequences, format="sequences", min_actions=0, dataset="log"
+    )
+    shop.export(folder / "exported", to="recbole")
+    actions = shop.interactions.sort("user", "position")
+    items, lengths = actions["item"].to_numpy(), np.bincount(actions["user"].to_numpy())
+    return Log(items, lengths, len(shop.items)).save(folder / "log.npz"), folder / "exported"
 
 
 def measured(python: Path | str, runner: str, log: Path, *options: str) -> dict[str, Any]:
@@ -75,10 +91,12 @@ def peers(chosen: argparse.Namespace, log: Log) -> None:
     )
     ours: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = log.save(Path(folder) / "log.npz")
+        path, exported = prepared(log, Path(folder))
         seconds = str(5 if chosen.quick else chosen.seconds)
         for name, (python, runner, options) in systems(chosen).items():
-            found = measured(python, runner, path, "--seconds", seconds, *options)
+            found = measured(
+                python, runner, path, "--seconds", seconds, "--exported", str(exported), *options
+            )
             rate = found["positions"] / found["seconds"]
             ours = ours or {**found, "rate": rate}
             print(
@@ -94,10 +112,9 @@ def quality(chosen: argparse.Namespace, log: Log) -> None:
     """Wall time to the peer's own best validation NDCG@10, all items ranked, history not masked."""
     limit = str(60 * chosen.minutes)
     with tempfile.TemporaryDirectory() as folder:
-        path = log.save(Path(folder) / "log.npz")
-        theirs = measured(chosen.recbole, "training_recbole.py", path, "--validate", "--seconds", limit)[
-            "values"
-        ]
+        path, exported = prepared(log, Path(folder))
+        asked = ("--validate", "--seconds", limit, "--exported", str(exported))
+        theirs = measured(chosen.recbole, "training_recbole.py", path, *asked)["values"]
         seconds, busy, best = max(theirs, key=lambda entry: entry[2])
         ended = "its own early stopping" if theirs[-1][0] < 60 * chosen.minutes else "--minutes"
         print(f"\nRecBole's best validation NDCG@10: {best:.4f} after {seconds:.0f} s ({busy:.0f} s cpu)")

@@ -92,6 +92,7 @@ def run(train: Train, validate: Validate) -> None:
     parser.add_argument("log", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--exported", type=Path, help="of RecBole alone: what tssr export --to recbole wrote")
     parser.add_argument("--precision", default="auto", help="of tssr alone")
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--wanted", type=float, help="stop at this NDCG@10")
