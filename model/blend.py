@@ -134,13 +134,16 @@ class VectorBlend(Blend):
 
     def items(self) -> tuple[Tensor, Tensor]:
         """The parts' vectors side by side, times their weights, (N, Σ D_m + M); no bias (N,)."""
-        return self._joined([part.items() for part in self._vector_parts], self.item_class)
+        return self.joined_items([part.items() for part in self._vector_parts], self.item_class)
 
     @property
     def _vector_parts(self) -> list[VectorRecommender]:
         return cast(list[VectorRecommender], self.recommenders)
 
-    def _joined(self, sides: Sequence[tuple[Tensor, Tensor]], item_class: Tensor) -> tuple[Tensor, Tensor]:
+    def joined_items(
+        self, sides: Sequence[tuple[Tensor, Tensor]], item_class: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The parts' vectors (K, D_m) and biases (K,) of items of these classes, (K,), as one of each."""
         weights, blocks = self.of_item[:, item_class], []  # (M, N)
         for (vectors, bias), weight, shift in zip(sides, weights, self.shift, strict=True):
             blocks += [vectors * weight[:, None], ((bias - shift) * weight)[:, None]]
@@ -151,15 +154,21 @@ class VectorBlend(Blend):
         """Whether one of the parts knows an item by its content."""
         return any(isinstance(part, RanksColdItems) and part.ranks_cold_items for part in self.parts)
 
-    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def class_of_new(self) -> int:
+        """The class of an item that nobody has taken: that of the rarest items that were."""
+        return min(1, self.of_item.shape[1] - 1)
+
+    def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vectors and biases as `items`, those of `cold` items, (N,) bool, from content alone.
 
-        To a part that knows items by their actions, a cold item is the average of the others, so the parts
-        that know its content decide. It counts with the weights of the rarest items that were taken.
+        To a part that knows items by their actions, a cold item is the average of the `warm` ones, by default
+        all others, so the parts that know its content decide.
         """
         cold = cold.to(self.of_item.device)
-        sides = [_with_cold(part, cold) for part in self._vector_parts]
-        return self._joined(sides, self.item_class.clamp(min=min(1, self.of_item.shape[1] - 1)))
+        warm = ~cold if warm is None else warm.to(cold.device)
+        sides = [_with_cold(part, cold, warm) for part in self._vector_parts]
+        return self.joined_items(sides, self.item_class.masked_fill(cold, self.class_of_new))
 
 
 class DenseBlend(Blend):
@@ -198,11 +207,11 @@ def _scores(part: Recommender, queries: Queries, low: int, high: int) -> Tensor:
         return states.double() @ vectors.double().T + bias.double()
 
 
-def _with_cold(part: VectorRecommender, cold: Tensor) -> tuple[Tensor, Tensor]:
+def _with_cold(part: VectorRecommender, cold: Tensor, warm: Tensor) -> tuple[Tensor, Tensor]:
     if isinstance(part, RanksColdItems) and part.ranks_cold_items:
-        return part.items_with_cold(cold)
+        return part.items_with_cold(cold, warm)
     vectors, bias = part.items()
-    average = vectors[~cold].mean(dim=0), bias[~cold].mean()
+    average = vectors[warm].mean(dim=0), bias[warm].mean()
     return vectors.where(~cold[:, None], average[0]), bias.where(~cold, average[1])
 
 

@@ -76,7 +76,7 @@ class ContentKNN(nn.Module):
         vectors = self.vectors[1:]
         return vectors, vectors.new_zeros(len(vectors))
 
-    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+    def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same as `items`: nothing here is learned from actions but the centre."""
         return self.items()
 

@@ -52,7 +52,7 @@ class ItemHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(item_count, width)) if table else None
         self.bias = nn.Parameter(torch.full((item_count,), LINEAR_BIAS_START))
         self.inputs = nn.ModuleList(inputs)
-        self._tied = (tied,) if tied is not None else ()  # in a tuple, so that torch does not register it
+        self.tied = (tied,) if tied is not None else ()  # in a tuple, so that torch does not register it
         self.sample = sample
         self.register_buffer("warm", None, persistent=False)  # rows (W,) of the items trained on; None: all
         self.register_buffer("place", None, persistent=False)  # item number -> 1…W among them, (N + 1,)
@@ -69,13 +69,13 @@ class ItemHead(nn.Module):
             parts.append(self.weight if items is None else self.weight[items - 1])
         if items is None:
             items = torch.arange(1, len(self.bias) + 1, device=self.bias.device)
-        parts += [enter(items) for enter in (*self.inputs, *self._tied)]
+        parts += [enter(items) for enter in (*self.inputs, *self.tied)]
         return sum(parts[1:], start=parts[0])
 
     @property
     def ranks_cold_items(self) -> bool:
         """Whether an item without a train action can be scored: from content, whatever else is learned."""
-        entrances = (*self.inputs, *self._tied)
+        entrances = (*self.inputs, *self.tied)
         learned = [part for enter in entrances for part in enter.modules() if isinstance(part, ItemVectors)]
         return bool(entrances) and not learned
 
@@ -90,18 +90,20 @@ class ItemHead(nn.Module):
         if self.sample is not None:
             self.sample = ItemSample(self.sample.weights.masked_fill(cold, 0), self.sample.size)
 
-    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+    def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
 
         A cold item never was the answer: its own row and bias are their start and what pushed it away from
-        other answers. The mean over the other items stands for both: an average item with its own content.
+        other answers. The mean over the `warm` items, by default all others, stands for both: an average item
+        with its own content.
         """
         vectors, bias = self.vectors(), self.bias
         cold = cold.to(bias.device)
+        warm = ~cold if warm is None else warm.to(bias.device)
         if self.weight is not None:
             content = vectors - self.weight
-            vectors = vectors.where(~cold[:, None], content + self.weight[~cold].mean(dim=0))
-        return vectors, bias.where(~cold, bias[~cold].mean())
+            vectors = vectors.where(~cold[:, None], content + self.weight[warm].mean(dim=0))
+        return vectors, bias.where(~cold, bias[warm].mean())
 
     def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""

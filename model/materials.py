@@ -15,10 +15,8 @@ from ..core.dataset import Histories
 from ..core.errors import UsageError
 from ..core.schema import PADDING
 from .content import EncoderTraining, FrozenContent, Read, TrainedContent
-from .principal_components import principal_components
+from .content_scaling import ContentScaling
 from .settings import ReadingSettings, ScaleSettings
-
-SMALLEST_DEVIATION = 1e-4  # of a dimension's largest value; one that varies less is 0 for all items
 
 
 class ContentSource(Protocol):
@@ -58,41 +56,31 @@ class ContentFeatures:
         """The vectors as a table."""
         return FrozenContent(self.prepared(settings, train_counts))
 
+    def scaling(self, settings: ScaleSettings, train_counts: Tensor) -> ContentScaling:
+        """What is done to the vectors, from the train items that have content."""
+        return ContentScaling(self._known(train_counts), settings, self.vectors.dtype)
+
     def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
         """The vectors as a trained model reads them: scaled, and with something for items without content.
 
         Once they are centred, the mean that may stand for missing content is 0 too.
         """
+        scaling, absent = self.scaling(settings, train_counts), self.absent
         if settings.content_scale != "raw":
-            return self.centred(settings, train_counts).to(self.vectors.dtype)
-        known, absent = self._known(train_counts), self.absent
-        if settings.missing == "zero" or len(known) == 0 or not absent.any():
-            return self.vectors
-        vectors = self.vectors.clone()
-        vectors[absent] = known.mean(0).to(vectors.dtype)
-        return vectors
+            centred: Tensor = scaling(self.vectors, self.present)
+            return centred
+        if not (absent.any() and scaling.filler.any()):
+            return self.vectors  # as they are, not copied
+        filled: Tensor = scaling(self.vectors, ~absent)  # which leaves the padding's zeros
+        return filled
 
     def centred(self, settings: ScaleSettings, train_counts: Tensor) -> Tensor:
         """The vectors without the mean of the train items, float32 (N + 1, C), scaled as the settings say.
 
         Whitened they are principal components, (N + 1, R): R is --whiten-rank, or less where the train items
         vary in fewer directions.
-
-        Mean and deviation are those of the train items that have content, each counted once. Items without
-        content, and the padding, are 0.
         """
-        known = self._known(train_counts)
-        vectors = self.vectors.float()
-        if len(known) == 0:
-            return vectors
-        vectors = vectors - known.mean(0)
-        if settings.content_scale == "standard":
-            deviation = known.std(0, correction=0)
-            varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
-            vectors = vectors / deviation.where(varies, 1) * varies
-        if settings.content_scale == "whiten":
-            vectors = vectors @ _whitening(known - known.mean(0), settings.whiten_rank)
-        return vectors * self.present[:, None]
+        return self.scaling(settings, train_counts).centred(self.vectors, self.present)
 
     def _known(self, train_counts: Tensor) -> Tensor:
         """The vectors of the train items that have content."""
@@ -125,19 +113,6 @@ class TrainableContent:
                 "move at each step and have no fixed mean; leave the option out with --end-to-end"
             )
         return TrainedContent(self.encoder, self.read, self.contents, self.width, self.training)
-
-
-def _whitening(centred: Tensor, rank: int) -> Tensor:
-    """The matrix (C, R) that turns vectors like `centred` (T, C) into components of deviation 1.
-
-    Text and picture encoders give vectors that mostly share a few directions; whitened, all count alike
-    (WhitenRec, ICDE 2024).
-    """
-    variances, directions = principal_components(centred)
-    kept = rank or len(variances)
-    scales = variances[:kept].sqrt()
-    turned = directions[:, :kept] / scales.where(scales > 0, 1)
-    return turned.float()
 
 
 @dataclass(frozen=True)

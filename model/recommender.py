@@ -74,8 +74,12 @@ class RanksColdItems(Protocol):
         """Whether it does, as it is built."""
         ...
 
-    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
-        """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone."""
+    def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
+
+        Where an average of other items has a part in them, it is that of the `warm` ones, (N,) bool, by
+        default those that are not cold.
+        """
         ...
 
 
@@ -174,9 +178,9 @@ class SequenceRecommender(NeuralRecommender):
         """Whether the head scores an item without a train action from its content."""
         return self.head.ranks_cold_items
 
-    def items_with_cold(self, cold: Tensor) -> tuple[Tensor, Tensor]:
+    def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The head's vectors (N, D) and biases (N,), those of `cold` items, (N,), from content alone."""
-        return self.head.items_with_cold(cold)
+        return self.head.items_with_cold(cold, warm)
 
 
 def parameter_count(model: Recommender) -> int:

@@ -16,6 +16,7 @@ from ...evaluation.metrics import RANK_METRICS, metric_title
 from ...evaluation.tables import markdown_table
 from ..runs.evaluate import metrics_name
 from ..runs.plan import RunPlan
+from .content_side import ContentSide
 from .proof import Proof
 
 FILES = {
@@ -25,6 +26,9 @@ FILES = {
     "user_side.pt2": "the same graph for torch: `torch.export.load(…).module()`",
     "user_vectors.npy": "a vector for each user of users.arrow, (U, D) float32",
     "items.arrow": "number (1…N) and id of each item, whether lists may hold it (`listed`), bias, vector",
+    "item_side.onnx": "new items for ONNX Runtime: `content` (K, C) float32, the stores' vectors side by "
+    "side, and `present` (K, M) bool -> `vectors` (K, D), `biases` (K,) float32",
+    "item_side.pt2": "the same graph for torch",
     "item_vectors.npy": "the item vectors, (N, D) float32; row 0 is item number 1",
     "item_bias.npy": "the item biases, (N,) float32: a score is state · vector + bias",
     "items.faiss": "an exact FAISS index of the listed items, by number; the bias is one more dimension",
@@ -68,6 +72,7 @@ class Exported:
     newest_left_out: bool
     proof: Proof
     graphs: float | None
+    content: ContentSide | None
 
     def limits(self) -> list[str]:
         """What a reader must know before serving it."""
@@ -96,6 +101,8 @@ def write_card(folder: Path, run: Path, plan: RunPlan, exported: Exported, needs
         "## Checked\n",
         f"{exported.proof.describe()} (rank.py in a process that had neither tssr nor torch).\n",
         *_graphs(exported),
+        "## New items\n",
+        *_new_items(exported, plan),
         "## Data and protocol\n",
         *_data(plan),
         "## Measured\n",
@@ -112,6 +119,32 @@ def _graphs(exported: Exported) -> list[str]:
     if exported.graphs is None:
         return []
     return [f"The graphs for torch and for ONNX Runtime give states that differ by {exported.graphs:.1e}.\n"]
+
+
+def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
+    """What makes a vector of a new item, or that nothing does."""
+    content = exported.content
+    if content is None:
+        heads = "; `--head content` or `table+content` give it one from content"
+        return [
+            "None: an item is known by what was done with it, so a new one has no vector and is in no list "
+            f"until the model is trained again{heads if plan.spec.reads_content else ''}.\n"
+        ]
+    stores = "".join(
+        f"- {each['dimension']} numbers of {each['modality']}, as in the store `{each['store']}`; encoder: "
+        f"{each['encoder']}\n"
+        for each in content.reads
+    )
+    return [
+        "`item_side.onnx` makes a vector and a bias from the content of an item that the run never met. "
+        "`content` has side by side\n",
+        stores,
+        "`tssr extract-features` makes such vectors; `present` says which of them an item has. What the "
+        "model learned of each item by itself (a row in a table, a bias) is replaced by its mean over the "
+        "items that were taken in training, as `--cold-items` does.\n",
+        f"Checked on {content.items:,} items taken for new: vectors differ from the run's by "
+        f"{content.difference:.0e} at most.\n",
+    ]
 
 
 def _settings(run: Path, plan: RunPlan) -> list[str]:

@@ -47,6 +47,11 @@ class Source:
     users: pa.Table
 
     @property
+    def train_counts(self) -> Int64:
+        """How often each item was taken in training, (N + 1,)."""
+        return self.plan.split(self.dataset).train.counts()
+
+    @property
     def most_listed(self) -> int:
         """How long a list can be: the newest item of a history may be no candidate."""
         return len(self.listed) - (self.scorer.skipped is not None)

@@ -19,6 +19,7 @@ from ..runs.plan import RunPlan
 from ..runs.record import open_run
 from ..runs.scorer import scorer_of
 from .card import Exported, write_card
+from .content_side import write_content_side
 from .graphs import require_onnx
 from .kinds import KINDS, Source, kind_of
 from .proof import TOPK, prove, some_users
@@ -40,6 +41,7 @@ def export_run(workspace: Workspace, folder: Path, settings: ExportSettings) -> 
     with atomic_folder(folder) as temporary:
         note(f"exporting {run.name} as {name}")
         shutil.copy(Path(__file__).parent / "standalone" / f"{kind.program}.py", temporary / "rank.py")
+        content = write_content_side(source, run, temporary)  # before the user side, which changes the model
         graphs = kind.write(source, temporary)
         write_arrow(source.users, temporary / "users.arrow")
         asked = kind.ask(source)
@@ -49,7 +51,7 @@ def export_run(workspace: Workspace, folder: Path, settings: ExportSettings) -> 
         proof = prove(temporary, asked, source.queries, source.scorer, source.listed, ids, topk)
         length, cold = source.model.length, source.dataset.info.item_count - len(source.listed)
         skips = source.scorer.skipped is not None
-        exported = Exported(name, length, len(source.listed), cold, skips, proof, graphs)
+        exported = Exported(name, length, len(source.listed), cold, skips, proof, graphs, content)
         data = _record(run, plan, exported)
         write_json(temporary / "export.json", data)
         write_card(temporary, run, plan, exported, kind.needs)
@@ -80,6 +82,7 @@ def _record(run: Path, plan: RunPlan, exported: Exported) -> dict[str, Any]:
         "listed_items": exported.listed,
         "check": exported.proof.record() | {"share": exported.proof.share},
         "graphs_differ_by": exported.graphs,
+        "item_side": exported.content and exported.content.record(),
         "limits": exported.limits(),
     }
 

@@ -98,11 +98,12 @@ def _blend(
 
 def _contents(plan: RunPlan, device: torch.device) -> Sequence[ContentSource]:
     if plan.end_to_end is None:
-        return [_content(store) for store in plan.stores]
+        return [content_features(store) for store in plan.stores]
     return trainable_contents(plan.end_to_end, plan.stores, plan.train.learning_rate, device)
 
 
-def _content(store: StoreInfo) -> ContentFeatures:
+def content_features(store: StoreInfo) -> ContentFeatures:
+    """All items' vectors of a store."""
     import torch
 
     from ...model.materials import ContentFeatures

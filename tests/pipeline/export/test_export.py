@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import faiss
 import numpy as np
 import onnxruntime
 import pyarrow as pa
@@ -15,8 +16,9 @@ import pytest
 
 from tssr.cli import main
 from tssr.core.errors import ArtifactError
+from tssr.features.store import list_stores, open_store
 from tssr.model.registry import MODELS
-from tssr.pipeline.export import proof
+from tssr.pipeline.export import content_side, proof
 from tssr.pipeline.export.card import FILES
 
 ITEMS, LATE = 24, 2  # the last LATE items are only ever a test target
@@ -26,6 +28,8 @@ RUNS = {
     "knn": ("--model", "itemknn"),
     "bpr": ("--model", "bpr-mf", "--width", "8", "--max-epochs", "2"),
     "ids": ("--model", "sasrec-id", *SMALL),
+    "tied": ("--model", "sasrec-content", "--head", "tied", "--content-scale", "whiten", *SMALL),
+    "both": ("--model", "tssr", "--head", "table+content", "--content-scale", "standard", *SMALL),
     "looks": ("--model", "sasrec-content", "--head", "content", *SMALL),
     "near": ("--model", "content-knn", "--decay", "0.5", "--last-item", "left-out"),
     "next": ("--model", "order-knn"),
@@ -190,6 +194,68 @@ def test_neighbours_by_content_and_blends_are_one_graph_and_one_index(
     (theirs,) = tssr(*asked, "--topk", "20", "--json").json["users"]
     assert ours["items"] == [item["item_id"] for item in theirs["items"]]
     assert len(outputs) == 1 or history[-1] not in ours["items"]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "ids-near",
+        *(pytest.param(run, marks=pytest.mark.slow) for run in ("looks", "near", "tied", "both", "bpr-near")),
+    ],
+)
+def test_content_of_new_items_becomes_the_vectors_that_cold_items_have(export, workspace, tmp_path, run):
+    outcome = export("--run", run, "--cold-items")
+    assert outcome.code == 0, outcome.err
+    found = outcome.json
+    side = found["item_side"]
+    assert (side["items"], [each["modality"] for each in side["reads"]]) == (ITEMS, ["text"])
+    assert side["difference"] < 1e-3
+    vectors, bias = item_side(tmp_path / "out", *content_of(workspace))
+    # Two items are cold: tssr gives them these vectors itself, and they stand in the exported table.
+    items = pa.ipc.open_file(tmp_path / "out" / "items.arrow").read_all()
+    cold = [items["item_id"].to_pylist().index(f"i{ITEMS - late}") for late in range(1, LATE + 1)]
+    np.testing.assert_allclose(vectors[cold], np.array(items["vector"].to_pylist())[cold], atol=1e-3)
+    np.testing.assert_allclose(bias[cold], items["bias"].to_numpy()[cold], atol=1e-3)
+    assert len(np.unique(vectors.round(4), axis=0)) == ITEMS
+    assert f"Checked on {ITEMS} items taken for new" in (tmp_path / "out" / "README.md").read_text()
+
+
+def content_of(workspace):
+    (store,) = list_stores(workspace / "features" / "late")
+    vectors, present = open_store(store).item_features()
+    return vectors[1:].astype(np.float32), present[1:, None]
+
+
+def item_side(folder, content, present):
+    session = onnxruntime.InferenceSession(folder / "item_side.onnx")
+    return session.run(None, {"content": content, "present": present})
+
+
+@pytest.mark.slow
+def test_a_new_item_is_listed_where_its_twin_is(export, workspace, tmp_path):
+    """An item with the very content of another one, added to the exported index, is found beside it."""
+    export("--run", "near")
+    folder = tmp_path / "out"
+    content, present = content_of(workspace)
+    vectors, bias = item_side(folder, content[4:5], present[4:5])
+    index = faiss.read_index(str(folder / "items.faiss"))
+    index.add_with_ids(np.column_stack([vectors, bias]), np.array([1000]))
+    _, numbers = index.search(np.column_stack([vectors, [[1.0]]]).astype(np.float32), 2)
+    assert sorted(numbers[0].tolist()) == [5, 1000]
+
+
+def test_where_a_new_item_has_no_vector_the_card_says_so(ids_exported):
+    assert not (ids_exported / "item_side.onnx").exists()
+    card = (ids_exported / "README.md").read_text()
+    assert "a new one has no vector and is in no list until the model is trained again" in card
+
+
+def test_a_content_side_that_gives_other_vectors_leaves_no_folder(export, tmp_path, monkeypatch):
+    true = content_side._run
+    monkeypatch.setattr(content_side, "_run", lambda *given: [part + 1 for part in true(*given)])
+    failed = export("--run", "near")
+    assert "the exported content side gives items other vectors than the run, by 1.0e+00" in failed.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_of_a_blend_shows_its_parts(export, tmp_path):
