@@ -72,6 +72,7 @@ class Evidence:
         self.length, self.proposed = length, proposed
         self.use(contents)
         self.pairs: NearPairs = near_pairs(train)
+        self._leads: Float64 = self.pairs.strengths @ (1.0, BACK)  # of each pair, as Order-KNN has it
         self.taken: Int64 = train.counts()
         numbers = np.arange(1, train.item_count + 1)
         self._popular = np.sort(numbers[np.lexsort((numbers, -self.taken[1:]))][:POPULAR])
@@ -121,8 +122,7 @@ class Evidence:
         cells, which = np.unique(
             rows[owners] * self._width + self.pairs.targets[entries], return_inverse=True
         )
-        strengths = (self.pairs.strengths @ (1.0, BACK))[entries]
-        parts = weights[rows, steps][owners] * strengths[:, None]
+        parts = weights[rows, steps][owners] * self._leads[entries, None]
         sums = [np.bincount(which, part, minlength=len(cells)) for part in parts.T]
         return cells.astype(np.int64), np.stack(sums, axis=1).astype(np.float64).round(DECIMALS + 3)
 

@@ -41,6 +41,7 @@ from ..core.progress import progress
 from ..core.torchrun import current_world
 from .evidence import DECIMALS, Candidates, Evidence
 from .gathering import mean_share
+from .precision import in_float32
 from .recommender import Losses, NeuralRecommender
 from .shapes import filled
 
@@ -151,7 +152,8 @@ class RankTSSR(NeuralRecommender):
 
     def losses(self, batch: ListBatch) -> Losses:
         """The cross-entropy of the targets among their candidates."""
-        answers = self.network(filled((batch.features - self.mean) / self.deviation))[:, 0].float()
+        with in_float32(self.mean.device):  # bfloat16 knows 1.00 and 1.01 apart, but not 1.000 and 1.001
+            answers = self.network(filled((batch.features - self.mean) / self.deviation))[:, 0]
         logits = answers.new_full(batch.real.shape, -torch.inf)
         logits[batch.real] = answers[: len(batch.features)]
         return {"ce": mean_share(F.cross_entropy(logits, batch.targets, reduction="none"))}
