@@ -11,6 +11,7 @@ Every way runs in a process of its own.
     contents/s   distinct contents a second of it
     peak         MiB: of the GPU by tensors; on a CPU of the process, beyond what it held before
     of full      seconds an item beside `full-64`
+Adapters and the side network have their usual widths: lora 8, houlsby and side 64.
 **bare** is the encoder alone, forward and backward on one chunk in memory: the limit of all the others.
 """
 
@@ -31,9 +32,9 @@ from training_data import generate
 from training_steps import split_of
 
 from tssr.core.device import choose_device
-from tssr.core.errors import TssrError
+from tssr.core.errors import TssrError, UsageError
 from tssr.core.memory import peak_memory
-from tssr.features.modality import RANDOM, EncoderChoice
+from tssr.features.modality import ALL, RANDOM, EncoderChoice
 from tssr.model.content import EncoderTraining
 from tssr.model.inputs import ContentVectors
 from tssr.model.materials import ContentFeatures, ContentSource, Materials, TrainableContent
@@ -42,6 +43,7 @@ from tssr.model.recommender import NeuralRecommender
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings, TSSRSettings
 from tssr.model.stepping import Stepping
+from tssr.pipeline.runs.end_to_end_settings import DEFAULT_DIMS, SIDE_CHUNK
 
 ACTIONS_A_USER = 6.92  # H&M's mean, Table 2 of the paper
 DRAWN = 1024  # contents in memory; more numbers than that share them
@@ -63,7 +65,7 @@ class Size:
 
 
 GPU = Size(100_000, 61_574, "resnet50", 224, 768, 12, 30, 5)
-SMALL = Size(4_000, 3_000, "resnet18", 32, 64, 4, 12, 2)
+SMALL = Size(4_000, 3_000, "resnet18", 32, 384, 6, 30, 2)  # texts through a model of MiniLM's size
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Way:
     """One way to train: how much of the encoder, in what precision, how many contents at once."""
 
     chunk: int = 64
-    part: str = "all"  # all, pixels (the last stage, from what a whole encoder reads), boundary, frozen
+    part: str = "all"  # pixels: the last stage, from what a whole encoder reads; bare: no recommender
     precision: str = "auto"
     every_slot: bool = False  # all steps of the windows in one graph, as the released code has it
     constant: bool = False  # the same inputs each time, so that reading costs nothing
@@ -88,6 +90,9 @@ WAYS: dict[str, Way] = {
     "full-64-constant": Way(constant=True),
     "last-stage": Way(part="pixels"),
     "boundary": Way(part="boundary"),
+    "lora": Way(part="lora"),
+    "houlsby": Way(part="houlsby"),
+    "side": Way(part="side", chunk=SIDE_CHUNK),
     "bare": Way(part="bare"),
 }
 
@@ -149,6 +154,15 @@ def encoder_of(kind: str, size: Size) -> tuple[nn.Module, tuple[Tensor, ...], in
     return encoder, (ids, torch.ones_like(ids)), width, "last:2"
 
 
+@torch.no_grad()
+def stored(lower: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What `lower` gives for all inputs, in float16 as a store keeps it."""
+    given = [lower(*piece) for piece in zip(*(each.split(64) for each in inputs), strict=True)]
+    pieces = [piece if isinstance(piece, tuple) else (piece,) for piece in given]
+    states, *rest = (torch.cat(each) for each in zip(*pieces, strict=True))
+    return states.half(), *rest
+
+
 def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentSource:
     """The content of all items as `way` has it."""
     torch.manual_seed(1)
@@ -163,13 +177,18 @@ def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentS
         staged = split(encoder, first_trained(encoder, last))
         encoder = staged
         if way.part == "boundary":
-            with torch.no_grad():
-                pieces = [
-                    staged.lower(*piece) for piece in zip(*(each.split(64) for each in inputs), strict=True)
-                ]
-            inputs = tuple(torch.cat(each) for each in zip(*pieces, strict=True))
-            inputs = (inputs[0].half(), *inputs[1:])  # as a store keeps them
-            encoder = staged.upper
+            encoder, inputs = staged.upper, stored(staged.lower, inputs)
+    elif way.part == "side":
+        from tssr.features.block_states import BlockStates
+        from tssr.features.encoder import ContentEncoder
+        from tssr.features.side_network import side_network
+
+        beside = side_network(ContentEncoder(kind, width, {}, None, encoder), DEFAULT_DIMS["side"], seed=0)
+        encoder, inputs = beside, stored(BlockStates(encoder), inputs)
+    elif way.part in ("lora", "houlsby"):
+        from tssr.features.adapters import adapted_part
+
+        encoder = adapted_part(encoder, ALL, way.part, DEFAULT_DIMS[way.part], seed=0)
     training = EncoderTraining(RATE, 0.0, way.chunk, train_batchnorm=False)
     read = Drawn(inputs, device, constant=way.constant)
     return TrainableContent(kind, encoder, read, contents, width, training)
@@ -269,6 +288,8 @@ def measure(kind: str, name: str, batch: int, device_name: str) -> dict[str, flo
         )
         before = start_of_peak(device)
         seconds, each = shortest(work, size.steps, device)
+    except UsageError as error:  # the encoder has no layers that the adapter fits
+        return str(error)
     except (TssrError, torch.OutOfMemoryError):
         return "does not fit"
     on_gpu = device.type == "cuda"

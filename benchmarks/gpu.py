@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from tssr.core.device import choose_device
 from tssr.model.precision import chosen_precision
 
 HERE = Path(__file__).parent
-STEPS = 30  # of each training in `same_bits`
+STEPS, CPU_STEPS = 30, 5  # of each training in `same_bits`
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,30 @@ SECTIONS = (
 
 
 def run(section: Section, command: tuple[str, ...]) -> None:
-    """Print a section's table; a line where it fails or takes too long."""
+    """Print a section's table; a line where it fails or takes too long.
+
+    It is ended with all the processes that it started: one that went on would slow down what comes after it.
+    """
     print(f"\n## {section.title}: {' '.join(command)}", flush=True)
     started = time.perf_counter()
     environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(HERE.parents[1]))}
     program = [sys.executable, str(HERE / command[0]), *command[1:]]
+    process = subprocess.Popen(program, env=environment, start_new_session=True)
     try:
-        code = subprocess.run(program, env=environment, timeout=60 * section.minutes).returncode
+        code = process.wait(60 * section.minutes)
         outcome = f"failed with exit code {code}, " if code else ""
     except subprocess.TimeoutExpired:
         outcome = f"stopped after its {section.minutes:g} minutes, "
+    finally:  # also where a person stops it
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     print(f"({outcome}{time.perf_counter() - started:.0f} s)", flush=True)
+
+
+def steps_on(device: torch.device) -> int:
+    """How many steps each training of `same_bits` has."""
+    return STEPS if device.type == "cuda" else CPU_STEPS
 
 
 def trained(precision: str, device: torch.device) -> tuple[float, torch.Tensor]:
@@ -84,7 +98,7 @@ def trained(precision: str, device: torch.device) -> tuple[float, torch.Tensor]:
     users, items = (100_000, 61_574) if device.type == "cuda" else (2_000, 1_000)
     stepping = stepping_of("tssr", generate(users, items, 7 * users), device=device, precision=precision)
     seconds = []
-    for step in range(STEPS):
+    for step in range(steps_on(device)):
         started = time.perf_counter()
         stepping.take(step)
         if device.type == "cuda":
@@ -96,7 +110,9 @@ def trained(precision: str, device: torch.device) -> tuple[float, torch.Tensor]:
 
 def same_bits(device: torch.device) -> None:
     """A step's time in both precisions, and whether training twice gives the same bits."""
-    print(f"{'precision':<10}{'ms/step':>9}  twice the same weights after {STEPS} steps")
+    print(
+        f"{'precision':<10}{'ms/step':>9}  twice the same weights after {steps_on(device)} steps", flush=True
+    )
     for precision in ("float32", "bfloat16"):
         seconds, first = trained(precision, device)
         again = trained(precision, device)[1]
