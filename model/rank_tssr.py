@@ -16,6 +16,9 @@ see the counts of all train actions. The loss is the cross-entropy of the target
 with one relevant item: Cao et al., ICML 2007); users whose target is no candidate teach nothing. Items that
 are no candidates follow behind all candidates, by popularity.
 
+Rank-ID is the same without content, neither among the candidates nor in what speaks for them: the control by
+which one sees what content adds.
+
 Ranking candidates in a second stage is how recommender systems are built where catalogues are large
 (Covington et al., RecSys 2016). On purpose different: the candidates come from neighbours alone, which need
 no training, and all of the model is one run.
@@ -43,11 +46,12 @@ from .evidence import DECIMALS, Candidates, Evidence
 from .gathering import mean_share
 from .precision import in_float32
 from .recommender import Losses, NeuralRecommender
+from .settings import ScaleSettings
 from .shapes import filled
 
 if TYPE_CHECKING:
     from .materials import Materials
-    from .settings import RankTSSRSettings
+    from .settings import RankIDSettings, RankTSSRSettings
 
 AT_ONCE = 128  # histories whose candidates' content is held at once
 USERS = 50_000  # at most so many are learned from, evenly spread: the network has some thousand weights
@@ -88,7 +92,7 @@ class Lists:
         self.count = self.transitions = sum(map(len, lengths))
         if self.count == 0:
             raise DataError(
-                "tssr-rank: no user's last train action is among the neighbours of the actions before it, so "
+                "no user's last train action is among the neighbours of the actions before it, so "
                 "there is nothing to learn from; take more candidates (--candidates) or another model"
             )
         self.features = torch.from_numpy(np.concatenate(features)).to(device)  # (T, F)
@@ -112,14 +116,15 @@ class RankTSSR(NeuralRecommender):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, materials: Materials, settings: RankTSSRSettings) -> None:
+    def __init__(self, materials: Materials, settings: RankIDSettings | RankTSSRSettings) -> None:
         super().__init__()
         self.length, self.settings = materials.length, settings
-        types = materials.features()
-        for type_ in types:
-            vectors = F.normalize(type_.centred(settings, materials.train_counts))
-            self.register_buffer(f"content_{type_.name}", vectors, persistent=False)  # (N + 1, D)
-        self._names = [f"content_{type_.name}" for type_ in types]
+        self._names = []
+        if isinstance(settings, ScaleSettings):
+            for type_ in materials.features():
+                vectors = F.normalize(type_.centred(settings, materials.train_counts))
+                self._names.append(f"content_{type_.name}")
+                self.register_buffer(self._names[-1], vectors, persistent=False)  # (N + 1, D)
         self._evidence = Evidence(materials.train, self._contents(), self.length, settings.candidates)
         features = self._evidence.feature_count
         self.register_buffer("mean", torch.zeros(features))

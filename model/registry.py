@@ -24,6 +24,7 @@ from .settings import (
     MVRNNSettings,
     OrderKNNSettings,
     PopRecSettings,
+    RankIDSettings,
     RankTSSRSettings,
     SASRecContentSettings,
     SASRecSettings,
@@ -94,6 +95,7 @@ MODELS: dict[str, ModelSpec] = {
     "unisrec": ModelSpec("UniSRec", UniSRecSettings, "unisrec:UniSRec", reads_content=True),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
     "tssr-late": ModelSpec("TSSR-Late", LateTSSRSettings, "late_tssr:LateTSSR", reads_content=True),
+    "rank-id": ModelSpec("Rank-ID", RankIDSettings, "rank_tssr:RankTSSR"),
     "tssr-rank": ModelSpec("TSSR-Rank", RankTSSRSettings, "rank_tssr:RankTSSR", reads_content=True),
 }
 

@@ -204,14 +204,18 @@ class ContentKNNSettings(LengthSettings, ScaleSettings):
     )
 
 
-class RankTSSRSettings(LengthSettings, ScaleSettings):
+class RankIDSettings(LengthSettings):
     """Which candidates are ranked, and the network that ranks them."""
 
-    model_config = ConfigDict(title="TSSR-Rank")
+    model_config = ConfigDict(title="Rank-ID and TSSR-Rank")
 
     candidates: int = Field(100, ge=1, description="Items that each kind of neighbour proposes.")
     width: int = Field(64, ge=1, description="Width of the network's two hidden layers.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout after each hidden layer.")
+
+
+class RankTSSRSettings(RankIDSettings, ScaleSettings):
+    """The same with content among the evidence."""
 
 
 class WindowSettings(LengthSettings, EmbeddingSettings):

@@ -26,8 +26,8 @@ CASES = [
 ]
 every_model = pytest.mark.parametrize(("name", "contents"), CASES)
 ORDER_BLIND = {"poprec", "itemknn", "bpr-mf"}
-# All others must learn that item i is followed by i + 1; other files ask it of tssr-late and tssr-rank.
-NO_SEQUENCES = {*ORDER_BLIND, "content-knn", "order-knn", "tssr-late", "tssr-rank"}
+# All others must learn that item i is followed by i + 1; other files ask it of those named here.
+NO_SEQUENCES = {*ORDER_BLIND, "content-knn", "order-knn", "tssr-late", "tssr-rank", "rank-id"}
 sequence_models = pytest.mark.parametrize(
     ("name", "contents"), [case for case in CASES if case.values[0] not in NO_SEQUENCES]
 )

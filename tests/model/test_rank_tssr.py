@@ -32,9 +32,9 @@ def trained(model, train, steps=150):
     return model.eval()
 
 
-@pytest.mark.parametrize("contents", [1, 2])
-def test_it_learns_the_ring(build, ring, contents):
-    model, queries = trained(build("tssr-rank", contents), ring), asked(ring)
+@pytest.mark.parametrize(("name", "contents"), [("rank-id", 0), ("tssr-rank", 1), ("tssr-rank", 2)])
+def test_it_learns_the_ring(build, ring, name, contents):
+    model, queries = trained(build(name, contents), ring), asked(ring)
     scores = model.scores(queries, 0, len(queries))
     assert (scores.argmax(axis=1) + 1 == queries.targets).mean() > 0.8
 

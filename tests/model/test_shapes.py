@@ -8,7 +8,7 @@ from tssr.model.batches import WindowBatch
 from tssr.model.registry import MODELS
 from tssr.model.shapes import MULTIPLE, filled, filler
 
-NO_WINDOWS = ("bpr-mf", "tssr-rank")
+NO_WINDOWS = ("bpr-mf", "rank-id", "tssr-rank")
 CASES = {name: (name, {}) for name, spec in MODELS.items() if spec.trained and name not in NO_WINDOWS} | {
     "bce": ("sasrec-id", {"loss": "bce", "drawn_negatives": 2}),
     "sampled": ("sasrec-id", {"softmax_sample": 3}),

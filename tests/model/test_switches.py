@@ -65,7 +65,11 @@ OTHERS = {
 }
 OF_THE_PIPELINE = {"length", "count_all"}  # they decide what a model is built from
 # On eight items, each a direction of its own, these change nothing; test_rank_tssr.py tries them elsewhere.
-WITHOUT_EFFECT_HERE = {("tssr-rank", "candidates"), ("tssr-rank", "content_scale", "whiten")}
+WITHOUT_EFFECT_HERE = {
+    ("rank-id", "candidates"),
+    ("tssr-rank", "candidates"),
+    ("tssr-rank", "content_scale", "whiten"),
+}
 FIXED = {("esasrec", "norm"), ("unisrec", "head")}  # what makes the model has one value
 
 CASES = [
