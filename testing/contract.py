@@ -12,7 +12,7 @@ Shapes: B queries, L steps, D width, N items.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,17 @@ import torch
 from torch import Tensor
 
 from ..core.dataset import Histories, Queries
+from ..core.schema import PADDING
 from ..model.batches import newest
 from ..model.checkpoint import load_model, save_model
 from ..model.materials import ContentFeatures, Materials
 from ..model.recommender import DenseRecommender, NeuralRecommender, SequenceRecommender
-from ..model.registry import model_spec
+from ..model.registry import from_content, model_spec
 
 ITEM_COUNT, LENGTH, USERS = 8, 5, 24
 SMALL = {"width": 16, "heads": 2, "feedforward_width": 16}
+LEARNING_RATE = 0.02
+CPU = torch.device("cpu")
 
 Build = Callable[[int], Any]  # a model from a seed, in eval mode
 
@@ -41,32 +44,70 @@ def ring() -> Histories:
     return Histories(np.concatenate(walks).astype(np.int32), starts, ends, ITEM_COUNT)
 
 
-def one_hot_content(name: str) -> ContentFeatures:
-    """Content that tells every item apart."""
+def one_hot_content(name: str, absent: Sequence[int] = ()) -> ContentFeatures:
+    """Content that tells every item apart; the `absent` items have none."""
     vectors = torch.eye(ITEM_COUNT + 1)
-    vectors[0] = 0
     present = torch.ones(ITEM_COUNT + 1, dtype=torch.bool)
-    present[0] = False
+    for item in (PADDING, *absent):
+        vectors[item], present[item] = 0, False
     return ContentFeatures(name, vectors, present)
 
 
-def small_model(name: str, seed: int = 1, **settings: Any) -> Any:
-    """A small model of the registry on the ring, the same for the same seed, in eval mode."""
-    spec, train = model_spec(name), ring()
-    fields = spec.settings.model_fields
-    chosen = spec.settings(**{key: value for key, value in {**SMALL, **settings}.items() if key in fields})
-    contents = [one_hot_content("image")] if spec.reads_content else []
-    counts = torch.from_numpy(train.counts())
+def small_model(
+    name: str,
+    seed: int = 1,
+    *,
+    contents: int = 1,
+    train: Histories | None = None,
+    length: int = LENGTH,
+    **settings: Any,
+) -> Any:
+    """A small model of the registry, the same for the same seed, in eval mode.
+
+    It is of `train`, the ring where none is given, and reads so many `contents`, of the second of which an
+    item lacks its own. `settings` are options over small sizes; raises a pydantic error for an unknown one.
+    """
+    spec, histories = model_spec(name), ring() if train is None else train
+    small = {key: value for key, value in SMALL.items() if key in spec.settings.model_fields}
+    chosen = spec.settings(**small | settings)
+    features = [one_hot_content("image"), one_hot_content("text", absent=[3])][:contents]
+    reads = spec.reads_content or from_content(chosen)
+    counts = torch.from_numpy(histories.counts())
+    materials = Materials(histories.item_count, length, features if reads else [], histories, counts)
     torch.manual_seed(seed)
-    model: Any = spec.build(Materials(ITEM_COUNT, LENGTH, contents, train, counts), chosen)
+    model: Any = spec.build(materials, chosen)
     return model.eval()
 
 
+def trained(model: Any, samples: Any = None, steps: int = 3) -> Any:
+    """The model after a few steps over all samples, of the ring where none are given; back in eval mode.
+
+    One that is not trained stays as it is.
+    """
+    if isinstance(model, NeuralRecommender):
+        optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+        samples = model.samples(ring(), "all", CPU) if samples is None else samples
+        batch = samples.batch(torch.arange(samples.count))
+        model.train()
+        for _ in range(steps):
+            optimizer.zero_grad()
+            torch.autograd.backward(torch.stack(list(model.losses(batch).values())).sum())
+            optimizer.step()
+        model.eval()
+    return model
+
+
+def asked(histories: Histories) -> Queries:
+    """Users in their order, each with the whole history and no matter which target."""
+    users = np.arange(len(histories), dtype=np.int32)
+    return Queries(users, histories, np.ones(len(histories), dtype=np.int32))
+
+
 @torch.no_grad()
-def answers(model: Any, low: int = 0, high: int = USERS) -> Tensor:
-    """The scores of all items for walks low…high-1, (B, N)."""
-    users = np.arange(USERS, dtype=np.int32)
-    queries = Queries(users, ring(), users)
+def answers(model: Any, queries: Queries | None = None, low: int = 0, high: int | None = None) -> Tensor:
+    """The scores of all items, (B, N), as the ranking computes them; of the ring's walks by default."""
+    queries = asked(ring()) if queries is None else queries
+    high = len(queries) if high is None else high
     if isinstance(model, DenseRecommender):
         return torch.from_numpy(model.scores(queries, low, high))
     vectors, bias = model.items()
@@ -84,21 +125,23 @@ def scores_are_whole(build: Build) -> None:
 def a_batch_gives_what_each_query_gives_alone(build: Build) -> None:
     """Who else is asked about changes no answer."""
     model = build(1)
-    alone = torch.cat([answers(model, row, row + 1) for row in range(USERS)])
+    alone = torch.cat([answers(model, low=row, high=row + 1) for row in range(USERS)])
     torch.testing.assert_close(answers(model), alone, rtol=1e-5, atol=1e-6)
 
 
 def the_same_seed_gives_the_same_bits(build: Build) -> None:
-    """Randomness comes from torch's generator alone."""
-    assert torch.equal(answers(build(4)), answers(build(4))), "two models of one seed differ"
+    """Randomness, that of training too, comes from torch's generator alone."""
+    one, other = (answers(trained(build(4))) for _ in range(2))
+    assert torch.equal(one, other), "two models of one seed differ"
 
 
 def saved_and_loaded_it_scores_alike(build: Build) -> None:
     """What decides the scores is in the weights, or is made from the materials."""
-    model, other = build(4), build(9)
+    model, other = trained(build(4)), build(9)
     with tempfile.TemporaryDirectory() as folder:
-        save_model(Path(folder) / "model.safetensors", model, {})
-        load_model(Path(folder) / "model.safetensors", other)
+        save_model(Path(folder) / "model.safetensors", model, {"step": 2})
+        record = load_model(Path(folder) / "model.safetensors", other)
+    assert record == {"step": 2}, f"the record beside the weights became {record}"
     assert torch.equal(answers(model), answers(other)), "other scores after saving and loading"
 
 
@@ -119,7 +162,7 @@ def a_step_of_training_reaches_every_parameter(build: Build) -> None:
     """The loss is finite and each parameter has a gradient (trained models)."""
     model = build(1)
     if isinstance(model, NeuralRecommender):
-        samples = model.samples(ring(), "all", torch.device("cpu"))
+        samples = model.samples(ring(), "all", CPU)
         loss = torch.stack(list(model.losses(samples.batch(torch.arange(samples.count))).values())).sum()
         torch.autograd.backward(loss)
         assert bool(loss.isfinite()), "the loss is NaN or infinite"
@@ -139,10 +182,10 @@ CHECKS: tuple[Callable[[Build], None], ...] = (
 )
 
 
-def check_model(name: str, **settings: Any) -> None:
+def check_model(name: str, *, contents: int = 1, **settings: Any) -> None:
     """Hold a model to the contract, by its registered name; raises AssertionError that says why not.
 
-    `settings` are options of the model, over small sizes. A content model gets one content type.
+    `settings` are options of the model, over small sizes. A content model gets one content type, or two.
     """
     for check in CHECKS:
-        check(lambda seed: small_model(name, seed, **settings))
+        check(lambda seed: small_model(name, seed, contents=contents, **settings))

@@ -6,13 +6,9 @@ import torch
 
 from tssr.core.dataset import Histories
 from tssr.model.batches import Windows
-from tssr.model.materials import ContentFeatures, Materials
-from tssr.model.registry import MODELS, from_content
 from tssr.model.settings import TrainSettings
-
-ITEM_COUNT, LENGTH, USERS = 8, 5, 24
-SMALL = {"width": 16, "heads": 2, "feedforward_width": 16}
-CPU = torch.device("cpu")
+from tssr.testing import contract
+from tssr.testing.contract import CPU, ITEM_COUNT, LENGTH, small_model
 
 torch.set_num_threads(1)  # tensors here are tiny; more threads only wait for each other
 
@@ -30,14 +26,10 @@ def histories_of():
     return as_histories
 
 
-def ring_walk(start, steps):
-    return [(start + step) % ITEM_COUNT + 1 for step in range(steps)]
-
-
 @pytest.fixture
 def ring():
     """Walks of two to eight actions from every start."""
-    return as_histories([ring_walk(user, 2 + user % 7) for user in range(USERS)])
+    return contract.ring()
 
 
 @pytest.fixture
@@ -45,34 +37,10 @@ def windows(ring):
     return Windows(ring, LENGTH, "all", CPU)
 
 
-def one_hot_content(name, absent=()):
-    vectors = torch.eye(ITEM_COUNT + 1)
-    vectors[0] = 0
-    present = torch.ones(ITEM_COUNT + 1, dtype=torch.bool)
-    present[0] = False
-    for item in absent:
-        vectors[item], present[item] = 0, False
-    return ContentFeatures(name, vectors, present)
-
-
 @pytest.fixture
-def build(ring):
-    """`build("tssr", contents=2, dropout=0.3)`: a small model, the same for the same seed."""
-
-    def built(name, contents=1, seed=1, train=ring, length=LENGTH, **changed):
-        spec = MODELS[name]
-        fields = spec.settings.model_fields
-        unknown = set(changed) - set(fields)
-        assert not unknown, f"{name} has no {unknown}"
-        chosen = spec.settings(**{k: v for k, v in {**SMALL, **changed}.items() if k in fields})
-        features = [one_hot_content("image"), one_hot_content("text", absent=[3])][:contents]
-        counts = torch.from_numpy(train.counts())
-        contents = features if spec.reads_content or from_content(chosen) else []
-        materials = Materials(train.item_count, length, contents, train, counts)
-        torch.manual_seed(seed)
-        return spec.build(materials, chosen).eval()
-
-    return built
+def build():
+    """`build("tssr", contents=2, dropout=0.3)`: a small model on the ring, the same for the same seed."""
+    return lambda name, contents=1, seed=1, **given: small_model(name, seed, contents=contents, **given)
 
 
 @pytest.fixture
