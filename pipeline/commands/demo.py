@@ -24,8 +24,8 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
     """Run the whole pipeline on a generated shop, from raw dump to pictures.
 
     Draws the articles of a shop and the purchases of its customers in H&M's layout, then runs the public
-    stages on them: preprocess, extract-features, train and evaluate for PopRec, SASRec-ID, SASRec-Content
-    and TSSR. Ends with one table, one picture and a report to open in a browser.
+    stages on them: preprocess, extract-features, train and evaluate for PopRec, Content-KNN, SASRec-ID,
+    SASRec-Content and TSSR, and blend. Ends with one table, one picture and a report to open in a browser.
 
     \b
     Examples:

@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tssr.cli import main
-from tssr.pipeline.demo import tour
-from tssr.pipeline.demo.tour import MODELS
+from tssr.evaluation.ranking import Ranks
+from tssr.pipeline.demo import contestants
+from tssr.pipeline.demo.contestants import BLEND, CONTROL, MODELS
+from tssr.pipeline.demo.verdict import lead, lead_line
 
 SMALL = ["--customers", "150", "--articles", "60"]
 
@@ -19,8 +22,8 @@ def demo(workspace, capsys, *options):
 
 @pytest.fixture
 def short_training(monkeypatch):
-    for model, options in tour.MODELS.items():
-        monkeypatch.setitem(tour.MODELS, model, options and options | {"max_epochs": 2, "width": 8})
+    for model, options in contestants.MODELS.items():
+        monkeypatch.setitem(contestants.MODELS, model, options and options | {"max_epochs": 2, "width": 8})
 
 
 @pytest.mark.slow
@@ -30,7 +33,9 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     workspace = tmp_path / "demo"
     first, said = demo(workspace, capsys)
     assert not first["cached"]
-    assert list(first["models"]) == list(MODELS)
+    assert list(first["models"]) == [*MODELS, CONTROL, BLEND]
+    assert set(first["leads"]) == {"sasrec-id", CONTROL}
+    assert {entry["slice"] for entry in first["slices"][BLEND]} <= {"0", "1-4", "5-19", "20+"}
     for model in first["models"].values():
         assert list(model["metrics"]) == ["recall@10", "ndcg@10", "recall@20", "ndcg@20"]
         assert 0 < model["metrics"]["recall@10"] <= model["metrics"]["recall@20"] <= 1
@@ -46,11 +51,26 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     assert second["cached"]
     assert second["models"] == first["models"]
     assert report.stat().st_mtime_ns == written, "nothing changed, so the report stands"
-    assert said.count("unchanged, nothing to do") == 3 + 2 * len(MODELS)
+    contents = 1 + first["texts"]
+    steps = (
+        2 + contents + 2 * len(MODELS) + 1 + 2 * 2
+    )  # another seed for the control; blends are measured too
+    assert said.count("unchanged, nothing to do") == steps
 
     other, _ = demo(workspace, capsys, "--seed", "2")
     assert not other["cached"]
     assert other["models"] != first["models"]
+
+
+@pytest.mark.slow
+def test_without_the_package_of_the_text_encoder_the_demo_says_so_and_works(
+    tmp_path, capsys, short_training, monkeypatch
+):
+    monkeypatch.setattr(contestants, "_TEXT_PACKAGE", "no_such_package_here")
+    shown, said = demo(tmp_path / "demo", capsys)
+    assert not shown["texts"]
+    assert said.count("The descriptions were left out, for there is no text encoder") == 1
+    assert [path.name.split("-")[0] for path in (tmp_path / "demo/features/hm").iterdir()] == ["image"]
 
 
 @pytest.mark.slow
@@ -59,6 +79,8 @@ def test_the_table_for_people_warns_of_the_untrained_encoder(tmp_path, capsys, s
     shown = " ".join(capsys.readouterr().out.split())
     assert "UNTRAINED network" in shown
     assert "history mask none" in shown
+    assert "sasrec-id + content-knn over 2 x sasrec-id: Recall@10" in shown
+    assert "new: never, rare: 1 to 4 times" in shown
     assert "comparison.md" in shown
 
 
@@ -80,3 +102,16 @@ def test_a_data_set_made_of_a_real_dump_elsewhere_is_never_replaced(tmp_path, ca
     assert stop.value.code == 2
     assert "is a data set that tssr demo did not make; choose another" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
+
+
+def test_leads_are_told_in_standard_errors_of_paired_differences():
+    """Of four customers one is hit only by ours: a mean of .25 with a deviation of .5 over √4."""
+    ours, theirs = (
+        Ranks(np.arange(4), np.arange(4), {"none": np.array(ranks)}, 10)
+        for ranks in ([1, 1, np.nan, 1], [1, 1, np.nan, np.nan])
+    )
+    found = lead(ours, theirs)
+    assert found["recall@10"] == pytest.approx({"difference": 0.25, "errors": 1.0})
+    assert lead(ours, ours)["ndcg@10"] == {"difference": 0, "errors": 0}
+    line = lead_line("both", "ids", found)
+    assert line.startswith("both over ids: Recall@10 +0.2500 (+1.0 standard errors), NDCG@10 +0.2500")

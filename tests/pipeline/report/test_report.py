@@ -187,3 +187,12 @@ def test_a_damaged_log_names_its_line(tssr, workspace):
     assert failed.code == 1
     assert f"log.jsonl, line {len(whole.splitlines()) + 1} is damaged; delete" in failed.err
     assert failed.err.count("\n") == 1, "told before any model was asked"
+
+
+def test_a_blend_is_shown_beside_its_parts(tssr, workspace):
+    assert tssr("blend", "sasrec-id", "poprec", "--run", "both").code == 0
+    assert tssr("evaluate", "--run", "both", "--topk", "5").code == 0
+    made = tssr("report", "--run", "sasrec-id", "both", "--output", "blend.html", "--users", "5")
+    assert made.code == 0, made.err
+    words = re.sub(r"<[^>]+>", " ", (workspace.parent / "blend.html").read_text(encoding="utf-8"))
+    assert "SASRec-ID + PopRec" in html.unescape(words)
