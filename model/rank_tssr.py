@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .materials import Materials
     from .settings import RankIDSettings, RankTSSRSettings
 
-AT_ONCE = 128  # histories whose candidates' content is held at once
+AT_ONCE = 32  # histories whose candidates' content is held at once: more would not stay in the cache
 USERS = 50_000  # at most so many are learned from, evenly spread: the network has some thousand weights
 
 
