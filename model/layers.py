@@ -62,18 +62,26 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, states: Tensor, contexts: Sequence[Tensor], steps: RealSteps) -> Tensor:
-        """Let `states` (P, D) read from the past of each of C contexts (P, D), all at once."""
+    def forward(
+        self, states: Tensor, contexts: Sequence[Tensor], steps: RealSteps, *, newest: bool = False
+    ) -> Tensor:
+        """Let `states` (P, D) read from the past of each of C contexts (P, D), all at once.
+
+        With `newest` they are those of each window's last step alone, (B, D).
+        """
         (B, L), D = steps.shape, states.shape[1]
         split = (self.heads, D // self.heads)
-        query = steps.padded(self.query(states)).view(B, L, *split).transpose(1, 2)  # (B, H, L, D/H)
+        asked = self.query(states).unsqueeze(1) if newest else steps.padded(self.query(states))
+        query = asked.view(B, -1, *split).transpose(1, 2)  # (B, H, L or 1, D/H)
         key_values = [steps.padded(self.key_value(context)) for context in contexts]
         key_value = torch.cat(key_values, dim=1).view(B, len(contexts) * L, 2, *split)
         key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, C L, D/H)
         mask = steps.mask if len(contexts) == 1 else steps.mask.repeat(1, 1, 1, len(contexts))
+        mask = mask[:, :, -1:] if newest else mask
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        output: Tensor = self.output(steps.packed(read.transpose(1, 2).reshape(B, L, D)))
+        read = read.transpose(1, 2).reshape(B, -1, D)
+        output: Tensor = self.output(read[:, 0] if newest else steps.packed(read))
         return output
 
 
@@ -128,7 +136,15 @@ class TransformerBlock(nn.Module):
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(P, D) -> (P, D); contexts, (P, D) each, are used as they are."""
         entered = self.attention_residual.enter(states)
-        read = self.attention(entered, contexts or (entered,), steps)
+        return self._left(states, self.attention(entered, contexts or (entered,), steps))
+
+    def newest(self, states: Tensor, steps: RealSteps, rows: Tensor) -> Tensor:
+        """(P, D) -> (B, D): the same at `rows`, the last steps of the B windows, and computed only there."""
+        entered = self.attention_residual.enter(states)
+        return self._left(states[rows], self.attention(entered[rows], (entered,), steps, newest=True))
+
+    def _left(self, states: Tensor, read: Tensor) -> Tensor:
+        """What leaves the block at some steps, given what they have read."""
         states = self.attention_residual.leave(states, read)
         thought = self.feedforward(self.feedforward_residual.enter(states))
         return self.feedforward_residual.leave(states, thought)
@@ -202,3 +218,19 @@ class Transformer(nn.Module):
         for block in self.blocks:
             packed = block(packed, steps, read)
         return steps.padded(packed if self.final_norm is None else self.final_norm(packed))
+
+    def newest(self, states: Tensor, steps: RealSteps) -> Tensor:
+        """(B, L, D) -> (B, D): what `forward` gives at the last step.
+
+        The last block, half of the work where there are two, needs the other steps as keys and values only.
+        """
+        packed = steps.packed(states)
+        if len(packed) == 0:  # nobody has a history
+            return torch.zeros_like(states[:, -1])
+        rows, real = steps.newest()
+        *before, last = cast("list[TransformerBlock]", list(self.blocks))
+        for block in before:
+            packed = block(packed, steps)
+        newest = last.newest(packed, steps, rows)
+        newest = newest if self.final_norm is None else self.final_norm(newest)
+        return torch.where(real[:, None], newest, 0.0)

@@ -65,6 +65,14 @@ class RealSteps:
         """B and L."""
         return self.mask.shape[0], self.mask.shape[2]
 
+    def newest(self) -> tuple[Tensor, Tensor]:
+        """Where among the P rows each window's last step stands, (B,), and whether it is a real one, (B,)."""
+        batch, length = self.shape
+        last = torch.arange(1, batch + 1, device=self.places.device) * length - 1
+        # Places rise, from window to window and step to step, and filler stands behind them all.
+        rows = torch.searchsorted(self.places, last).clamp(max=len(self.places) - 1)
+        return rows, self.places[rows] == last
+
     def packed(self, states: Tensor) -> Tensor:
         """(B, L, D) -> (P, D)."""
         return states.flatten(0, 1).index_select(0, self.sources)

@@ -152,7 +152,11 @@ class SequenceRecommender(NeuralRecommender):
 
         The window is cut or padded on the left to the model's L, so further padding changes no bit.
         """
-        return self.states(F.pad(inputs, (self.length - inputs.shape[1], 0)))[:, -1]
+        return self.states(self.windows(inputs))[:, -1]
+
+    def windows(self, inputs: Tensor) -> Tensor:
+        """Cut or pad on the left to L: (B, any) -> (B, L)."""
+        return F.pad(inputs, (self.length - inputs.shape[1], 0))
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
         """Give the states after the newest L actions, (B, D)."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from .heads import item_head
@@ -50,6 +51,14 @@ class SASRec(SequenceRecommender):
         """(B, L) -> (B, L, D)."""
         states: Tensor = self.encoder(self.entrance(self.item_input(inputs)), RealSteps.of(inputs))
         return states
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """(B, any) -> (B, D); in evaluation without what only the states of earlier steps would need."""
+        # In training dropout is drawn for whole windows; an exported graph has whole windows as its shape.
+        if self.training or torch.compiler.is_exporting():
+            return super().encode(inputs)
+        window = self.windows(inputs)
+        return self.encoder.newest(self.entrance(self.item_input(window)), RealSteps.of(window))
 
 
 def sasrec_id(materials: Materials, settings: AnySASRecSettings) -> SASRec:

@@ -162,3 +162,20 @@ def test_queries_keys_and_values_start_alike():
     expected = (2 / (128 + 128)) ** 0.5
     for weight in (attention.query.weight, key, value):
         assert float(weight.detach().std()) == pytest.approx(expected, rel=0.03)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["rezero", "post", "pre"])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_newest_state_alone_is_the_last_of_all_states(norm, blocks):
+    """Of windows of every length, an empty one among them first, in the middle and last."""
+    torch.manual_seed(0)
+    settings = SequenceSettings(width=D, heads=2, feedforward_width=8, norm=norm, dropout=0.5)
+    encoder = Transformer(settings, blocks).eval()
+    for part in encoder.modules():
+        if isinstance(part, Residual) and part.gate is not None:
+            part.gate.fill_(0.7)  # at its start the gate would leave the branches out
+    for windows in ([[0, 0, 0], [0, 0, 4], [0, 0, 0], [1, 2, 3], [0, 5, 6], [0, 0, 0]], [[0, 0, 0]]):
+        inputs = torch.tensor(windows)
+        states, steps = torch.randn(*inputs.shape, D), RealSteps.of(inputs)
+        torch.testing.assert_close(encoder.newest(states, steps), encoder(states, steps)[:, -1])
