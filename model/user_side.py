@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .blend import VectorBlend
+from .content import FrozenContent
 from .content_knn import ContentKNN
-from .inputs import ContentVectors
 from .poprec import PopRec
 from .recommender import SequenceRecommender
 
@@ -75,8 +75,10 @@ def _states(model: nn.Module, items: Tensor, lengths: Tensor) -> Tensor:
 @torch.no_grad()
 def _content_as_tables(module: nn.Module) -> None:
     for name, part in module.named_children():
-        if isinstance(part, ContentVectors):
-            numbers = torch.arange(len(part.absent), device=part.absent.device)
+        content = getattr(part, "content", None)
+        if isinstance(content, FrozenContent):
+            features = content.features
+            numbers = torch.arange(len(features), device=features.device)
             blocks = range(0, len(numbers), ITEMS_AT_ONCE)
             table = torch.cat([part(numbers[low : low + ITEMS_AT_ONCE]) for low in blocks])
             setattr(module, name, nn.Embedding(len(table), table.shape[1], _weight=table))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ...core.artifacts import read_json
 from ...core.settings import as_options
@@ -128,7 +128,7 @@ def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
         heads = "; `--head content` or `table+content` give it one from content"
         return [
             "None: an item is known by what was done with it, so a new one has no vector and is in no list "
-            f"until the model is trained again{heads if plan.spec.reads_content else ''}.\n"
+            f"until the model is trained again{heads if 'content' in _heads(plan) else ''}.\n"
         ]
     stores = "".join(
         f"- {each['dimension']} numbers of {each['modality']}, as in the store `{each['store']}`; encoder: "
@@ -145,6 +145,12 @@ def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
         f"Checked on {content.items:,} items taken for new: vectors differ from the run's by "
         f"{content.difference:.0e} at most.\n",
     ]
+
+
+def _heads(plan: RunPlan) -> Sequence[str]:
+    """The heads that the model may have; none where it reads no content."""
+    head = type(plan.model_settings).model_fields.get("head")
+    return get_args(head.annotation) if head is not None and plan.spec.reads_content else ()
 
 
 def _settings(run: Path, plan: RunPlan) -> list[str]:
