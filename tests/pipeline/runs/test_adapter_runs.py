@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 
 from tssr.cli import main
 from tssr.core.workspace import Workspace
+from tssr.evaluation.settings import EvaluateSettings
 from tssr.features.store import list_stores, open_store
 from tssr.model import trainer
+from tssr.pipeline.runs.evaluate import evaluate
 
 MODEL = ("--model", "sasrec-content", "--width", "8", "--heads", "2", "--blocks", "1")
 STEPS = ("--max-epochs", "2", "--batch-size", "32", "--validate-every", "1", "--learning-rate", "1e-2")
@@ -158,6 +160,23 @@ def test_an_item_that_gets_a_text_later_is_encoded_by_base_and_adapter(prepared,
     after = load_file(run_folder(tmp_path, "along") / "content-text.safetensors")
     assert int(after["present"].sum()) == 20
     torch.testing.assert_close(after["vectors"][before["present"]], before["vectors"][before["present"]])
+
+
+@pytest.mark.slow
+def test_two_processes_encode_the_items_of_a_run_that_lost_its_vectors(prepared, encoder, tmp_path, on_ranks):
+    assert prepared(*TRAIN, *encoder, *HOULSBY, "--run", "along").code == 0
+    vectors = run_folder(tmp_path, "along") / "content-text.safetensors"
+    before = load_file(vectors)
+    vectors.unlink()
+    settings = EvaluateSettings(backend="torch", device="cpu")
+
+    def work():
+        return evaluate(Workspace(tmp_path / "workspace"), "along", settings, force=True).data["measurements"]
+
+    together = on_ranks(2, work)
+    assert together == [work()] * 2
+    again = load_file(vectors)
+    torch.testing.assert_close(again["vectors"], before["vectors"])
 
 
 def test_an_adapter_is_not_put_into_another_encoder(prepared, encoder, tmp_path):
