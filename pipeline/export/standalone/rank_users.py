@@ -20,18 +20,29 @@ left_out = np.zeros(len(user_ids), np.int64)  # of each user the number of an it
 if (FOLDER / "user_left_out.npy").exists():
     left_out = np.load(FOLDER / "user_left_out.npy")
 index = faiss.read_index(str(FOLDER / "items.faiss"))
+item_vectors = np.load(FOLDER / "item_vectors.npy", mmap_mode="r")
+item_bias = np.load(FOLDER / "item_bias.npy")
+SPARE = 20  # items that are looked at beyond a list's end, for they may tie with its last
 
 
 def rank(users: list[str], k: int = 20) -> tuple[list[list[str]], list[list[float]]]:
     """Give the ids and scores of the k best items for each of B users, by their ids."""
     asked = [number_of[user] for user in users]
     queries = np.concatenate([user_vectors[asked], np.ones((len(asked), 1), np.float32)], axis=1)  # x bias
-    scores, numbers = index.search(queries, min(k + 1, index.ntotal))
-    kept = numbers != left_out[asked, None]
-    best = [row[keep][:k] for row, keep in zip(numbers, kept, strict=True)]
-    return [[item_ids[number - 1] for number in row] for row in best], [
-        row[keep][:k].tolist() for row, keep in zip(scores, kept, strict=True)
+    _, found = index.search(queries, min(k + SPARE, index.ntotal))
+    lists = [
+        best_of(user_vectors[user], row[row != left_out[user]], k)
+        for user, row in zip(asked, found, strict=True)
     ]
+    return [ids for ids, _ in lists], [scores for _, scores in lists]
+
+
+def best_of(state: np.ndarray, numbers: np.ndarray, k: int) -> tuple[list[str], list[float]]:
+    """Score the found items again in float64: equal items tie, and stand in the order of their numbers."""
+    numbers = np.sort(numbers)
+    scores = (item_vectors[numbers - 1] * state.astype(np.float64)).sum(axis=1) + item_bias[numbers - 1]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return [item_ids[number - 1] for number in numbers[order]], scores[order].tolist()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from tssr.cli import main
 from tssr.core.errors import ArtifactError
 from tssr.features.store import list_stores, open_store
 from tssr.model.registry import MODELS
-from tssr.pipeline.export import content_side, proof
+from tssr.pipeline.export import content_side, proof, serving
 from tssr.pipeline.export.card import FILES
+from tssr.pipeline.export.tables import write_arrow, write_index, write_items
 
 ITEMS, LATE = 24, 2  # the last LATE items are only ever a test target
 SMALL = ("--width", "8", "--heads", "2", "--max-epochs", "1", "--batch-size", "8")
@@ -272,6 +274,25 @@ def test_cold_items_stand_in_lists_on_request(export, tssr, workspace, tmp_path)
         "export", "--workspace", workspace, "--run", "ids", "--cold-items", "--output", tmp_path / "more"
     )
     assert "--cold-items: this model knows an item by its actions alone" in refused.err
+
+
+def test_items_of_equal_vectors_stand_in_the_order_of_their_numbers(tmp_path):
+    """As tssr has them; FAISS gives ties in any order, and equal rows other last bits."""
+    draw, count = np.random.default_rng(2), 60
+    kinds = draw.permutation(np.repeat(np.arange(12), 5))
+    vectors = draw.normal(size=(12, 385)).astype(np.float32)[kinds]
+    users = draw.normal(size=(40, 385)).astype(np.float32)
+    bias, numbers = np.zeros(count, np.float32), np.arange(1, count + 1)
+    table = pa.table({"item": numbers, "item_id": [f"i{number}" for number in numbers]})
+    write_items(tmp_path, table, vectors, bias)
+    write_index(tmp_path / "items.faiss", vectors, bias, numbers)
+    write_arrow(pa.table({"user_id": [f"u{user}" for user in range(40)]}), tmp_path / "users.arrow")
+    np.save(tmp_path / "user_vectors.npy", users)
+    shutil.copy(Path(serving.__file__).parent / "standalone" / "rank_users.py", tmp_path / "rank.py")
+    found = rank(tmp_path, [f"u{user}" for user in range(40)])
+    scores = users.astype(np.float64) @ vectors.astype(np.float64).T
+    for line, own in zip(found, scores.round(9), strict=True):
+        assert line["items"] == [f"i{place + 1}" for place in np.lexsort((numbers, -own))[:20]]
 
 
 def test_a_list_that_differs_in_more_than_ties_leaves_no_folder(export, tmp_path, monkeypatch):
