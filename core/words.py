@@ -29,10 +29,13 @@ def reason_of(error: BaseException) -> str:
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """`; did you mean …?` with the known name most like `name`, "" where none is alike.
 
-    >>> nearest_name("sasrec", ["poprec", "sasrec-id", "tssr"])
+    A name that begins like the one given comes before one that is written more alike:
+
+    >>> nearest_name("sasrec", ["poprec", "sasrec-id", "esasrec"])
     '; did you mean sasrec-id?'
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    alike = difflib.get_close_matches(name, list(known), n=5)
+    close = [other for other in alike if other.startswith(name)] or alike
     return f"; did you mean {close[0]}?" if close else ""
 
 

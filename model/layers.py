@@ -72,7 +72,7 @@ class Attention(nn.Module):
         (B, L), D = steps.shape, states.shape[1]
         split = (self.heads, D // self.heads)
         asked = self.query(states).unsqueeze(1) if newest else steps.padded(self.query(states))
-        query = asked.view(B, -1, *split).transpose(1, 2)  # (B, H, L or 1, D/H)
+        query = asked.unflatten(2, split).transpose(1, 2)  # (B, H, L or 1, D/H)
         key_values = [steps.padded(self.key_value(context)) for context in contexts]
         key_value = torch.cat(key_values, dim=1).view(B, len(contexts) * L, 2, *split)
         key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, C L, D/H)
@@ -80,7 +80,7 @@ class Attention(nn.Module):
         mask = mask[:, :, -1:] if newest else mask
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        read = read.transpose(1, 2).reshape(B, -1, D)
+        read = read.transpose(1, 2).flatten(2)  # sizes are read, not left to -1: B may be 0 (see `gathering`)
         output: Tensor = self.output(read[:, 0] if newest else steps.packed(read))
         return output
 

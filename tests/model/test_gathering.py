@@ -50,7 +50,7 @@ def without_chance(model):
 def step_of(build, ring, case, size):
     """The terms and gradients of a step's batch, as plain numbers."""
     name, changed = CASES[case]
-    dropout = {} if name == "bpr-mf" else {"dropout": 0.0}
+    dropout = {field: 0.0 for field in MODELS[name].settings.model_fields if field.endswith("dropout")}
     model = without_chance(build(name, contents=2, **dropout, **changed))
     settings = TrainSettings(batch_size=size, device="cpu", precision="float32")
     stepping = Stepping(model, model.samples(ring, "all", CPU), settings)

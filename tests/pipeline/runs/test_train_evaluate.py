@@ -280,7 +280,7 @@ def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
     [
         (
             "[train]\nlerning_rate = 1\n",
-            "unknown setting 'lerning_rate'; did you mean learning_rate? Known here: batch_size",
+            "unknown setting 'lerning_rate'; did you mean learning_rate? Known here: adapter",
         ),
         ("[train]\nmodel = ['tssr']\n", "model: should be one of poprec"),
         ("[trian]\nseed = 1\n", "unknown key 'trian'"),
