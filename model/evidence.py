@@ -32,9 +32,7 @@ from ..core.dataset import Histories, Int64
 from ..core.float32 import full_float32
 from ..core.schema import PADDING
 from .batches import newest
-from .itemknn import ranges
 from .near_pairs import Float64, NearPairs, looked_up, near_pairs
-from .order_knn import BACK
 from .place_weights import place_weights
 
 POPULAR = 50  # of the most popular items are candidates of everyone
@@ -72,7 +70,6 @@ class Evidence:
         self.length, self.proposed = length, proposed
         self.use(contents)
         self.pairs: NearPairs = near_pairs(train)
-        self._leads: Float64 = self.pairs.strengths @ (1.0, BACK)  # of each pair, as Order-KNN has it
         self.taken: Int64 = train.counts()
         numbers = np.arange(1, train.item_count + 1)
         self._popular = np.sort(numbers[np.lexsort((numbers, -self.taken[1:]))][:POPULAR])
@@ -115,14 +112,9 @@ class Evidence:
         weights = np.stack(
             [place_weights(inputs != PADDING, decay).double().numpy() for decay in ORDER_DECAYS], axis=2
         )
-        rows, steps = np.nonzero(inputs.numpy())
-        items = inputs.numpy()[rows, steps]
-        starts = self.pairs.starts
-        entries, owners = ranges(starts[items], starts[items + 1] - starts[items])
-        cells, which = np.unique(
-            rows[owners] * self._width + self.pairs.targets[entries], return_inverse=True
-        )
-        parts = weights[rows, steps][owners] * self._leads[entries, None]
+        found, places, entries = self.pairs.reached(inputs.numpy())
+        cells, which = np.unique(found, return_inverse=True)
+        parts = weights.reshape(-1, len(ORDER_DECAYS))[places] * self.pairs.leads[entries, None]
         sums = [np.bincount(which, part, minlength=len(cells)) for part in parts.T]
         return cells.astype(np.int64), np.stack(sums, axis=1).astype(np.float64).round(DECIMALS + 3)
 

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Histories, Int64
+from .itemknn import ranges
 
 Float64 = NDArray[np.float64]
 
 REACH = 20  # steps that two actions may be apart and count
 NEARNESS = 0.8  # what a pair counts beside one that is a step nearer
+BACK = 0.15  # what leading back counts beside leading forward, where one number is asked for
 SHRINK = 60.0  # added to how often an item was taken
 
 
@@ -50,6 +52,24 @@ class NearPairs:
         win by one meeting.
         """
         return self.counts * (self.scale[self.sources] * self.scale[self.targets])[:, None]
+
+    @cached_property
+    def leads(self) -> Float64:
+        """How strongly each source leads to its target, both ways in one number, (E,)."""
+        leads: Float64 = self.strengths @ (1.0, BACK)
+        return leads
+
+    def reached(self, inputs: Int64) -> tuple[Int64, Int64, Int64]:
+        """What the items of windows (B, L), padded with 0, lead to: three numbers for each, (K,).
+
+        The cell row · (N + 1) + target; the place row · L + step of the item that leads there; and which pair
+        it is. A cell occurs once for each item of its window that leads there.
+        """
+        places = np.flatnonzero(inputs)
+        items, starts = inputs.ravel()[places], self.starts
+        entries, owners = ranges(starts[items], starts[items + 1] - starts[items])
+        cells = places[owners] // inputs.shape[1] * len(self.scale) + self.targets[entries]
+        return cells, places[owners], entries
 
     @cached_property
     def keys(self) -> Int64:

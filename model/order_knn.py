@@ -29,15 +29,13 @@ from torch import nn
 from ..core.dataset import Int64, Queries
 from ..core.schema import PADDING
 from .batches import newest
-from .itemknn import DECIMALS, ranges
+from .itemknn import DECIMALS
 from .near_pairs import near_pairs
 from .place_weights import place_weights
 
 if TYPE_CHECKING:
     from .materials import Materials
     from .settings import OrderKNNSettings
-
-BACK = 0.15  # what a pair counts on the way back, beside the way forward
 
 
 class OrderKNN(nn.Module):
@@ -49,14 +47,11 @@ class OrderKNN(nn.Module):
         super().__init__()
         self.length = materials.length
         self.decay = settings.decay
-        pairs = near_pairs(materials.train)
-        self._starts, self._targets = pairs.starts, pairs.targets
-        self._strengths = pairs.strengths @ (1.0, BACK)
+        self._near = near_pairs(materials.train)
 
     def pairs(self) -> tuple[Int64, Int64, NDArray[np.float64]]:
         """Every item with each that it leads to, and how strongly, (E,) each."""
-        sources = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
-        return sources, self._targets, self._strengths
+        return self._near.sources, self._near.targets, self._near.leads
 
     def weights_by_count(self) -> NDArray[np.float64]:
         """What the newest L items count where a history holds 0…L of them: (L + 1, L), the newest last."""
@@ -68,11 +63,8 @@ class OrderKNN(nn.Module):
         """The weighted means of how strongly the newest L items lead to each item, (B, N)."""
         inputs = newest(queries.histories, low, high, self.length)
         weights = place_weights(inputs != PADDING, self.decay).double().numpy()
-        rows, steps = np.nonzero(weights)
-        items = inputs.numpy()[rows, steps]
-        entries, owners = ranges(self._starts[items], self._starts[items + 1] - self._starts[items])
+        cells, places, entries = self._near.reached(inputs.numpy())
+        parts = weights.ravel()[places] * self._near.leads[entries]
         width = queries.histories.item_count + 1
-        cells = rows[owners] * width + self._targets[entries]
-        parts = weights[rows, steps][owners] * self._strengths[entries]
         sums = np.bincount(cells, parts, minlength=(high - low) * width)
         return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64, copy=False)

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from tssr.model.evidence import CONTENT_PLACES, ORDER_DECAYS, ORDER_PLACES, STRENGTH_UNIT, Evidence
-from tssr.model.near_pairs import near_pairs
-from tssr.model.order_knn import BACK
+from tssr.model.near_pairs import BACK, near_pairs
 
 N, D = 30, 4
 
