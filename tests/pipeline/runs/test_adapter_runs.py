@@ -12,7 +12,6 @@ from tssr.cli import main
 from tssr.core.workspace import Workspace
 from tssr.evaluation.settings import EvaluateSettings
 from tssr.features.store import list_stores, open_store
-from tssr.model import trainer
 from tssr.pipeline.runs.evaluate import evaluate
 
 MODEL = ("--model", "sasrec-content", "--width", "8", "--heads", "2", "--blocks", "1")
@@ -120,24 +119,10 @@ def test_the_trained_share_is_printed(prepared, encoder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["houlsby", "lora", "side"])
-def test_a_killed_run_goes_on_to_the_same_numbers(prepared, encoder, tmp_path, monkeypatch, adapter):
+def test_a_killed_run_goes_on_to_the_same_numbers(goes_on_like_unbroken, encoder, adapter):
     options = (*TRAIN, *encoder, "--adapter", adapter, "--adapter-dim", "4", "--encoder-chunk", "5")
-    assert prepared(*options, "--run", "whole").code == 0
-
-    saved = trainer.save_checkpoint
-
-    def then_killed(*given):
-        saved(*given)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(trainer, "save_checkpoint", then_killed)
-    assert prepared(*options, "--run", "broken").code == 130
-    monkeypatch.setattr(trainer, "save_checkpoint", saved)
-    assert prepared(*options, "--run", "broken").code == 0
-    for file in ("model.safetensors", "content-text.safetensors", "adapter-text.safetensors"):
-        whole, broken = (load_file(run_folder(tmp_path, run) / file) for run in ("whole", "broken"))
-        assert set(whole) == set(broken)
-        assert all(torch.equal(whole[name], broken[name]) for name in whole), file
+    files = ("model.safetensors", "content-text.safetensors", "adapter-text.safetensors")
+    goes_on_like_unbroken(options, files)
 
 
 @pytest.mark.slow

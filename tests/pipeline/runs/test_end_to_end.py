@@ -17,7 +17,6 @@ from tssr.features.loading import load_encoder
 from tssr.features.stages import first_trained, split
 from tssr.features.store import list_stores, open_store
 from tssr.features.stored_inputs import StoredInputs
-from tssr.model import trainer
 from tssr.pipeline.runs.encoder_inputs import input_store
 from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
 
@@ -101,24 +100,10 @@ def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_numbers(prepared, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_to_the_same_numbers(goes_on_like_unbroken):
     options = (*TRAIN, *TOP, "--encoder-chunk", "5", "--encoder-weight-decay", "0.1")
-    assert prepared(*options, "--run", "whole").code == 0
-
-    saved = trainer.save_checkpoint
-
-    def then_killed(*given):
-        saved(*given)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(trainer, "save_checkpoint", then_killed)
-    assert prepared(*options, "--run", "broken").code == 130
-    monkeypatch.setattr(trainer, "save_checkpoint", saved)
-    assert prepared(*options, "--run", "broken").code == 0
-    for file in ("model.safetensors", "content-image.safetensors", "encoder-image.safetensors"):
-        whole, broken = (load_file(run_folder(tmp_path, run) / file) for run in ("whole", "broken"))
-        assert set(whole) == set(broken)
-        assert all(torch.equal(whole[name], broken[name]) for name in whole), file
+    files = ("model.safetensors", "content-image.safetensors", "encoder-image.safetensors")
+    goes_on_like_unbroken(options, files)
 
 
 @pytest.mark.slow
