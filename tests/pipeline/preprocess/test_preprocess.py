@@ -242,10 +242,10 @@ def as_json(values=LOG):
     ("name", "data"),
     [
         ("log.csv", as_csv()),
-        ("log.CSV.gz", gzip.compress(as_csv().encode())),
+        ("log.CSV.gz", gzip.compress(as_csv().encode(), mtime=0)),
         ("log.tsv", as_csv("\t")),
         ("log.jsonl", as_json()),
-        ("log.ndjson.gz", gzip.compress(as_json().encode())),
+        ("log.ndjson.gz", gzip.compress(as_json().encode(), mtime=0)),
         ("log.json", as_json([(user, item, str(time)) for user, item, time in LOG])),
     ],
 )
