@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
 from .core.errors import TssrError
-from .core.signals import stoppable, stopped_by
+from .core.signals import keep_exit_code, signal_behind, stoppable
 from .core.version import __version__
 from .core.words import unknown_name
 from .model.own_models import load_own_models
@@ -60,7 +61,7 @@ def cli() -> None:
     """
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
     sys.exit(code)
 
@@ -71,21 +72,30 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with stoppable():
             cli.main(args=given, prog_name="tssr", standalone_mode=False)
-    except TssrError as error:
-        if "--debug" in given:
-            traceback.print_exc()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        number = signal_behind(error)
+        if number is not None:
+            keep_exit_code()
+            _fail("interrupted; finished work is kept, the same command resumes", 128 + number)
+        _report(error, debug="--debug" in given)
+
+
+def _report(error: BaseException, debug: bool) -> None:
+    """Say an error that is no interruption in one line, and end with its exit code."""
+    if isinstance(error, TssrError):
+        if debug:
+            traceback.print_exception(error)
         _fail(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:  # `tssr` alone: its message is the help
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # `tssr` alone: its message is the help
         click.echo(error.format_message())
-    except click.ClickException as error:
+        return
+    if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "tssr"
         _fail(f"{error.format_message()} (see {path} --help)", error.exit_code)
-    except (click.Abort, KeyboardInterrupt) as error:
-        _fail("interrupted; finished work is kept, the same command resumes", 128 + stopped_by(error))
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         sys.exit(1)
-    except Exception as error:  # the last resort, so that no one meets a bare traceback
-        if "--debug" in given:
-            raise
-        _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+    if debug:
+        raise error
+    # the last resort, so that no one meets a bare traceback
+    _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)

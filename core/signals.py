@@ -51,7 +51,25 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def stopped_by(error: BaseException) -> int:
-    """The number of the signal behind an interruption: the one of `Stopped`, else Ctrl-C's."""
-    cause = error if isinstance(error, Stopped) else error.__cause__
-    return cause.number if isinstance(cause, Stopped) else signal.SIGINT
+def signal_behind(error: BaseException) -> int | None:
+    """The number of the signal that `error` came from, 2 for Ctrl-C; None where it came from none.
+
+    The interruption may be hidden in another error. Python up to 3.11 turns whatever is raised while a class
+    is being made into "RuntimeError: Error calling __set_name__ …", and click turns Ctrl-C into its `Abort`.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    if seen is None:
+        return None
+    return seen.number if isinstance(seen, Stopped) else signal.SIGINT
+
+
+def keep_exit_code() -> None:
+    """Let a process that was interrupted, and has said so, end with the exit code it asks for.
+
+    Where Ctrl-C meets Python inside `exec(text)`, as dataclasses call it, Python notes for good that nobody
+    handled the interruption. Started by `python -m`, it then kills itself by SIGINT at its end, although the
+    interruption was handled since. Running another text takes the note back.
+    """
+    exec("")
