@@ -1,55 +1,41 @@
-"""The rows of many arrays fetched in one call, as if the arrays were one.
+"""The rows of many arrays, numbered through: of parts with 3 and 4 rows, row 5 is row 2 of the second part.
 
-Parts that are mapped one by one lie at addresses of their own. Fetching from each what is wanted of it costs
-a few microseconds a part and a second copy of every row, which at a thousand parts is several times the copy
-itself. So one array is laid over all the memory between the first and the last part, with a row beginning at
-every single value: any row of any part is a row of it, and numpy fetches them all in one pass. The memory
-between the parts is never touched, for only places of real rows are ever asked for.
+A feature store has up to thousands of part files, each mapped into memory by itself. `gather` sorts the
+numbers asked for by part and copies part by part, so that each part is looked up once, however many of its
+rows are wanted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class _Memory:
-    """What numpy asks of an object whose memory it is to see as an array."""
-
-    __array_interface__: dict[str, Any]
-
-
 class MappedRows:
-    """Arrays of one dtype and width, each (rows, F) and contiguous, their rows numbered through in order."""
+    """Arrays of one dtype and width, each (rows, F), read as one array of all their rows."""
 
     def __init__(self, parts: list[NDArray[Any]]) -> None:
-        self.parts = parts  # held: their memory must stay mapped
-        self.starts = np.cumsum([0] + [len(part) for part in parts])
-        addresses = np.array([part.ctypes.data for part in parts], np.int64)
-        width, dtype = parts[0].shape[1], parts[0].dtype
-        first, last = addresses.min(), max(part.ctypes.data + part.nbytes for part in parts)
-        self.places = (addresses - first) // dtype.itemsize - self.starts[:-1] * width  # were it row 0
-        memory = {
-            "version": 3,
-            "data": (int(first), True),  # True: read only
-            "typestr": dtype.str,
-            "shape": (int(last - first) // dtype.itemsize - width + 1, width),
-            "strides": (dtype.itemsize, dtype.itemsize),
-        }
-        self.span = np.asarray(_Memory(memory))
+        self.parts = parts
+        self.starts = np.cumsum([0] + [len(part) for part in parts])  # of each part its first row's number
 
     def __len__(self) -> int:
-        """How many rows there are in all."""
+        """How many rows there are in all parts together."""
         return int(self.starts[-1])
 
     def gather(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows of these numbers in that order, (len(rows), F); raises IndexError for one out of range."""
+        """A copy of the rows of these numbers in that order, (len(rows), F).
+
+        Raises IndexError for a number that is negative or no smaller than the number of rows.
+        """
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
-        part = np.searchsorted(self.starts, rows, side="right") - 1
-        gathered: NDArray[Any] = self.span[self.places[part] + rows * self.span.shape[1]]
+        gathered = np.empty((len(rows), self.parts[0].shape[1]), self.parts[0].dtype)
+        part = np.searchsorted(self.starts, rows, side="right") - 1  # which part each row lies in
+        order = np.argsort(part, kind="stable")  # places in `rows`, those of one part beside each other
+        ends = np.searchsorted(part, np.arange(len(self.parts) + 1), sorter=order)
+        for number in np.flatnonzero(np.diff(ends)):
+            places = order[ends[number] : ends[number + 1]]
+            gathered[places] = self.parts[number][rows[places] - self.starts[number]]
         return gathered

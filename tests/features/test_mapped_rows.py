@@ -27,12 +27,26 @@ def test_any_rows_of_parts_anywhere_in_memory(sizes, width, dtype, order, chosen
     np.testing.assert_array_equal(gathered, values[rows])
 
 
-def test_what_is_gathered_is_a_copy_and_the_parts_are_read_only():
+def test_what_is_gathered_is_a_copy_that_leaves_the_parts_alone():
     part = np.arange(6, dtype=np.float32).reshape(3, 2)
-    rows = MappedRows([part])
-    rows.gather(np.array([1]))[:] = 9
+    MappedRows([part]).gather(np.array([1, 1]))[:] = 9
     np.testing.assert_array_equal(part[1], [2, 3])
-    assert not rows.span.flags.writeable
+
+
+def test_a_thousand_parts_are_read_in_any_order_with_rows_asked_for_twice():
+    values = np.arange(3000, dtype=np.int32).reshape(-1, 1) * [1, 10]
+    rows = np.random.default_rng(0).integers(0, 3000, 9000)
+    gathered = MappedRows(np.split(values, 1000)).gather(rows)
+    np.testing.assert_array_equal(gathered, values[rows])
+
+
+def test_only_the_parts_of_the_rows_asked_for_are_read():
+    class Unreadable(np.ndarray):
+        def __getitem__(self, rows):
+            raise AssertionError("a part was read of which no row is wanted")
+
+    parts = [np.zeros((2, 1)).view(Unreadable), np.ones((2, 1)), np.zeros((2, 1)).view(Unreadable)]
+    assert MappedRows(parts).gather(np.array([3, 2, 3])).tolist() == [[1], [1], [1]]
 
 
 @pytest.mark.parametrize("row", [-1, 3])
