@@ -1,6 +1,7 @@
-"""Windows of histories, cut on the device from one flat array of items; nothing padded is ever stored.
+"""Windows of histories, cut batch by batch from one flat array of items on the device.
 
-Cost: three numbers a window and a few gathers a batch.
+Only the flat array and three numbers for each window are kept; padding is made when a batch is cut. Example:
+with L = 5 the history 4 9 2 7 has the inputs 0 0 4 9 2 and the targets 0 0 9 2 7, where 0 is padding.
 
 Shapes: B batch, L window length.
 """
@@ -22,7 +23,7 @@ from ..core.schema import PADDING
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """B windows of `users` (B,), left-padded with 0: `targets` is what followed each of `inputs`, (B, L)."""
+    """B windows of `users` (B,), left-padded with 0: `targets` are the items after `inputs`, (B, L) each."""
 
     inputs: Tensor
     targets: Tensor
@@ -30,12 +31,15 @@ class WindowBatch:
 
     @property
     def real(self) -> Tensor:
-        """Where there is an action that another one followed, (B, L) bool."""
+        """Which steps hold an action and are no padding, (B, L) bool."""
         return self.inputs != PADDING
 
     @cached_property
     def positions(self) -> Tensor:
-        """The numbers of the P real steps among the B x L, (P,); found once, for that makes a GPU wait."""
+        """The numbers of the P real steps among the B x L, (P,).
+
+        Kept once found: the CPU needs P as a number, so it waits until a GPU has done all its queued work.
+        """
         return self.real.flatten().nonzero().squeeze(1)
 
     def at_positions(self, values: Tensor) -> Tensor:
@@ -101,7 +105,7 @@ class ActionBatch:
 
 
 class ActionSamples:
-    """Every action by itself, for models that know no order."""
+    """Every train action as a sample of its own, for models that ignore the order of actions (BPR-MF)."""
 
     def __init__(self, histories: Histories, device: torch.device) -> None:
         users = np.repeat(np.arange(len(histories)), histories.lengths)

@@ -1,16 +1,18 @@
 """A blend: the scores of independently trained models added with weights, as one recommender.
 
-Models that learn alone and are added late keep what each knows, where one model that reads everything learns
-whatever pays first (EnsRec, arXiv 2512.17820, found the same for ids and texts). The weight of a part may
-depend on how often the candidate item was taken in training and on how long the user's history is; neither
-tells the target. `blend_weights` says how weights are chosen.
+A single model that reads IDs and content learns mostly from the one that lowers its loss faster, and makes
+little use of the other. Models trained independently each learn what their own input offers, and the sum of
+their scores keeps all of it (EnsRec, arXiv 2512.17820, found the same for IDs and texts). The weight of a
+part may depend on how often the candidate item was taken in training and on how long the user's history is;
+both are known before the target is, so the weights leak nothing. `blend_weights` says how they are chosen.
 
     score(u, i) = Σ_m  of_user[m, class of u] · of_item[m, class of i] · (score_m(u, i) - shift_m)
 
-As an inner product that is one long vector: of each part the state times its user weight beside the item's
-vector times its item weight, and one more dimension for the bias, so that all that ranks or recommends with
-one model does so with a blend. A part whose scores are no inner product (ItemKNN) makes the blend one whose
-scores are computed whole.
+Where all parts score by inner product, so does the blend. Its state is the parts' states side by side, each
+times the part's user weight; its item vector is the parts' item vectors side by side, each times the part's
+item weight; one more dimension for each part carries the bias. For example, two models of width 128 make a
+blend of width 2 * 128 + 2 = 258. So everything that ranks or exports one model works for a blend. A part
+that has no item vectors (ItemKNN) makes a `DenseBlend`, which adds up the scores of all items.
 
 Shapes: B queries, M parts, N items, D_m width of part m, K classes of items, G classes of users.
 """
@@ -33,11 +35,11 @@ from .recommender import DenseRecommender, RanksColdItems, Recommender, VectorRe
 if TYPE_CHECKING:
     from .settings import BlendSettings
 
-POPULARITY = (1, 5, 20)  # train actions from which an item is of the next class; below 1: it has none
+POPULARITY = (1, 5, 20)  # classes of items by train actions: 0, 1 to 4, 5 to 19, 20 and more
 USER_CLASSES = 3  # thirds of the validation users by the length of their history
-USERS_ASKED = 20_000  # at most, evenly spread: more would not tell weights apart any better
+USERS_ASKED = 20_000  # validation users that weights are chosen on, at most, evenly spread over all
 BLOCK = 256  # queries scored in one step
-DECIMALS = 9  # of a dense blend's scores; sums that should be equal are, whatever their order
+DECIMALS = 9  # scores of a dense blend are rounded to these, so that sums in another order are equal too
 
 
 class Blend(nn.Module):
@@ -50,7 +52,7 @@ class Blend(nn.Module):
     user_bounds: Tensor
 
     def __init__(self, parts: Sequence[Recommender], train_counts: Tensor, settings: BlendSettings) -> None:
-        """Add the parts as they are until weights are chosen or loaded; `train_counts` is (N + 1,)."""
+        """All weights are 1 until others are chosen or loaded; `train_counts` is (N + 1,)."""
         super().__init__()
         self.parts = nn.ModuleList(cast(nn.Module, part) for part in parts)
         lengths = [part.length for part in parts if part.length is not None]
@@ -68,7 +70,7 @@ class Blend(nn.Module):
 
     @property
     def skips_last(self) -> bool:
-        """Whether the newest item is no candidate: where one part leaves it out, the blend does."""
+        """Whether the newest item is no candidate: true where one of the parts leaves it out."""
         return any(part.skips_last for part in self.recommenders)
 
     @property
@@ -108,7 +110,10 @@ class Blend(nn.Module):
         return weights
 
     def _scored(self, asked: Queries) -> Iterator[tuple[list[Tensor], Tensor, Tensor | None]]:
-        """The scores of every part, a block of queries after another; numbers of items from 0 on."""
+        """Yield for each block of queries the scores of every part, the targets, and the skipped items.
+
+        Items are numbered from 0 here.
+        """
         for low in range(0, len(asked), BLOCK):
             high = min(low + BLOCK, len(asked))
             targets = torch.from_numpy(asked.targets[low:high].astype(np.int64)) - 1
@@ -126,7 +131,7 @@ class VectorBlend(Blend):
         return self.joined_states(states, torch.from_numpy(queries.histories.lengths[low:high]))
 
     def joined_states(self, states: Sequence[Tensor], lengths: Tensor) -> Tensor:
-        """The same from the parts' states, (B, D_m) each, and the lengths of the histories, (B,)."""
+        """The blend's states from the parts' states, (B, D_m) each, and the histories' lengths, (B,)."""
         blocks = []
         for state, factor in zip(states, self.user_factors(lengths), strict=True):
             blocks += [state * factor[:, None], factor[:, None]]
@@ -143,7 +148,10 @@ class VectorBlend(Blend):
     def joined_items(
         self, sides: Sequence[tuple[Tensor, Tensor]], item_class: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The parts' vectors (K, D_m) and biases (K,) of items of these classes, (K,), as one of each."""
+        """The blend's vectors and bias of K items, from the parts' vectors (K, D_m) and biases (K,).
+
+        `item_class` (K,) are the items' classes by popularity, on which the parts' weights depend.
+        """
         weights, blocks = self.of_item[:, item_class], []  # (M, N)
         for (vectors, bias), weight, shift in zip(sides, weights, self.shift, strict=True):
             blocks += [vectors * weight[:, None], ((bias - shift) * weight)[:, None]]
@@ -156,14 +164,15 @@ class VectorBlend(Blend):
 
     @property
     def class_of_new(self) -> int:
-        """The class of an item that nobody has taken: that of the rarest items that were."""
+        """The class of a new item: that of the rarest taken items, for which weights were chosen."""
         return min(1, self.of_item.shape[1] - 1)
 
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vectors and biases as `items`, those of `cold` items, (N,) bool, from content alone.
 
-        To a part that knows items by their actions, a cold item is the average of the `warm` ones, by default
-        all others, so the parts that know its content decide.
+        A part that knows items by their actions alone gives every cold item the mean vector and bias of the
+        `warm` items, by default all others. These are equal for all cold items, so which cold item comes
+        first is decided by the parts that read content.
         """
         cold = cold.to(self.of_item.device)
         warm = ~cold if warm is None else warm.to(cold.device)

@@ -2,13 +2,14 @@
 
 A step takes one expert m and tries shares w for it, from 0, .1 … 1 and then .05 and .025 around the best, as
 `(1 - w) * rest + w * m`, where the rest are the other experts in the proportions they have. So each step may
-also take an expert out again (w = 0). All experts have their step in the order of their own quality, those of
-the start after the others, and again, until nothing improves or ROUNDS are over.
+also take an expert out again (w = 0). Example: from the shares .6, .4 and 0, w = .1 for the third gives .54,
+.36 and .1. A round takes one step for each expert: first those without a share, the best first,
+then those with one, the best first. Rounds end when one improves nothing, at the latest after ROUNDS.
 
 Such a search stops where no single share is worth changing, and that may be below what two of the experts
 give alone. On Amazon's Toys four experts, started from the best one, stopped at .0856 in validation where two
-of them alone give .0865. So the search starts from each expert alone and from the best pair, and the best end
-is kept. It is then never below any expert alone or any pair that was looked at.
+of them alone give .0865. So the search starts from each expert alone and from the best pair, and keeps the
+best result. That is never below any expert alone or any pair that was tried.
 
 Shapes: M experts, Q users, C candidates, U users that shares decide about, R rivals of their targets.
 """
@@ -30,12 +31,13 @@ ROUNDS = 4  # at most, from each start
 
 @dataclass(frozen=True)
 class Rivals:
-    """The candidates whose place beside the target depends on the shares.
+    """The candidates of which it depends on the shares whether they stand before or behind the target.
 
-    A candidate below the target for every expert is below it in every sum, and a target that ten candidates
-    precede for every expert is in no list of ten. Both are left out, which changes no NDCG; of the pairs of
-    user and candidate 28 % were left on Toys. `lead` (M, R) is how far each rival is above the target,
-    `user` (R,) whose rival it is, 0…U-1.
+    A candidate that every expert scores below the target is below it in every weighted sum, and is left out.
+    So is a user for whom at least ten candidates score above the target with every expert: no shares bring
+    that target into a list of ten. Leaving both out changes no NDCG; 28 % of the pairs of user and candidate
+    remained on Toys. `lead` (M, R) is each rival's score less the target's, for each expert; `user` (R,) is
+    the user, 0…U-1, whose rival it is.
     """
 
     lead: Tensor
@@ -45,7 +47,7 @@ class Rivals:
 
     @classmethod
     def of(cls, scores: Tensor, counted: Tensor) -> Rivals:
-        """Find them: scores (M, Q, C) and which candidates count (Q, C); column 0 is the target."""
+        """Find the rivals: scores (M, Q, C), and which candidates count (Q, C); column 0 is the target."""
         lead = scores[:, :, 1:] - scores[:, :, :1]
         others = counted[:, 1:]
         ahead = ((lead > 0).all(dim=0) & others).sum(dim=1)
@@ -77,7 +79,7 @@ def best_shares(rivals: Rivals, alone: Sequence[float]) -> Tensor:
 
 
 def _climbed(rivals: Rivals, shares: Tensor, value: float, order: Sequence[int]) -> tuple[Tensor, float]:
-    """Change one expert's share after another while that gains; those of the start come last."""
+    """Improve the shares expert by expert in this `order` until a round gains nothing; also their NDCG."""
     turns = sorted(order, key=lambda expert: bool(shares[expert]))
     for _ in range(ROUNDS):
         before = value

@@ -1,9 +1,9 @@
 """Weights for experts whose scores are added, chosen on validation NDCG@10 by a few small searches.
 
-Looked at are, for each user, the target and the 200 best items of each expert: what is in none of these lists
-stands before a target in the blend's top 10 so rarely that it decides no choice. An expert's scores are first
-shifted and scaled to mean 0 and deviation 1 over these candidates, so that a weight says how much an expert
-decides. Then, each search from the result of the one before:
+The candidates of a user are the target and the 200 best items of each expert. An item beyond all these lists
+hardly ever enters the blend's top 10, so leaving it out changes no choice of weights. An expert's scores are
+first shifted and scaled to mean 0 and deviation 1 over the candidates, so that weights of experts with small
+and with large scores can be compared. Then come up to three searches, each from the result of the one before:
 
 1. A share for each expert, from several starts (`blend_shares`).
 2. By class of the candidate item, where there are classes: each expert's weight in each class is multiplied
@@ -11,9 +11,9 @@ decides. Then, each search from the result of the one before:
 3. By class of the user, where there are classes: likewise, but for the first expert, since for a single user
    only the proportions count.
 
-The first chooses few numbers over thousands of users. The other two choose more of them, and each is taken
-only where its gain, user by user, is more than its own standard error. NDCG itself is searched, though it
-is not convex as cross-entropy would be: it is what lists are judged by.
+The first search chooses a few numbers from thousands of users. The other two choose many more and could fit
+chance, so the result of each is kept only where its mean gain over users is more than its standard error. All
+maximise NDCG itself and not a convex stand-in such as cross-entropy, because lists are judged by NDCG.
 
 Shapes: M experts, Q users, N items, C candidates, K classes of items, G classes of users.
 """
@@ -34,10 +34,10 @@ FACTORS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Candidates:
-    """What experts say of the candidates of each user; column 0 is the target.
+    """The experts' scores of each user's candidates; column 0 is the target.
 
-    `scores` (M, Q, C), `items` (Q, C) numbers from 0 on; `counted` (Q, C) is False for what stands there
-    twice or is no candidate.
+    `scores` (M, Q, C); `items` (Q, C) are numbered from 0. `counted` (Q, C) is False for an item that
+    stands in the row a second time, because two experts list it, and for one that may not be recommended.
     """
 
     scores: Tensor
@@ -46,9 +46,10 @@ class Candidates:
 
     @classmethod
     def of(cls, blocks: Iterable[tuple[Sequence[Tensor], Tensor, Tensor | None]]) -> Candidates:
-        """Take them from blocks of whole scores: M of (B, N), the targets 0…N-1 (B,), and what is skipped.
+        """Collect candidates from blocks of all scores: M of (B, N), the targets 0…N-1 (B,), skipped items.
 
-        The last is the number of an item that is no candidate, (B,), -1 for none; or None.
+        The skipped item of each query, (B,), may not be recommended; -1 stands for none, and None in place
+        of the whole array says that no query has one.
         """
         parts = [_listed(*block) for block in blocks]
         scores, items, counted = zip(*parts, strict=True)
@@ -123,7 +124,7 @@ def _judge(
     """The standardised candidates, with the shift and the scale of each expert, (M,)."""
     said = candidates.scores[:, candidates.counted]  # (M, how many)
     shift, scale = said.mean(dim=1), said.std(dim=1)
-    scale = torch.where(scale > 0, scale, 1.0)  # of an expert that says the same of all
+    scale = torch.where(scale > 0, scale, 1.0)  # 0 is of an expert that scores all candidates alike
     scores = (candidates.scores - shift[:, None, None]) / scale[:, None, None]
     items = candidates.items
     by_item = torch.zeros_like(items) if item_class is None else item_class[items]

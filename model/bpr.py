@@ -3,8 +3,8 @@
 Rendle et al., UAI 2009 (arXiv 1205.2618); reference: RecBole's BPR: Xavier start, no bias, one negative drawn
 evenly from items that the user did not take, here from those that occur in training alone. On purpose
 different: the L2 weight is an option.
-Every train action is a positive, whatever --train-windows says: there are no windows here. A user without
-a train action has no learned vector and gets the mean vector of the items in the history.
+Every train action is a positive example, whatever --train-windows says: this model reads no windows. A user
+without a train action has no learned vector and gets the mean of the vectors of the items in the history.
 
 Shapes: P actions, B queries, U users, N items, D width.
 """

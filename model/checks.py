@@ -16,7 +16,8 @@ from .recommender import Losses
 def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> dict[str, float]:
     """The sum of each term over the steps up to `step`; raises DivergedError where one is not finite.
 
-    `recent` are the shares of this process; all get the sums, or the error.
+    `recent` has the terms of each step, of which this process computed a share. Every process gets the same
+    sums, or the error.
     """
     shares = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
     values = current_world().sum(shares)
@@ -30,7 +31,10 @@ def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Pat
 
 
 def check_weights(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> None:
-    """Keep broken weights out of validation and checkpoint: a finite loss can still have broken them."""
+    """Raise DivergedError where a weight is NaN or infinite, before it reaches validation or a checkpoint.
+
+    The loss of the step may be finite all the same: it was computed before its gradient changed the weights.
+    """
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
         raise _not_finite(f"the weights are not finite after step {step}", recent[-1], model, folder)
 

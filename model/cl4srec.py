@@ -1,8 +1,9 @@
-"""CL4SRec: SASRec whose windows find an altered copy of themselves (Xie et al., ICDE 2022, arXiv 2010.14395).
+"""CL4SRec: SASRec with a contrastive loss on altered windows (Xie et al., ICDE 2022, arXiv 2010.14395).
 
 There is no official code; references: RuihongQiu/DuoRec and RecBole-DA. Each window is altered twice, by two
-different ones of crop, mask and reorder; the two last states attract each other among the 2(B-1) states of
-the other windows (NT-Xent, inner product). The item loss, block and head are SASRec's.
+different operators out of crop, mask and reorder. The last states of these two views are a positive pair, and
+the 2(B-1) states of the other windows are the negatives (NT-Xent, inner product). The item loss, block and
+head are SASRec's.
 On purpose different from DuoRec: views are new tensors (there, masking overwrites the window that the item
 loss reads), and the mask is a token of its own, not the padding.
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class CL4SRec(SASRec):
-    """SASRec over learned vectors, one more for the mask."""
+    """SASRec over learned item vectors and one more vector for the mask token."""
 
     def __init__(self, materials: Materials, settings: CL4SRecSettings) -> None:
         super().__init__(ItemVectors(materials.item_count, settings.width, further=1), materials, settings)
@@ -62,10 +63,14 @@ class CL4SRec(SASRec):
 
 
 def view_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """NT-Xent: each of 2B states finds its twin among the 2B - 1 others; (B, D) each. Mean over states."""
+    """NT-Xent: cross-entropy of picking a state's other view among 2B - 1 states; (B, D) each.
+
+    Mean over the 2B states.
+    """
     first, second = gathered(first), gathered(second)
     states = torch.cat([first, second]).float()
-    # Normalised states have a length of sqrt(D): twins score about D, where bfloat16 steps by a half or one.
+    # In float32: a state after LayerNorm has length sqrt(D), so two similar views score about D. At D = 128
+    # neighbouring bfloat16 numbers are 1 apart, too coarse for a softmax.
     with in_float32(states.device):
         scores = states @ states.T / temperature
     itself = torch.eye(len(states), dtype=torch.bool, device=states.device)

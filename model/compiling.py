@@ -1,7 +1,7 @@
 """torch.compile for the encoders, where the products of a step are many and small.
 
-The softmax is left alone: its time is that of three large products. A compiler that is missing, or that
-cannot take a model, shows only when the first step runs, so that step is tried.
+The softmax is not compiled: nearly all its time goes into three large matrix products. That the compiler is
+missing, or cannot compile a model, shows only when a step runs, so one step is tried first.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from ..core.progress import note
 from ..core.torchrun import current_world
 from .layers import Transformer
 
-# Of the encoders' code: for training and evaluation, with and without contexts, for the first number of real
-# steps and for any. Torch's own limit is 8, and what comes after that would run as it is.
+# Torch compiles a module again for each kind of call: for training and for evaluation, with and without
+# contexts, for a fixed number of real steps and then for any. Its own limit is 8 compiled variants, and calls
+# beyond that would run uncompiled.
 VARIANTS = 64
 
 
 def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
-    """Compile the transformers of `model` in place; says one line and goes on where there is no way.
+    """Compile the transformers of `model` in place; where that fails, say so and leave them uncompiled.
 
-    `try_step` runs a step forward and backward; its draws are undone.
+    `try_step` runs a step forward and backward. Its random draws are undone, so training draws the same
+    numbers with and without --compile.
     """
     encoders = [part for part in model.modules() if isinstance(part, Transformer)]
     if not encoders:

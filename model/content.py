@@ -1,22 +1,24 @@
-"""Where a model's content vectors come from: a table that stays as it is, or an encoder trained along.
+"""Where a model's content vectors come from: a fixed table, or an encoder that is trained with the model.
 
-An encoder in the graph of a step would hold the activations of every picture of a batch at once: some 110 GB
-for the paper's 128 users with 10 pictures each. Two things make it a tenth, and change no number:
+Plain backpropagation through an encoder keeps the activations of every picture of a batch in memory: some
+110 GB for the paper's 128 users with 10 pictures each. Two measures take a tenth of that and give the same
+gradients:
 
-- Each distinct content is encoded once, however often it occurs, and padding never is.
-- Contents go through the encoder in chunks without a graph; the loss is computed on their vectors, and its
-  gradients with regard to the vectors are kept. Then each chunk goes through once more, now with a graph,
-  and takes its part of the gradients back. Memory depends on the chunk, not on the batch, for one more
-  forward pass. This is the gradient cache of Gao et al., "Scaling Deep Contrastive Learning Batch Size under
-  Memory Limited Setup" (RepL4NLP 2021). Dropout draws the same in both passes.
+- Each distinct content is encoded once, however often it occurs in the batch, and padding never is.
+- The gradient cache of Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"
+  (RepL4NLP 2021). First the contents go through the encoder in chunks, without keeping activations. The loss
+  is computed on the resulting vectors, and backpropagation stops at them: their gradients are kept. Then each
+  chunk goes through the encoder once more, now with activations, and the kept gradients of its vectors are
+  propagated into the encoder's weights. Memory depends on the chunk, not on the batch; the price is a second
+  forward pass. Dropout draws the same masks in both passes, or the gradients would be of other vectors.
 
-Example: 256 users look back on 10 actions; of 2,560 steps 1,000 are real, on 800 distinct pictures. With
-chunks of 64 the encoder sees 13 times 64 pictures, twice each, and holds the activations of 64.
+Example: a batch of 256 users with L = 10 has 2,560 steps, of which 1,000 are real and show 800 distinct
+pictures. With chunks of 64 the encoder runs 13 chunks, each twice, and holds the activations of 64 pictures.
 
-Under torchrun the processes share the distinct contents of the whole batch: each encodes its part of them,
-all get all vectors, and each feeds back the gradients that all together ask of its part.
+Under torchrun each process encodes a part of the distinct contents of the whole batch and receives the
+vectors of the others. In the second pass it propagates the gradients of its part, summed over all processes.
 
-Shapes: N items, C content dimension, R distinct contents, K of them in a chunk, S met at once by the batch.
+Shapes: N items, C content dimension, R distinct contents, K of them in a chunk, S new ones of one call.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ Read = Callable[[Tensor], tuple[Tensor, ...]]  # the inputs of contents (K,) by 
 
 @dataclass(frozen=True)
 class EncoderTraining:
-    """How an encoder is trained along: its own rate, decay (of matrices alone), and contents at once."""
+    """How an encoder is trained: learning rate, weight decay (of matrices only), contents in a chunk."""
 
     learning_rate: float
     weight_decay: float
@@ -66,7 +68,7 @@ class FrozenContent(nn.Module):
 
 @dataclass
 class _Piece:
-    """Some contents encoded by this process, and what encoding them again the same way takes."""
+    """A chunk that this process encoded, with the random state before, to draw the same dropout again."""
 
     contents: Tensor  # (K,)
     vectors: Tensor  # (K, C), with a graph only where this process had one chunk to encode in this step
@@ -75,15 +77,15 @@ class _Piece:
 
 @dataclass
 class _Met:
-    """Contents that the batch met at once: everybody's vectors, and the pieces that this process encoded."""
+    """The contents that one call of `forward` asked for first: their vectors, and this process's chunks."""
 
-    vectors: Tensor  # (S, C), a leaf: the loss leaves its gradient here
+    vectors: Tensor  # (S, C), a leaf of the graph: backpropagation of the loss ends here and leaves `.grad`
     own: slice  # this process's part of the S
     pieces: list[_Piece]
 
 
 class TrainedContent(nn.Module):
-    """An encoder's vectors of N items, whose loss reaches the encoder.
+    """The vectors of N items from an encoder that is trained with the model.
 
     `contents` has each item's content by number 0…R-1, (N + 1,), and -1 for the padding and for items
     without content, whose vectors are 0. `read` gives the encoder's inputs for some contents.
@@ -104,7 +106,9 @@ class TrainedContent(nn.Module):
         self._read = read
         self.register_buffer("contents", contents, persistent=False)
         self._met: list[_Met] = []  # in this step
-        self._place: Tensor | None = None  # of each content among them; 0 for none, (R + 1,), -1 comes last
+        # (R + 1,): where each content's vector stands among those of this step, counted from 1; 0 for a
+        # content that this step has not encoded. The last entry is for -1, items without content.
+        self._place: Tensor | None = None
         self._table: Tensor | None = None
         self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
@@ -115,7 +119,7 @@ class TrainedContent(nn.Module):
         self._table = None
 
     def train(self, mode: bool = True) -> TrainedContent:
-        """Batch normalisation stays in evaluation mode unless it is to be trained."""
+        """Set the mode as torch does, but leave batch normalisation in evaluation mode unless it trains."""
         super().train(mode)
         if mode:
             self._forget_table()
@@ -137,7 +141,7 @@ class TrainedContent(nn.Module):
         return torch.cat([zero, *(met.vectors for met in self._met)])[place[wanted]]
 
     def _encode(self, wanted: Tensor) -> Tensor:
-        """Encode what of everybody's `wanted` (…) this step has not met; returns each content's place."""
+        """Encode what any process wants and this step has not encoded yet; returns each content's place."""
         if self._place is None:
             self._place = torch.zeros(
                 int(self.contents.max()) + 2, dtype=torch.int64, device=self.contents.device
@@ -155,11 +159,11 @@ class TrainedContent(nn.Module):
         world = current_world()
         shares = new.tensor_split(world.size)
         low, own = sum(map(len, shares[: world.rank])), shares[world.rank]
-        # What fits into one chunk keeps its graph: it needs no second pass.
+        # A single chunk keeps its activations at once: that is no more memory, and saves the second pass.
         keep = len(own) <= self.how.chunk and not self._met
         pieces = [self._piece(chunk, keep=keep) for chunk in torch.split(own, self.how.chunk) if len(chunk)]
         vectors = [piece.vectors.detach() for piece in pieces]
-        # A process with nothing to encode has no vectors to tell their number format by; it is the weights'.
+        # A process with nothing to encode still takes part in the exchange, with 0 rows of the same dtype.
         nothing = torch.zeros(0, self.width, device=new.device, dtype=self._dtype())
         return _Met(
             world.gather(torch.cat([nothing, *vectors])).requires_grad_(), slice(low, low + len(own)), pieces
@@ -192,14 +196,14 @@ class TrainedContent(nn.Module):
         return vectors.to(self._dtype())
 
     def feed_back(self) -> None:
-        """Take the gradients of this step's vectors back into the encoder, chunk by chunk, and forget them.
+        """Propagate the gradients of this step's vectors into the encoder, chunk by chunk, and forget both.
 
         Call it in the precision (autocast) that the step's forward pass had.
         """
         met, self._met, self._place = self._met, [], None
         momenta = {part: part.momentum for part in self._batch_norms()}
         for part in momenta:
-            part.momentum = 0.0  # the first pass has counted these contents already
+            part.momentum = 0.0  # the first pass has already updated the running mean by these contents
         for each in met:
             asked = each.vectors.grad
             asked = torch.zeros_like(each.vectors) if asked is None else asked
@@ -215,7 +219,7 @@ class TrainedContent(nn.Module):
             self._share_statistics(part)
 
     def _share_statistics(self, part: _BatchNorm) -> None:
-        """Let batch normalisation go on everywhere with the mean of what the processes counted."""
+        """Set the running mean and variance to their mean over the processes, so that all stay equal."""
         world = current_world()
         if world.size > 1 and self.how.train_batchnorm:
             for counted in (part.running_mean, part.running_var):
@@ -236,7 +240,7 @@ class TrainedContent(nn.Module):
             numbers = torch.arange(count, device=self.contents.device)
             own = numbers.tensor_split(world.size)[world.rank]
             nothing = torch.zeros(0, self.width, device=own.device, dtype=self._dtype())
-            # On a GPU in half precision, as extract-features encodes there.
+            # In half precision on a GPU, because extract-features encodes so, and both should agree.
             half = torch.autocast("cuda", torch.bfloat16, enabled=numbers.is_cuda)
             with torch.no_grad(), half:
                 parts = [self._vectors(chunk) for chunk in torch.split(own, self.how.chunk) if len(chunk)]
@@ -251,7 +255,7 @@ class TrainedContent(nn.Module):
 
 
 def _without_frozen(content: nn.Module, weights: dict[str, Tensor], prefix: str, _: object) -> None:
-    """Leave out of what is saved the encoder's weights that do not train: its own files have them.
+    """Do not save the encoder's frozen weights with the model: they are in the encoder's own files.
 
     With an adapter of 300,000 weights in an encoder of 110 million, a checkpoint takes 3 MB in place of 440.
     """
@@ -275,7 +279,7 @@ def _random_states(device: torch.device) -> dict[str, Tensor]:
 
 @contextmanager
 def _drawing_as(random: dict[str, Tensor], device: torch.device) -> Iterator[None]:
-    """Draw as at an earlier moment, and go on afterwards as if nothing had been drawn."""
+    """Set the random state to an earlier one (`random`) within the context, and restore it afterwards."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.set_rng_state(random["cpu"])
         if "cuda" in random:

@@ -1,14 +1,16 @@
-"""Content-KNN: the items whose content is nearest to what the newest actions were about; nothing is trained.
+"""Content-KNN: recommends the items whose content is nearest to that of the newest items; nothing is trained.
 
-Each item is its content vector, centred on the train items and of length 1; a history is the mean of its
-newest L items' vectors, weighted 1, d, d², … from the newest back; an item's score is their inner product, so
-at d = 0 it is the cosine with the newest item. Several content types stand side by side, each with the same
-weight, so that the score is the mean of their cosines. An item without content is a zero vector: it asks for
-nothing and is never near.
-Centring matters: vectors of one encoder share a large common part, which makes everything seem alike.
+Each item is represented by its content vector, less the mean over the train items, scaled to length 1. A
+history is the mean of the vectors of its newest L items with the weights 1, d, d², … from the newest back.
+An item's score is the inner product of both; at d = 0 that is the cosine with the newest item. Several
+content types are concatenated with equal weight, so that the score is the mean of their cosines. An item
+without content has the vector 0: it adds nothing to a history, and scores 0 itself.
+The mean is subtracted because all vectors of one encoder share a large common part: without that, the cosine
+of any two items is near 1.
 
-The newest item is nearest to itself, so that where nobody takes a thing twice its place at the top is lost:
-it may be left out of the candidates. Decay and candidates are chosen on validation where they are not given.
+The newest item of a history is always nearest to itself. On data where nobody takes an item twice, it would
+waste the first place of every list, so it may be left out of the candidates (`--last-item`). Decay and this
+choice are made on validation where they are not given.
 
 Shapes: B queries, L steps, N items, C dimensions of all content types together.
 """
@@ -58,7 +60,7 @@ class ContentKNN(nn.Module):
 
     @property
     def ranks_cold_items(self) -> bool:
-        """Content is all that an item has here."""
+        """True: an item is scored by its content, with or without train actions."""
         return True
 
     def encode(self, inputs: Tensor) -> Tensor:
@@ -77,14 +79,14 @@ class ContentKNN(nn.Module):
         return vectors, vectors.new_zeros(len(vectors))
 
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same as `items`: nothing here is learned from actions but the centre."""
+        """The same as `items`: the only thing taken from train actions is the mean that is subtracted."""
         return self.items()
 
     def choose(self, validate: Callable[[], float]) -> dict[str, Any]:
         """Choose what the settings leave open by `validate`, the validation metric of the model as it is.
 
-        The decay first, with the newest item left out; then, at this decay, whether it is. Of equals the
-        first wins: the smaller decay, left out.
+        First the decay, with the newest item left out; then, at the best decay, whether to leave it out. Of
+        equal values the first tried is kept: the smaller decay, and the newest item left out.
         """
         chosen: dict[str, Any] = {}
         if self.settings.decay is None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class SwiGLU(nn.Module):
-    """Two views of each step, one through SiLU as the gate of the other (arXiv 2002.05202)."""
+    """SwiGLU: W3 (SiLU(W1 x) * W2 x), the feed-forward layer of arXiv 2002.05202."""
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class SwiGLU(nn.Module):
 
 
 class LiGRBlock(nn.Module):
-    """Attention, then SwiGLU, each through a gate that its own input opens."""
+    """Attention, then SwiGLU; each result is multiplied by sigmoid(W x + b) of the states x before it."""
 
     def __init__(self, settings: SequenceSettings) -> None:
         super().__init__()

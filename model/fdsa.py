@@ -1,8 +1,9 @@
-"""FDSA: items and their features encoded apart, joined late (Zhang et al., IJCAI 2019).
+"""FDSA: one encoder for item IDs, one for item features, joined at the end (Zhang et al., IJCAI 2019).
 
 There is no official code; reference: RecBole's FDSA. The ID stream and the feature stream have an encoder
-each and one position table; several features of an item are pooled by a learned attention before theirs.
-The two states side by side go through one linear layer.
+each and share one position table. Where items have several features (image and text), a learned attention
+pools these into one vector before the feature encoder. The last states of the two encoders are concatenated
+and go through one linear layer.
 On purpose different, for all models alike so that they compare: the common block and its start, every real
 step trained, an untied head, and neither LayerNorm nor dropout behind the joining layer.
 This is TSSR without cross-attention, gate and contrasts.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Pooled(nn.Module):
-    """Several inputs as one, weighed item by item ("vanilla attention")."""
+    """Several inputs as one: their sum, weighted for each item by a softmax ("vanilla attention")."""
 
     def __init__(self, parts: Sequence[nn.Module], width: int) -> None:
         super().__init__()

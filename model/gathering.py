@@ -1,9 +1,10 @@
-"""One batch over several processes: N ranks with B/N samples have the loss and the gradients of one with B.
+"""Distributed batches: N processes with B/N samples each get the loss and gradients of one process with B.
 
-Each process computes a share of every term of the loss, and the shares add up to the term. Means are over
-what all processes have. Contrasts are over everybody's states, gathered with gradient: every process computes
-the whole contrast, which is small beside the rest, and an even share of it counts. With one process all of
-this does nothing.
+Each process computes a share of every term of the loss, and the shares add up to the term. For a mean, a
+process adds up its own values and divides by the number of values of all processes: with the values 1, 2 on
+one and 6 on the other, the shares are 3/3 and 6/3, and the mean is 3. A contrast needs the states of all
+processes as negatives; these are gathered with their gradient, every process computes the whole contrast,
+which is cheap, and counts 1/N of it. With one process none of this changes anything.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..core.torchrun import current_world
 
 
 class _Gathered(torch.autograd.Function):
-    """All rows on the way forward; on the way back, what all processes ask of one's own rows."""
+    """Forward: the rows of all processes. Backward: the gradients of this process's rows, summed over all."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -32,7 +33,10 @@ class _Gathered(torch.autograd.Function):
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """Everybody's rows, (B/N, …) -> (B, …), in the order of one process; states are float32 on the way."""
+    """The rows of all processes, (B/N, …) -> (B, …), in the order that one process would have them.
+
+    They are sent as float32.
+    """
     world = current_world()
     if world.size == 1:
         return rows
@@ -43,18 +47,18 @@ def gathered(rows: Tensor) -> Tensor:
 
 
 def total_count(count: int) -> int:
-    """The sum of the processes' counts: what a mean over everybody's values divides by."""
+    """The sum of the processes' counts: what a mean over the values of all processes divides by."""
     world = current_world()
     return count if world.size == 1 else sum(world.row_counts(count))
 
 
 def mean_share(values: Tensor) -> Tensor:
-    """One's share of the mean over everybody's `values`, (P,)."""
+    """The share of this process in the mean over the `values` of all processes, (P,) here."""
     return values.sum() / total_count(len(values))
 
 
 def even_share(term: Tensor) -> Tensor:
-    """One's share of a term that every process has computed whole."""
+    """The share of this process, 1/N, in a term that every process has computed whole."""
     return term / current_world().size
 
 

@@ -2,7 +2,7 @@
 
 The table is by default its own, not the input embedding (the released TSSR code has a linear classifier
 there, and gSASRec reports the untied table as better). Class 0 of the released classifier, the padding, is
-left out. Content on this side is what lets rare items be ranked.
+left out. A head of projected content can also score rare items, and items that nobody has taken yet.
 
 Shapes: P positions, N items, D width.
 """
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class ItemHead(nn.Module):
     """The (N, D) item vectors and (N,) bias that score states.
 
-    Vectors are the sum of what is asked for: a free table, inputs of its own (projected content), and an
-    input that the model also reads with (`tied`), which is the model's and is not saved here again. With a
-    `sample` the loss is over drawn items, and no step scores all of them.
+    The vectors are the sum of the given parts: a free table; `inputs`, such as projected content; and
+    the model's item input (`tied`), which the model saves. With a `sample` the loss is a softmax over drawn
+    items, so that no step scores all items.
     """
 
     warm: Tensor | None
@@ -52,7 +52,7 @@ class ItemHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(item_count, width)) if table else None
         self.bias = nn.Parameter(torch.full((item_count,), LINEAR_BIAS_START))
         self.inputs = nn.ModuleList(inputs)
-        self.tied = (tied,) if tied is not None else ()  # in a tuple, so that torch does not register it
+        self.tied = (tied,) if tied is not None else ()  # in a tuple: torch would save its weights twice
         self.sample = sample
         self.register_buffer("warm", None, persistent=False)  # rows (W,) of the items trained on; None: all
         self.register_buffer("place", None, persistent=False)  # item number -> 1…W among them, (N + 1,)
@@ -74,16 +74,16 @@ class ItemHead(nn.Module):
 
     @property
     def ranks_cold_items(self) -> bool:
-        """Whether an item without a train action can be scored: from content, whatever else is learned."""
+        """Whether an item without a train action can be scored: true where a part of the head is content."""
         entrances = (*self.inputs, *self.tied)
         learned = [part for enter in entrances for part in enter.modules() if isinstance(part, ItemVectors)]
         return bool(entrances) and not learned
 
     def leave_out(self, cold: Tensor) -> None:
-        """Let no loss count `cold` items, (N,) bool, as wrong answers.
+        """Keep `cold` items, (N,) bool, out of the softmax of the loss.
 
-        They never are the right one, so a projection of content can learn to put theirs away
-        (docs/cold-items.md has what was measured).
+        In training a cold item is never the target, always a negative. So a projection of content would
+        learn to score the content of cold items low (docs/cold-items.md has what was measured).
         """
         self.warm = (~cold).nonzero()[:, 0]
         self.place = F.pad((~cold).cumsum(0), (1, 0))
@@ -93,9 +93,9 @@ class ItemHead(nn.Module):
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
 
-        A cold item never was the answer: its own row and bias are their start and what pushed it away from
-        other answers. The mean over the `warm` items, by default all others, stands for both: an average item
-        with its own content.
+        A cold item was never a target in training, so its table row and bias are the random start, changed
+        only by being a negative. The mean row and bias of the `warm` items, by default all others, replace
+        them; what tells cold items apart is then their content alone.
         """
         vectors, bias = self.vectors(), self.bias
         cold = cold.to(bias.device)
@@ -108,12 +108,12 @@ class ItemHead(nn.Module):
     def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""
         items = torch.cat([targets[:, None], drawn], dim=1)
-        vectors = self.vectors(filled(items))  # the filler's are never looked at
+        vectors = self.vectors(filled(items))  # rows of the filler are computed and never read
         scores = torch.einsum("pd,pkd->pk", filled(states), vectors)[: len(items)] + self.bias[items - 1]
         return scores[:, 0], scores[:, 1:]
 
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of the next item: states (P, D), targets (P,) in 1…N; of it, one's share."""
+        """The mean cross-entropy, as this process's share: states (P, D), `targets` (P,) in 1…N."""
         if self.sample is None:
             share = len(targets) / total_count(len(targets))
             return self._full_softmax(states, targets) * share
@@ -136,7 +136,7 @@ def item_head(
 ) -> ItemHead:
     """The head of this `kind` that the settings ask for; `tied` is the model's item input.
 
-    Beside a table, content starts at zero: the head begins as the table alone and learns what to add.
+    With `table+content` the projection starts at 0, so that training begins with the table alone.
     """
     contents = []
     if isinstance(settings, ReadingSettings) and "content" in settings.head:
@@ -162,7 +162,10 @@ def item_head(
 
 
 def _item_sample(materials: Materials, settings: WindowSettings) -> ItemSample | None:
-    """What the loss draws from: no item's weight is 0, or it could never be pushed away."""
+    """What a sampled softmax draws from; all weights are above 0.
+
+    An item that is never drawn as a negative would never be scored down.
+    """
     if not settings.softmax_sample:
         return None
     weights = materials.train_counts[1:] + 1

@@ -1,7 +1,7 @@
-"""How a window of item vectors enters a transformer: each step's position is added.
+"""The input of a transformer: the vector of each step's item plus a learned vector of the step's position.
 
-The released TSSR code adds it and no more. SASRec has dropout on the sum, and its BERT-style descendants
-(S3-Rec, RecBole) LayerNorm before that; both are switches, for all transformers alike.
+The released TSSR code does this and no more. SASRec also applies dropout to the sum, and its BERT-style
+descendants (S3-Rec, RecBole) LayerNorm before the dropout; both are options of all transformers here.
 
 Shapes: B batch, L steps, D width.
 """
@@ -14,7 +14,10 @@ from .settings import SequenceSettings
 
 
 class InputEmbedding(nn.Module):
-    """Adds a learned vector for each of L steps, the last the latest action; norm and dropout on request."""
+    """Adds a learned vector for each of L positions, then LayerNorm and dropout where settings ask for it.
+
+    Position L - 1 is always the newest action, however short the window is.
+    """
 
     def __init__(self, length: int, settings: SequenceSettings) -> None:
         super().__init__()

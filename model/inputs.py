@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ItemVectors(nn.Module):
-    """A learned vector for each item: the ID stream's input. `further` tokens come after the items."""
+    """A learned vector for each item: the ID stream's input; `further` tokens (a mask) come after item N."""
 
     def __init__(self, item_count: int, width: int, further: int = 0) -> None:
         super().__init__()
@@ -36,7 +36,8 @@ class ContentVectors(nn.Module):
     """Content vectors through one linear layer, as the released code has it: no activation, no norm.
 
     The vectors are those of the feature store, or of an encoder that is trained along, as in the release.
-    Items without content carry a learned vector on top, the bit by which the model can tell them.
+    A learned vector is added for items without content. So the model can tell such an item from one whose
+    content happens to equal the vector that stands for missing content (`--missing mean` or `zero`).
     """
 
     absent: Tensor

@@ -1,7 +1,7 @@
-"""The half of a recommender that a catalogue runs for each new item: its content vectors in, its vector out.
+"""The item side of an exported model: from the content vectors of a new item to its item vector and bias.
 
-What a model learned of each item by itself, its row in a table and its bias, is replaced by the mean over the
-items that were taken in training, as everywhere where an item is cold (see `ItemHead.items_with_cold`).
+A new item has no row in the model's item table and no bias. The means over the items that were taken in
+training stand for both, as for every cold item (see `ItemHead.items_with_cold`).
 
 Shapes: K items, M content types, C_m width of type m, D width of the model.
 """
@@ -27,7 +27,7 @@ Given = Sequence[tuple[Tensor, Tensor]]  # of each content type the vectors (K, 
 
 
 class ItemSide(nn.Module):
-    """A part for each model, over content types that stand side by side."""
+    """The item side as one graph whose input is the concatenation of all content types."""
 
     def __init__(self, part: nn.Module, widths: Sequence[int]) -> None:
         """`part` takes what is `Given` of content types of these widths."""
@@ -81,7 +81,7 @@ class HeadSide(nn.Module):
 
 
 def _without_tables(enter: nn.Module) -> nn.Module:
-    """A copy of an input without its N items' content, which may be gigabytes and is not asked for."""
+    """A copy of an input without the content of the N known items: it may be gigabytes and is not read."""
     parts = [part for part in enter.modules() if isinstance(part, ContentVectors)]
     tables = [table for part in parts for table in (*part.content.buffers(), part.absent)]
     return copy.deepcopy(enter, {id(table): torch.zeros_like(table[:1]) for table in tables})
@@ -105,7 +105,7 @@ class NeighbourSide(nn.Module):
 
 
 class AverageSide(nn.Module):
-    """A part that knows items by their actions alone: a new one is the average of the others."""
+    """A part that knows items by their actions alone: every new item gets the mean of the known ones."""
 
     vector: Tensor
     bias: Tensor

@@ -1,12 +1,13 @@
 """Tables of item vectors that start as the principal components of the items' content.
 
-A random start tells nothing of an item until it was taken; from this one, items of like content start alike.
+With a random start, two items resemble each other only after training on their actions. With this one, items
+of similar content begin with similar vectors.
 EnsRec (arXiv 2512.17820) compares this start under the name LLMInit; LLMInit itself (arXiv 2503.01814) takes
 single dimensions of the content for the same purpose.
 
-The components keep their proportions, so that what tells most apart counts most; as a whole they are scaled
-to the deviation of the random start. Where the content varies in fewer directions than the table is wide, the
-further columns start at random, and so do the rows of items without content.
+The components keep their variances relative to each other, so the first counts most; one factor scales all to
+the size of the random start. Where the content varies in fewer directions than the table is wide, the
+remaining columns start at random, and so do the rows of items without content.
 
 Example: content of 384 dimensions and tables of width 128 start as the 128 components of largest variance.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .settings import ItemKNNSettings
 
 MEETINGS_AT_ONCE = 1 << 23  # of two items in a user's history, counted in one step
-DECIMALS = 12  # of a score; sums that should be equal are, whatever their order
+DECIMALS = 12  # scores are rounded to these, so that sums of equal terms are equal in any order
 
 
 class ItemKNN(nn.Module):
@@ -41,7 +41,8 @@ class ItemKNN(nn.Module):
         super().__init__()
         blocks = zip(*_neighbours(materials.train, settings), strict=True)
         items, neighbours, similarities = map(np.concatenate, blocks)
-        # Stored by the neighbour: a history holds neighbours, and asks whose they are.
+        # Sorted by neighbour: scoring starts from the items of a history and looks up all items that have
+        # them as a neighbour.
         order = np.argsort(neighbours, kind="stable")
         self._items, self._similarities = items[order], similarities[order]
         self._starts = np.searchsorted(neighbours[order], np.arange(materials.item_count + 2))
@@ -73,7 +74,7 @@ def _neighbours(
     width = train.item_count + 1
     counts = np.bincount(items, minlength=width)
     norms = np.sqrt(counts)
-    # What a block of items costs: a row of counters for each, and one count for each meeting.
+    # An item costs one row of N + 1 counters, and one count for each action of each of its users.
     meetings = np.bincount(items, taken[users], minlength=width)
     block_of = np.cumsum(meetings + width) // MEETINGS_AT_ONCE
     bounds = [*np.flatnonzero(np.diff(block_of, prepend=-1)), width]

@@ -47,7 +47,7 @@ def initialise(module: nn.Module, item_count: int) -> None:
                 nn.init.zeros_(part.weight[part.padding_idx])
     for part in module.modules():
         if isinstance(part, Attention):
-            for weight in part.key_value.weight.chunk(2):  # two layers there, one here for speed
+            for weight in part.key_value.weight.chunk(2):  # the release has two layers; here they are one
                 nn.init.xavier_normal_(weight)
 
 
@@ -86,7 +86,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU between, at every step alone."""
+    """Two linear layers with a GELU between them, applied to every step by itself."""
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class Residual(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward; reads itself, or other streams where there are contexts."""
+    """Attention, then feed-forward. Without contexts it is self-attention, else attention to the contexts."""
 
     def __init__(self, settings: SequenceSettings) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class TransformerBlock(nn.Module):
         return self._left(states, self.attention(entered, contexts or (entered,), steps))
 
     def newest(self, states: Tensor, steps: RealSteps, rows: Tensor) -> Tensor:
-        """(P, D) -> (B, D): the same at `rows`, the last steps of the B windows, and computed only there."""
+        """(P, D) -> (B, D): what `forward` gives at `rows`, the last steps of the B windows; cheaper."""
         entered = self.attention_residual.enter(states)
         return self._left(states[rows], self.attention(entered[rows], (entered,), steps, newest=True))
 
@@ -151,7 +151,7 @@ class TransformerBlock(nn.Module):
 
 
 class Mix(nn.Module):
-    """Streams side by side through one linear layer."""
+    """Streams concatenated and mapped to the width by one linear layer."""
 
     def __init__(self, width: int, streams: int) -> None:
         super().__init__()
@@ -174,7 +174,8 @@ class Recurrent(nn.Module):
 
     def forward(self, vectors: Tensor, real: Tensor) -> Tensor:
         """(B, L, D), (B, L) -> (B, L, D), zeros on padding."""
-        # A GRU knows no mask: the real steps are rolled to the front, where padding behind them is harmless.
+        # A GRU has no mask. So each window is rolled: 0 0 5 7 becomes 5 7 0 0, the state after 7 is the same
+        # as without padding, and what the GRU computes on the padding behind it is thrown away.
         steps = torch.arange(real.shape[1], device=real.device)
         padding = (~real).sum(dim=1, keepdim=True)
         front, back = ((steps + shift) % len(steps) for shift in (padding, -padding))
@@ -186,7 +187,7 @@ class Recurrent(nn.Module):
     @staticmethod
     def _layer(layer: nn.Module, vectors: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
-        if vectors.is_cuda:  # autocast would have cuDNN compute in float16, whatever it was asked for
+        if vectors.is_cuda:  # under autocast cuDNN would compute in float16, whichever dtype autocast has
             with in_float32(vectors.device):
                 states, _ = layer(vectors.float())
         else:
@@ -199,7 +200,7 @@ def _at_steps(states: Tensor, steps: Tensor) -> Tensor:
 
 
 class Transformer(nn.Module):
-    """A stack of blocks over one stream, or over one stream that reads others."""
+    """A stack of blocks: self-attention over one stream, or attention of one stream to others (contexts)."""
 
     def __init__(
         self,
@@ -209,7 +210,7 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(block(settings) for _ in range(blocks))
-        # Blocks that normalise before the branch leave the sum of all branches un-normalised.
+        # With --norm pre the output is a sum of branches that no block normalises, so one LayerNorm follows.
         self.final_norm = nn.LayerNorm(settings.width) if settings.norm == "pre" and blocks else None
 
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
@@ -222,7 +223,8 @@ class Transformer(nn.Module):
     def newest(self, states: Tensor, steps: RealSteps) -> Tensor:
         """(B, L, D) -> (B, D): what `forward` gives at the last step.
 
-        The last block, half of the work where there are two, needs the other steps as keys and values only.
+        The last block computes only the last step; the other steps serve it as keys and values. With two
+        blocks that saves almost half of the work.
         """
         packed = steps.packed(states)
         if len(packed) == 0:  # nobody has a history

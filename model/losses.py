@@ -20,15 +20,17 @@ from .gathering import even_share, gathered, mean_share
 
 
 def pooled(states: Tensor, real: Tensor) -> Tensor:
-    """Mean state over the real steps, or those that are taken for real: (B, L, D), (B, L) -> (B, D)."""
+    """Mean state over the steps where `real` is set: (B, L, D), (B, L) -> (B, D)."""
     weight = real.unsqueeze(-1).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
 def user_contrast(states_id: Tensor, states_content: Tensor, real: Tensor, temperature: float) -> Tensor:
-    """Eq. 1: each user's two pooled streams find each other among the batch's users, by cosine.
+    """Eq. 1: contrast of the two streams of each user, pooled over steps and compared by cosine.
 
-    States are the unimodal encoders' outputs (B, L, D). Mean over users, the two directions summed.
+    The positive of a user's ID stream is the same user's content stream; the negatives are the content
+    streams of the B - 1 other users. The other direction has the roles swapped. States are the unimodal
+    encoders' outputs (B, L, D). Mean over users, the two directions summed.
     """
     view_id = gathered(F.normalize(pooled(states_id, real), dim=-1))
     view_content = gathered(F.normalize(pooled(states_content, real), dim=-1))
@@ -55,12 +57,13 @@ def item_contrast(
     all_steps: bool = False,
     mask_duplicates: bool = False,
 ) -> Tensor:
-    """Eq. 2: the state of one stream at step l finds the other stream's item of step l + 1.
+    """Eq. 2: contrast of a stream's state at step l with the other stream's vector of the item at step l + 1.
 
     `states` are the unimodal outputs and `vectors` the items before position and encoder, each as
-    (ID, content) of (B, L, D). Negatives are the other users' items at the same step, or all other items of
-    the batch, the user's own among them. Mean over all real steps that have a next item in the window, the
-    two directions summed; 0 where no step has one.
+    (ID, content) of (B, L, D). Negatives are the other users' items at step l + 1, or all other items of the
+    batch, the user's own among them. Example: for the windows 4 9 2 and 0 7 5, the state after 9 has the
+    positive 2; its negative is 5, or with all steps 9, 7 and 5. Mean over all real steps that have a next
+    item in the window, the two directions summed; 0 where no step has one.
     """
     inputs = gathered(batch.inputs)
     real = inputs != PADDING
@@ -68,7 +71,7 @@ def item_contrast(
     followed = real[:, 1:].T
     sources = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
     candidates = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
-    rows = steps.flatten().nonzero().squeeze(1)  # found once for both directions: it makes a GPU wait
+    rows = steps.flatten().nonzero().squeeze(1)  # once for both directions: `nonzero` waits for the GPU
     if len(rows) == 0:
         return states[0].sum() * 0.0
     if all_steps:
@@ -95,13 +98,13 @@ def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
 
 
 def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
-    """-log of the chance that the next item beats a drawn one, harder ones counting more: (P,), (P, K).
+    """-log of the probability that the next item outscores a drawn one, (P,) and (P, K) scores.
 
     Hidasi & Karatzoglou, CIKM 2018 (arXiv 1706.03847): drawn items are weighted by the softmax of their own
     scores, and so are their squares, times `l2`. Mean over positions.
     """
     log_weights = drawn.float().log_softmax(dim=1)
-    # In logarithms, where the smallest chance is still a number.
+    # Computed with logarithms: a probability below the smallest float32 would become 0, and its log infinite.
     beaten = torch.logsumexp(log_weights + F.logsigmoid(taken[:, None] - drawn), dim=1)
     return mean_share(l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten)
 

@@ -33,7 +33,7 @@ class ContentSource(Protocol):
         ...
 
     def content(self, settings: ReadingSettings, train_counts: Tensor) -> FrozenContent | TrainedContent:
-        """What gives a model the vectors of items by number."""
+        """The module that gives a model the content vectors of items by their numbers."""
         ...
 
 
@@ -63,14 +63,15 @@ class ContentFeatures:
     def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
         """The vectors as a trained model reads them: scaled, and with something for items without content.
 
-        Once they are centred, the mean that may stand for missing content is 0 too.
+        With --missing mean that something is the mean of the train items; after scaling, which subtracts
+        this mean, it is 0, as with --missing zero.
         """
         scaling, absent = self.scaling(settings, train_counts), self.absent
         if settings.content_scale != "raw":
             centred: Tensor = scaling(self.vectors, self.present)
             return centred
         if not (absent.any() and scaling.filler.any()):
-            return self.vectors  # as they are, not copied
+            return self.vectors  # nothing to change: the store's own array, not a copy
         filled: Tensor = scaling(self.vectors, ~absent)  # which leaves the padding's zeros
         return filled
 

@@ -1,4 +1,7 @@
-"""Items a user did not take, drawn evenly: exactly, without trying until one fits.
+"""Negatives: items that a user did not take in training, drawn uniformly, with one search for each draw.
+
+Drawing any item and drawing again while the user took it would also be uniform, but needs an unknown number
+of rounds, each of which makes a GPU wait.
 
 Shapes: P draws, E distinct pairs of user and item, U users, K items that occur in training.
 """
@@ -15,10 +18,13 @@ from ..core.dataset import Histories
 class Negatives(nn.Module):
     """Draws among the items of the train split that are not in a user's own train history.
 
-    An item that occurs only as a validation or test target is never drawn: training cannot know of it. The K
-    others are numbered 1…K here. With the taken items t_0 < t_1 < … of a user, t_r - 1 - r items before t_r
-    are free. So free item number k has as many taken ones before it as there are r with t_r - 1 - r <= k: one
-    search in a sorted array.
+    An item that occurs only as a validation or test target is never drawn: training must not know of it. The
+    K others are numbered 0…K-1 here. With the taken items t_0 < t_1 < … of a user, t_r - r items before t_r
+    are free. So free item number k (from 0) has as many taken ones before it as there are r with
+    t_r - r <= k, and is item k plus that count: one search in a sorted array.
+
+    Example: of items 0…5 a user took 1 and 4, so t_r - r is 1 and 3, and the free items are 0, 2, 3, 5. For
+    k = 2, one taken item has t_r - r <= 2, which gives item 2 + 1 = 3.
     """
 
     free_before: Tensor
@@ -35,7 +41,8 @@ class Negatives(nn.Module):
         taken = np.bincount(users, minlength=len(train))
         firsts = np.cumsum(taken) - taken
         rank = np.arange(len(users)) - firsts[users]
-        free_before = users * (self.item_count + 1) + np.searchsorted(known, taken_items) - rank  # ascends
+        # t_r - r of every user in one ascending array: each user's numbers are shifted by K + 1 more.
+        free_before = users * (self.item_count + 1) + np.searchsorted(known, taken_items) - rank
         for name, values in (
             ("free_before", free_before),
             ("firsts", firsts),

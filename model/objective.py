@@ -1,7 +1,7 @@
-"""What the next item is learned by, for the models that leave the choice.
+"""The loss of the models whose loss is a setting (`--loss`): SASRec and GRU4Rec.
 
-It is the head's cross-entropy, or a loss against items drawn for each step: evenly, from those that the
-step's user did not take in training.
+It is the head's cross-entropy over all items, or a loss against negatives that are drawn for each step,
+uniformly from the items that the step's user did not take in training.
 
 Shapes: P real positions, D width, K negatives.
 """
@@ -30,7 +30,7 @@ class NextItemLoss(nn.Module):
         self.negatives = None if settings.loss == "ce" else Negatives(materials.train)
 
     def forward(self, head: ItemHead, states: Tensor, targets: Tensor, users: Tensor) -> dict[str, Tensor]:
-        """The term by its name: states (P, D), their next items and their users (P,); mean over positions."""
+        """The loss by its name: states (P, D), their next items and their users (P,); mean over positions."""
         chosen = self.settings
         if self.negatives is None:
             return {"ce": head(states, targets)}

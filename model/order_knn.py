@@ -2,17 +2,19 @@
 
 How strongly item i leads to item j is a sum over train histories: 1 where j came next after i, .8 where one
 action lay between, .8² where two did, up to twenty steps; and .15 of that for j leading back to i. It is
-divided by the square root of (taken + 60) of both items, so that what everybody takes does not follow
-everything, and no pair of rare items wins by one meeting. A history asks with its newest L items, weighted 1,
-d, d², … from the newest back; an item's score is the weighted mean of how strongly they lead to it. The
-newest item is no candidate. The numbers are what validation preferred on Amazon's Toys; on its Beauty and
-Instruments they are within 2 % of the best that was tried.
+divided by √(n_i + 60) · √(n_j + 60), where n counts an item's train actions. Without that, popular items
+would follow every item; without the 60, two rare items that met once would lead to each other more strongly
+than any other pair. The newest L items of a history are weighted 1, d, d², … from the newest back, and an
+item's score is the weighted mean of how strongly they lead to it. The newest item is no candidate. The
+numbers .8, .15, 20 and 60 are what validation preferred on Amazon's Toys; on its Beauty and Instruments they
+are within 2 % of the best that was tried.
 Reference: sequential rules (Ludewig & Jannach, UMUAI 2018, arXiv 1803.09587), which count forward alone, by
-1 / steps, and ask with the newest item. On purpose different: both directions, the division by what is
-popular, and several newest items. Against ItemKNN it knows which actions were near, and forgets old ones.
+1 / steps, and score by the newest item alone. On purpose different: both directions, the division by
+popularity, and several newest items. Unlike ItemKNN, it counts how near two actions were, and in a history it
+weighs old items less.
 
-What the pairs say is kept as it is: the inner products of 768 dimensions that come nearest to all pairs of
-Toys lose half of what they add to other models.
+The strengths are kept pair by pair. Compressed into item vectors, so that inner products of 768 dimensions
+come as near as they can to all pairs of Toys, they add only half as much to other models.
 
 Shapes: B queries, L steps, N items, E pairs.
 """

@@ -1,4 +1,4 @@
-"""Models of a person's own beside those of the registry, which other processes find again.
+"""Models that a user of tssr writes and registers, and how other processes find them.
 
 A registered model is a name like `tssr` or `sasrec-id` for every stage. The commands, and the processes in
 which `compare` trains, import the modules that the environment variable TSSR_MODELS lists, for example

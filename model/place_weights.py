@@ -1,4 +1,4 @@
-"""How much each action of a window asks for, in models that add up what the newest actions are near to."""
+"""The weights of a window's actions in models that score items by their nearness to the newest actions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from torch import Tensor
 
 
 def place_weights(asks: Tensor, decay: float | Tensor) -> Tensor:
-    """Weights 1, d, d², … from the newest action back, which sum to 1: (B, L) bool -> (B, L).
+    """Weights in the proportion 1, d, d², … from the newest action back: (B, L) bool -> (B, L).
 
-    Actions that do not ask weigh 0; a window in which none asks has no weight at all.
+    Actions for which `asks` is False (padding, or an item without content) weigh 0, and the others sum to 1.
+    With d = .5, the window 0 5 7 gets 0, 1/3 and 2/3. A window in which no action asks has weights of 0.
     """
     back = torch.arange(asks.shape[1] - 1, -1, -1, device=asks.device)
     weights = torch.as_tensor(decay, dtype=torch.float32, device=asks.device) ** back * asks  # 0 ** 0 is 1

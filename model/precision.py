@@ -37,6 +37,6 @@ def in_float32(device: torch.device) -> torch.autocast:
 
 
 def product_dtype(tensor: Tensor) -> torch.dtype:
-    """What a product with `tensor` is computed in here, for where autocast does not reach by itself."""
+    """The dtype that autocast would choose for a product with `tensor`, for code that autocast leaves out."""
     device = tensor.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype

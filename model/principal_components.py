@@ -1,4 +1,4 @@
-"""The principal components of vectors, with signs and order that every machine has the same.
+"""The principal components of vectors, with the same order and signs on every machine.
 
 Shapes: T vectors, C dimensions, R components.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SMALLEST_VARIANCE = 1e-6  # of a principal component, beside the largest's; rounding of float16 makes less
+SMALLEST_VARIANCE = 1e-6  # as a share of the largest variance; less may come from rounding to float16
 
 
 def principal_components(centred: Tensor) -> tuple[Tensor, Tensor]:
     """Variances (R,) and directions (C, R) of vectors (T, C) whose mean is 0, in float64, the largest first.
 
-    Given are those in which the vectors vary, and always one. A direction's largest entry is positive.
+    Components with (nearly) no variance are left out, but one is always given. A component and its negative
+    are equally right, so the sign is chosen: the entry of a direction that is largest in size is positive.
     """
     centred = centred.double()
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending

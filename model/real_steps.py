@@ -1,7 +1,8 @@
-"""Which steps of a batch of left-padded windows are real, so that padding costs little.
+"""Which steps of a batch of left-padded windows are real, so that little is computed on padding.
 
-L is chosen for long windows and most are short: with L = 50, five sixths of Amazon are padding. What a block
-does at every step alone it does at the P real steps; only attention, a small share, has padded windows.
+Most histories are shorter than L: with L = 50, five sixths of Amazon's steps are padding. So the layers that
+treat each step by itself (linear layers, norms, feed-forward) are given the P real steps only, (P, D); only
+attention, a small share of the work, gets whole windows, (B, L, D).
 
 Shapes: B batch, L steps, D width, P real steps of the batch in the order of windows and steps, with some
 filler rows behind them, which nothing reads (see `shapes`).
@@ -19,7 +20,10 @@ from .shapes import filler
 
 
 def causal_mask(real: Tensor) -> Tensor:
-    """Which step may look at which: real steps not after it, and always itself. (B, L) -> (B, 1, L, L)."""
+    """Which step attends to which: to itself and the real steps before it. (B, L) -> (B, 1, L, L) bool.
+
+    Also padding attends to itself, because a softmax over nothing would be NaN.
+    """
     length = real.shape[1]
     past = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=real.device)
@@ -30,9 +34,9 @@ def causal_mask(real: Tensor) -> Tensor:
 class RealSteps:
     """The real steps of B windows.
 
-    Rows (P,) are read at `sources` of B x L and written to `places`; filler repeats the last real step, which
-    is harmless to read, and is written to a row of its own, B x L. `mask`, (B, 1, L, L), is who may look at
-    whom.
+    The P rows are read from the `sources`, (P,) among the B x L steps, and written back to the `places`. The
+    filler rows at the end are read from the last real step and written to row B x L, which is then cut off.
+    `mask`, (B, 1, L, L), is `causal_mask`.
     """
 
     sources: Tensor
@@ -41,11 +45,11 @@ class RealSteps:
 
     @classmethod
     def of(cls, inputs: Tensor) -> RealSteps:
-        """Of windows of items, (B, L)."""
+        """Find the real steps of windows of items, (B, L)."""
         real = inputs != PADDING
         if torch.compiler.is_exporting():
-            # A graph for batches of any kind cannot have the number of real steps as a shape: all B x L rows
-            # are computed, and those of padding are written to the row that nothing reads.
+            # An exported graph has fixed shapes, and P differs from batch to batch. So all B x L rows are
+            # computed, and those of padding are written to row B x L, which is cut off.
             every = torch.arange(real.numel(), device=inputs.device)
             return cls(every, every.where(real.flatten(), real.numel()), causal_mask(real))
         steps = real.flatten().nonzero().squeeze(1)
@@ -56,7 +60,10 @@ class RealSteps:
 
     @classmethod
     def all_of(cls, inputs: Tensor) -> RealSteps:
-        """Padding taken for real: it sees itself alone, and no real step sees it. Of windows (B, L)."""
+        """Take all steps of windows (B, L) as real, also padding, which attends to itself alone.
+
+        No real step attends to padding. This is for `--user-mean all`, which averages over whole windows.
+        """
         steps = torch.arange(inputs.numel(), device=inputs.device)
         return cls(steps, steps, causal_mask(inputs != PADDING))
 
@@ -66,10 +73,13 @@ class RealSteps:
         return self.mask.shape[0], self.mask.shape[2]
 
     def newest(self) -> tuple[Tensor, Tensor]:
-        """Where among the P rows each window's last step stands, (B,), and whether it is a real one, (B,)."""
+        """Which of the P rows is each window's last step, (B,), and whether that step is real, (B,).
+
+        The last step is padding only where the whole window is, for a user without a history.
+        """
         batch, length = self.shape
         last = torch.arange(1, batch + 1, device=self.places.device) * length - 1
-        # Places rise, from window to window and step to step, and filler stands behind them all.
+        # The places ascend, because rows are in the order of windows and steps, with the filler at the end.
         rows = torch.searchsorted(self.places, last).clamp(max=len(self.places) - 1)
         return rows, self.places[rows] == last
 

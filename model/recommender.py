@@ -1,4 +1,4 @@
-"""What every recommender can do, whatever is inside: the trainer and the ranking know no more.
+"""The interfaces of recommenders: training, ranking and export use a model through these methods alone.
 
 Shapes: B batch, L steps, D width, N items.
 """
@@ -24,10 +24,10 @@ Losses = dict[str, Tensor]  # terms as they enter the sum, by name; the total is
 
 @runtime_checkable
 class VectorRecommender(Protocol):
-    """A user's state and the items' vectors, compared by inner product.
+    """A recommender whose score is the inner product of a user's state and an item's vector, plus a bias.
 
-    `length` is L, the actions it looks back on; None where it looks at no window. With `skips_last` the
-    newest item of a history is no candidate, whatever its score would be.
+    `length` is L, the number of newest actions that the model reads; None for a model that reads no window
+    (PopRec). With `skips_last` the newest item of a history is never recommended, whatever its score.
     """
 
     length: int | None
@@ -48,7 +48,7 @@ class VectorRecommender(Protocol):
 
 @runtime_checkable
 class DenseRecommender(Protocol):
-    """A recommender whose scores are no inner product of a short vector."""
+    """A recommender that gives the scores of all items itself, as ItemKNN does, and has no item vectors."""
 
     length: int | None
 
@@ -58,7 +58,11 @@ class DenseRecommender(Protocol):
         ...
 
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
-        """Give all items' scores for queries low…high-1, (B, N); what should tie is equal."""
+        """Give all items' scores for queries low…high-1, (B, N).
+
+        Scores that are equal in exact arithmetic must be equal to the last bit, for instance by rounding:
+        the ranking gives items of equal score the same rank.
+        """
         ...
 
 
@@ -71,14 +75,14 @@ class RanksColdItems(Protocol):
 
     @property
     def ranks_cold_items(self) -> bool:
-        """Whether it does, as it is built."""
+        """Whether this model can, with the settings that it was built with."""
         ...
 
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
 
-        Where an average of other items has a part in them, it is that of the `warm` ones, (N,) bool, by
-        default those that are not cold.
+        A model may replace what it could not learn of a cold item, such as its bias, by the mean over the
+        `warm` items, (N,) bool; these are by default all items that are not cold.
         """
         ...
 
@@ -88,7 +92,7 @@ class ChosenOnValidation(Protocol):
     """An untrained recommender that leaves some settings to validation."""
 
     def choose(self, validate: Callable[[], float]) -> dict[str, Any]:
-        """Take the settings with the best `validate()`, and say which they are."""
+        """Keep the settings with the greatest `validate()`, and return them by name."""
         ...
 
 
@@ -97,30 +101,31 @@ class WeighedOnValidation(Protocol):
     """A trained recommender whose parts are added with weights that are chosen once training is over."""
 
     def weigh(self, validation: Queries) -> dict[str, float]:
-        """Choose the weights on `validation`, keep them, and say how much each part decides, summing to 1."""
+        """Choose and keep the weights that rank `validation` best; return each part's share, summing to 1."""
         ...
 
 
 class NeuralRecommender(nn.Module):
-    """A recommender that is trained by gradient: it also says on what, and by which loss."""
+    """A recommender trained by gradient descent: it defines its training samples and its loss."""
 
     length: int | None = None
     skips_last = False
 
     def samples(self, train: Histories, which: str, device: torch.device) -> Samples:
-        """Give what the model is trained on; `which` is the person's --train-windows."""
+        """Give what the model is trained on; `which` is the value of --train-windows, `last` or `all`."""
         raise NotImplementedError  # pragma: no cover - every model has its own
 
     def losses(self, batch: Any) -> Losses:
         """Give the weighted terms of the loss on a batch of the samples; the trainer minimises their sum.
 
-        Under torchrun these are this process's shares, which add up to the terms (see `gathering`).
+        Under torchrun each process returns its share of every term; the sum over processes is the term
+        itself (see `gathering`).
         """
         raise NotImplementedError  # pragma: no cover - every model has its own
 
 
 class SequenceRecommender(NeuralRecommender):
-    """Reads a window of L actions: a state at every step, compared with one table of items."""
+    """A model that reads a window of L actions and has a state after each; the head scores items by it."""
 
     length: int
     head: ItemHead
@@ -128,10 +133,13 @@ class SequenceRecommender(NeuralRecommender):
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
-        self.objective: NextItemLoss | None = None  # for models that leave the loss to the settings
+        self.objective: NextItemLoss | None = None  # set by models whose loss is a setting (--loss)
 
     def states(self, inputs: Tensor) -> Tensor:
-        """Give the state after every step: (B, L) left-padded -> (B, L, D); padding steps hold anything."""
+        """Give the state after every step: (B, L) left-padded -> (B, L, D).
+
+        What stands at padding steps is undefined, and no caller may read it.
+        """
         raise NotImplementedError  # pragma: no cover - every model has its own
 
     def samples(self, train: Histories, which: str, device: torch.device) -> Windows:
@@ -139,7 +147,7 @@ class SequenceRecommender(NeuralRecommender):
         return Windows(train, self.length, which, device)
 
     def losses(self, batch: WindowBatch) -> Losses:
-        """The next item's loss at every real step: the head's cross-entropy, or the objective's choice."""
+        """The loss of the next item, mean over real steps: cross-entropy over items, or what --loss names."""
         states, targets = (batch.at_positions(part) for part in (self.states(batch.inputs), batch.targets))
         if self.objective is None:
             return {"ce": self.head(states, targets)}
@@ -150,7 +158,8 @@ class SequenceRecommender(NeuralRecommender):
     def encode(self, inputs: Tensor) -> Tensor:
         """Give the state after the last step: (B, any) -> (B, D).
 
-        The window is cut or padded on the left to the model's L, so further padding changes no bit.
+        The window is cut or padded on the left to the model's L. So with L = 3 the windows 5 7 and 0 0 0 5 7
+        both become 0 5 7 and have the same state to the bit.
         """
         return self.states(self.windows(inputs))[:, -1]
 
@@ -163,9 +172,9 @@ class SequenceRecommender(NeuralRecommender):
         return self.encode(newest(queries.histories, low, high, self.length).to(self.head.bias.device))
 
     def item_views(self, items: Tensor) -> dict[str, Tensor]:
-        """Give each stream's vectors of some items, (K,) -> (K, D), the ID stream's first.
+        """Give each stream's vectors of some items, (K,) -> (K, D), by the stream's name, `id` first.
 
-        A model of one stream has one view, the vectors that its states are compared with.
+        A model of one stream has one entry, `model`: the item vectors of its head.
         """
         return {"model": self.head.vectors(items)}
 
@@ -188,7 +197,7 @@ class SequenceRecommender(NeuralRecommender):
 
 
 def parameter_count(model: Recommender) -> int:
-    """How many numbers were learned."""
+    """The number of weights that training changes; 0 for a model that is not trained by gradient."""
     return (
         sum(p.numel() for p in model.parameters() if p.requires_grad) if isinstance(model, nn.Module) else 0
     )

@@ -1,4 +1,4 @@
-"""The models by name: their settings, and where each is built; torch is imported when one is."""
+"""The models by name: the settings and the builder of each; torch is imported when a model is built."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ MODELS: dict[str, ModelSpec] = {
     "tssr-rank": ModelSpec("TSSR-Rank", RankTSSRSettings, "rank_tssr:RankTSSR", reads_content=True),
 }
 
-BLENDED = "blend"  # made of finished runs by `tssr blend`; not one of MODELS, for it trains nothing itself
+BLENDED = "blend"  # made by `tssr blend` from finished runs; not one of MODELS, because it is not trained
 BLEND = ModelSpec("Blend", BlendSettings, "blend:blend", trained=False)
 
 
 def from_content(settings: Settings) -> bool:
-    """Whether the model's item vectors start from content, so that it needs some even if it reads none."""
+    """Whether --item-start content is set: then even a model that reads no content needs content vectors."""
     return getattr(settings, "item_start", "random") == "content"
 
 

@@ -1,7 +1,8 @@
 """Settings of the models and of their training; the defaults are the paper's.
 
-One class a family, so that `tssr train --lambda-user 0 --model sasrec-id` is an error and not a silent
-nothing. Nothing here imports torch: the command line is built from these classes.
+Each family of models has a class of its own, so that `tssr train --model sasrec-id --lambda-user 0` is an
+error: SASRec has no such setting. Nothing here imports torch, because every command builds its options from
+these classes and should answer --help at once.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class TrainSettings(Settings):
     )
     train_windows: Literal["last", "all"] = Field(
         "last",
-        description="Train on each user's last window, or cut the history so that every action is a target.",
+        description="last: train on each user's newest window. all: cut the whole history into windows, so "
+        "that every action is a target once.",
     )
     train_users_share: float = Field(
         1.0,
@@ -61,7 +63,7 @@ class TrainSettings(Settings):
         False, description="Write the log for TensorBoard too, into the run's folder (extra tssr[tracking])."
     )
 
-    # What changes no result that anyone should rely on, so that runs that differ only here are the same run.
+    # Settings that change a result by rounding at most: runs that differ only in these count as the same run.
     WHERE_AND_HOW: ClassVar[tuple[str, ...]] = ("device", "compile", "tensorboard")
 
 
@@ -88,7 +90,7 @@ class ItemKNNSettings(Settings):
 
 
 class LengthSettings(Settings):
-    """A model that looks at the newest actions alone."""
+    """A model that reads the newest L actions of a history only."""
 
     model_config = ConfigDict(title="Sequence models")
 
@@ -98,7 +100,7 @@ class LengthSettings(Settings):
 
 
 class OrderKNNSettings(LengthSettings):
-    """Which actions ask for what was taken near them."""
+    """How Order-KNN weighs the actions of a history."""
 
     model_config = ConfigDict(title="Order-KNN")
 
@@ -106,27 +108,27 @@ class OrderKNNSettings(LengthSettings):
         0.6,
         ge=0,
         le=1,
-        description="What an action weighs beside the one after it: 0 asks with the newest alone, 1 with all "
-        "L alike.",
+        description="Weight of an action relative to the one after it. With 0.5 the newest three weigh 1, "
+        "0.5 and 0.25; 0 uses the newest action only, 1 weighs all L equally.",
     )
 
 
 class BlendSettings(Settings):
-    """What the weights of a blend may depend on, beside the model they are of."""
+    """Whether a model's weight in a blend may differ by item and by user."""
 
     model_config = ConfigDict(title="Blends")
 
     by_popularity: bool = Field(
         False,
         description=(
-            "Weights of their own for candidate items with 0, 1 to 4, 5 to 19, 20 and more train actions, "
-            "where validation gains."
+            "Let weights differ between candidate items with 0, 1 to 4, 5 to 19, and 20 or more train "
+            "actions, if that improves validation."
         ),
     )
     by_history: bool = Field(
         False,
-        description="Weights of their own for thirds of the users by length of history, where validation "
-        "gains.",
+        description="Let weights differ between users with short, medium and long histories (thirds of the "
+        "users), if that improves validation.",
     )
 
 
@@ -147,23 +149,23 @@ class BPRSettings(EmbeddingSettings):
 
 
 class ScaleSettings(Settings):
-    """How content vectors are scaled before anything else."""
+    """How content vectors are scaled before a model reads them."""
 
     model_config = ConfigDict(title="Models that read content")
 
     content_scale: Literal["raw", "standard", "whiten"] = Field(
         "raw",
         description=(
-            "Content vectors as the encoder gave them, with mean 0 and deviation 1 over train items, or "
-            "whitened: their principal components, each of deviation 1."
+            "raw: content vectors as the encoder gave them. standard: each dimension with mean 0 and "
+            "deviation 1 over train items. whiten: their principal components, each with deviation 1."
         ),
     )
     whiten_rank: int = Field(
         0,
         ge=0,
         description=(
-            "Principal components that whitening keeps, the largest first; 0 keeps all, and no more are kept "
-            "than the train items vary in."
+            "Number of principal components that whitening keeps, those of largest variance; 0 keeps all. "
+            "Components without variance over the train items are never kept."
         ),
     )
 
@@ -185,7 +187,7 @@ class ReadingSettings(ScaleSettings):
 
 
 class ContentKNNSettings(LengthSettings, ScaleSettings):
-    """Which actions ask for neighbours, and who may be one."""
+    """How Content-KNN weighs the actions of a history, and whether it may recommend the newest item."""
 
     model_config = ConfigDict(title="Content-KNN")
 
@@ -194,13 +196,14 @@ class ContentKNNSettings(LengthSettings, ScaleSettings):
         ge=0,
         le=1,
         description=(
-            "What an action weighs beside the one after it: 0 asks with the newest alone, 1 with all L "
-            "alike. [default: chosen on validation from 0, .2 … 1]"
+            "Weight of an action relative to the one after it: 0 uses the newest action only, 1 weighs all L "
+            "equally. [default: chosen on validation from 0, .2 … 1]"
         ),
     )
     last_item: Literal["auto", "left-out", "kept"] = Field(
         "auto",
-        description="Whether the newest item of a history is a candidate itself; auto: chosen on validation.",
+        description="Whether the newest item of a history may be recommended (kept) or not (left-out); auto: "
+        "chosen on validation.",
     )
 
 
@@ -215,7 +218,7 @@ class RankIDSettings(LengthSettings):
 
 
 class RankTSSRSettings(RankIDSettings, ScaleSettings):
-    """The same with content among the evidence."""
+    """The same settings, and the scaling of the content among the features of a candidate."""
 
 
 class WindowSettings(LengthSettings, EmbeddingSettings):
@@ -229,15 +232,15 @@ class WindowSettings(LengthSettings, EmbeddingSettings):
     head: Literal["table", "tied", "content", "table+content"] = Field(
         "table",
         description=(
-            "What scores items: a table of its own, the input's vectors (of the ID stream, where there are "
-            "several), projected content, or table and content added."
+            "Item vectors on the output side. table: a learned table of its own; tied: the learned vectors "
+            "of the input; content: projected content vectors; table+content: the sum of both."
         ),
     )
 
     item_start: Literal["random", "content"] = Field(
         "random",
         description=(
-            "Where the learned vectors of items that a model reads start: at random, or as the principal "
+            "Initial values of the learned item vectors that a model reads: random, or the principal "
             "components of the items' content (also for a model that reads no content; see --features)."
         ),
     )
@@ -245,17 +248,18 @@ class WindowSettings(LengthSettings, EmbeddingSettings):
         0,
         ge=0,
         description=(
-            "Items drawn for each step's softmax in place of all of them, with the logQ correction: for "
-            "catalogues beyond a million; 0 takes all."
+            "Number of items drawn for a sampled softmax with logQ correction, in place of the softmax over "
+            "all items; for catalogues beyond a million. 0: over all items."
         ),
     )
     softmax_sample_by: Literal["popularity", "uniform"] = Field(
-        "popularity", description="What --softmax-sample draws by: train actions of an item + 1, or evenly."
+        "popularity",
+        description="--softmax-sample draws items in proportion to their train actions + 1, or uniformly.",
     )
 
     @model_validator(mode="after")
     def a_sample_is_drawn(self) -> Self:
-        """Refuse a way to draw where nothing is drawn."""
+        """Refuse --softmax-sample-by where no sample is drawn."""
         if self.softmax_sample_by != "popularity" and not self.softmax_sample:
             raise ValueError("--softmax-sample-by says how --softmax-sample draws; give that too")
         return self
@@ -286,7 +290,8 @@ class SequenceSettings(WindowSettings):
     feedforward_width: int = Field(256, ge=1, description="Width inside the feed-forward layers.")
     norm: Literal["rezero", "post", "pre"] = Field(
         "rezero",
-        description="LayerNorm after each residual behind a gate that starts at 0, after it, or before it.",
+        description="rezero: LayerNorm after each residual, whose branch has a learned factor that starts "
+        "near 0. post: LayerNorm after each residual. pre: LayerNorm before each branch.",
     )
     input_norm: bool = Field(False, description="LayerNorm on each step's item vector plus position.")
     input_dropout: float = Field(
@@ -302,7 +307,7 @@ class SequenceSettings(WindowSettings):
 
 
 class LossSettings(Settings):
-    """What a model learns the next item by, where that is not fixed."""
+    """The loss of the next item, for models that leave it to the user."""
 
     model_config = ConfigDict(title="SASRec and GRU4Rec")
 
@@ -315,7 +320,10 @@ class LossSettings(Settings):
     )
     drawn_negatives: int = Field(1, ge=1, description="Negatives drawn for each step by all losses but ce.")
     gbce_calibration: float = Field(
-        0.75, ge=0, le=1, description="gBCE's t: 0 is plain bce, 1 undoes the overconfidence wholly."
+        0.75,
+        ge=0,
+        le=1,
+        description="gBCE's t: 0 is plain bce; 1 fully corrects the overconfidence due to drawn negatives.",
     )
     bpr_max_l2: float = Field(0.0, ge=0, description="Weight of the drawn items' squared scores in bpr-max.")
 
@@ -350,23 +358,23 @@ class ESASRecSettings(SequenceSettings):
     model_config = ConfigDict(title="eSASRec")
 
     head: Literal["table", "tied"] = Field(
-        "tied", description="What scores items: the input's vectors, or a table of its own."
+        "tied", description="Item vectors on the output side: those of the input, or a table of its own."
     )
     norm: Literal["pre"] = Field("pre", description="LiGR blocks have LayerNorm before each branch.")
     feedforward_width: int = Field(512, ge=1, description="Width inside the feed-forward layers.")
     softmax_sample: int = Field(
         256,
         ge=0,
-        description="Items drawn for each step's softmax in place of all of them, with the logQ correction; "
-        "0 takes all.",
+        description="Number of items drawn for a sampled softmax with logQ correction; 0: over all items.",
     )
     softmax_sample_by: Literal["popularity", "uniform"] = Field(
-        "uniform", description="What --softmax-sample draws by: train actions of an item + 1, or evenly."
+        "uniform",
+        description="--softmax-sample draws items in proportion to their train actions + 1, or uniformly.",
     )
 
     @model_validator(mode="after")
     def a_sample_is_drawn(self) -> Self:
-        """Nothing to refuse: drawing evenly is the default here, and means nothing where all are taken."""
+        """Refuse nothing: `uniform` is the default of this model and has no effect with a full softmax."""
         return self
 
 
@@ -400,9 +408,9 @@ class UniSRecSettings(ContentSettings):
         0.2, ge=0, lt=1, description="Dropout on the content that an expert reads."
     )
     temperature: float = Field(
-        0.07, gt=0, description="What cosines of states and items are divided by to be scores."
+        0.07, gt=0, description="Temperature: scores are cosines of states and items divided by it."
     )
-    head: Literal["tied"] = Field("tied", description="Items are scored by the vectors they are read with.")
+    head: Literal["tied"] = Field("tied", description="Items are scored by the vectors of the input.")
     input_norm: bool = Field(True, description="LayerNorm on each step's item vector plus position.")
 
 
@@ -453,19 +461,19 @@ class TSSRSettings(ContentSettings):
     user_mean: Literal["real", "all"] = Field(
         "real",
         description=(
-            "Steps whose mean is a user in the user-grained contrast: the real ones, or, as in the released "
-            "code, all of the window, padding among them (which has no vector of its own here)."
+            "In the user-grained contrast a user is the mean state over the real steps or, as in the "
+            "released code, over all L steps including padding (all)."
         ),
     )
     negatives: Literal["same-step", "all-steps"] = Field(
         "same-step",
         description=(
-            "Item-grained negatives: other users' items at the same step, or all others of the batch, the "
-            "user's own among them."
+            "Negatives of the item-grained contrast: other users' items at the same step, or all other items "
+            "of the batch, including the user's own."
         ),
     )
     mask_duplicates: bool = Field(
-        False, description="Do not count the same item in another user as a negative."
+        False, description="Do not count the target item as a negative where another user has it too."
     )
     fusion: Literal["gate", "sum", "concat"] = Field(
         "gate", description="How the streams are merged (Eq. 3: gate)."
@@ -479,7 +487,7 @@ class TSSRSettings(ContentSettings):
 
 
 class LateTSSRSettings(SASRecContentSettings, OrderKNNSettings):
-    """Two SASRecs and two kinds of neighbours, added late."""
+    """TSSR-Late: the settings of its two SASRecs, and of the weights of actions in its neighbours."""
 
     model_config = ConfigDict(title="TSSR-Late")
 
@@ -493,13 +501,13 @@ _OF_A_TERM: dict[str, tuple[str, ...]] = {
 
 
 def without_effect(settings: Settings) -> list[str]:
-    """What was set and does nothing, in words: the temperature of a contrast that is left out, for example.
+    """A sentence for each setting that has no effect, such as the temperature of a contrast of weight 0.
 
-    It is said and not refused: a search, a preset or a variant may set a weight to 0 and leave the rest.
+    Such a setting is not refused, because a search or a preset may set a weight to 0 and leave the rest.
     """
     changed = settings.changed()
     return [
-        f"{option_name(name)} has no effect: it is of a term that {option_name(weight)} 0 leaves out"
+        f"{option_name(name)} has no effect: {option_name(weight)} 0 leaves its term of the loss out"
         for weight, names in _OF_A_TERM.items()
         if getattr(settings, weight, None) == 0
         for name in names

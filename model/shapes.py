@@ -1,7 +1,8 @@
-"""Few shapes for products whose rows follow the batch.
+"""Row counts rounded up to multiples of 64, so that matrix products have few different shapes.
 
-oneDNN, which multiplies bfloat16 on a processor, keeps code and memory of every shape that it has seen, so a
-process would grow with every new number of positions.
+The number of real positions differs from batch to batch. oneDNN, which multiplies bfloat16 on a processor,
+keeps compiled code and memory for every shape that it has met, so a process would grow with every new number.
+For example, batches of 1,000 and of 1,010 positions both get 1,024 rows.
 """
 
 from __future__ import annotations
@@ -18,5 +19,5 @@ def filler(count: int) -> int:
 
 
 def filled(rows: Tensor) -> Tensor:
-    """Rows (P, D) with zeros behind them, up to a multiple."""
+    """Rows (P, D) with rows of zeros added at the end, up to a multiple of MULTIPLE."""
     return F.pad(rows, (0, 0, 0, filler(len(rows))))

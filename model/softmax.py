@@ -1,12 +1,14 @@
 """The cross-entropy of the next item over all N items, or over a sample of them where N is beyond a million.
 
-Over all items the gradient is computed on the way forward, a block of scores at a time, so memory is that of
-the item gradient and not positions x N, and the cost is little more than the three matrix products any full
-softmax needs: between them the scores are visited in parts that stay in the processor's cache.
+Over all items, the forward pass already computes the gradients, one block of rows at a time. So the P x N
+scores are never held at once, and memory is that of the item gradient (N, D). The cost is little more than
+the three matrix products that any full softmax needs: between these, scores are visited in parts that fit the
+processor's cache. Example: 2,560 positions and a million items have 2,560 x 10^6 scores, 10 GB in float32.
 
-Over a sample, the K drawn items stand for all others: each counts 1 / (how often it was expected to be
-drawn), the logQ correction, so that the sum over the sample is on average the sum over all other items. The
-next item itself is always there, once and uncorrected; where it was also drawn, that draw does not count.
+Over a sample, the K drawn items stand for all others. The exp(score) of each counts 1 / (how often it was
+expected to be drawn), the logQ correction, so that the sum over the sample is on average the sum over all
+other items: an item expected in every tenth sample counts 10 times when it is drawn. The next item itself is
+always in the sum, once and uncorrected; where it was also drawn, that draw does not count.
 
 Shapes: P positions, N items, D width, K drawn items.
 """
@@ -23,7 +25,7 @@ from .gathering import mean_share
 from .precision import product_dtype
 from .shapes import filled
 
-# Each block of rows passes over the item gradient once more: fewer rows cost time, more rows cost memory.
+# The item gradient (N, D) is updated once for each block of rows: small blocks cost time, large ones memory.
 ROWS_CPU, ROWS_GPU = 256, 1024
 CACHE_BYTES = 4 * 2**20  # of scores visited at once on a CPU
 
@@ -31,8 +33,8 @@ CACHE_BYTES = 4 * 2**20  # of scores visited at once on a CPU
 class _FullSoftmax(torch.autograd.Function):
     """Mean cross-entropy of (P, D) states against (N, D) items, gradients taken on the way forward.
 
-    Autocast does not reach the products of a function like this, so they are cast here: with bfloat16, scores
-    are rounded to it once, and the softmax, the loss and the sums over blocks are float32.
+    Autocast does not apply inside an autograd function, so the operands are cast here. With bfloat16 the
+    scores are rounded to it once; the softmax, the loss and the sums over blocks are float32.
     """
 
     @staticmethod
@@ -40,7 +42,7 @@ class _FullSoftmax(torch.autograd.Function):
         dtype = product_dtype(items)
         factor = items.to(dtype)
         on_cpu = states.device.type == "cpu"
-        # oneDNN multiplies bfloat16 half as fast again by columns that lie in memory one after another.
+        # Transposed in memory: oneDNN multiplies bfloat16 1.5 times as fast by contiguous columns.
         columns = factor.T.contiguous() if on_cpu and factor.element_size() < 4 else factor.T
         rows = ROWS_CPU * 4 // factor.element_size() if on_cpu else ROWS_GPU
         part = max(1, CACHE_BYTES // (4 * len(items))) if on_cpu else rows
@@ -76,7 +78,8 @@ class _FullSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         scale = grad_outputs[0] / ctx.count
-        # In place: a copy would hold the item gradient twice. Torch refuses a second backward through here.
+        # Scaled in place, because a copy would hold the item gradient twice. So the saved gradients are right
+        # for one backward pass only, and torch refuses a second one.
         grad_states, grad_items, grad_bias = (gradient.mul_(scale) for gradient in ctx.saved_tensors)
         return grad_states, grad_items, grad_bias, None
 
@@ -86,7 +89,7 @@ def _to_gradient(scores: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     scores.add_(bias)
     wanted = targets[:, None]
     missing = scores.amax(dim=1) - scores.gather(1, wanted)[:, 0]
-    torch.softmax(scores, dim=1, out=scores)  # kernels read a row before they write it
+    torch.softmax(scores, dim=1, out=scores)  # in place is safe: kernels read a row before they write it
     largest = scores.amax(dim=1)  # 1 / sum of exp(score - largest score)
     scores.scatter_add_(1, wanted, scores.new_full((len(scores), 1), -1))
     losses: Tensor = missing - largest.log()
@@ -117,8 +120,9 @@ def sampled_softmax(taken: Tensor, scores: Tensor, is_target: Tensor, log_expect
 class ItemSample(nn.Module):
     """Draws K items, each on average in proportion to its weight.
 
-    The line of all weights is cut into K equal parts and one place drawn in each, which is as unbiased as
-    independent draws and spreads better: K = N equal weights draw every item exactly once.
+    Systematic sampling: the weights are laid end to end on a line, the line is cut into K equal parts, and
+    one point is drawn in each part; the items under the points are the sample. Expected counts are those of
+    independent draws with less variance: with N equal weights and K = N, every item is drawn exactly once.
     """
 
     ends: Tensor

@@ -1,4 +1,4 @@
-"""One step of training: which samples, in what precision, at what rate, with what limit on the gradient."""
+"""One step of training: choice of samples, mixed precision, gradients, clipping, learning rate and Adam."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ SHARE = "share_of_learning_rate"  # of a parameter group, beside torch's own ent
 
 
 def _seed_of(*numbers: int) -> int:
-    """One seed of several numbers; in 32 bits, since a CPU generator of torch looks at no more."""
+    """One seed made from several numbers; of 32 bits, because torch's CPU generator uses no more."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def parameter_groups(model: NeuralRecommender, learning_rate: float) -> list[dict[str, Any]]:
-    """What Adam trains: the model's own weights, then those of encoders trained along, each at its own rate.
+    """Adam's parameter groups: the model's own weights, then those of encoders trained with it.
 
-    An encoder's rate keeps its ratio to `learning_rate` under any schedule. Its weight decay is decoupled
-    from the gradient (AdamW) and spares biases and the scales of norms, which have one dimension.
+    The schedule scales both learning rates alike: where the model's is 1e-4 and an encoder's 1e-5, the
+    encoder's stays a tenth during warm-up and decay. An encoder's weight decay is decoupled from the gradient
+    (AdamW) and applies to matrices only, not to biases and the scales of norms, which have one dimension.
     """
     groups: list[dict[str, Any]] = []
     encoders: set[Tensor] = set()
@@ -53,9 +54,10 @@ def parameter_groups(model: NeuralRecommender, learning_rate: float) -> list[dic
 
 
 class Stepping:
-    """Adam on one model; the samples of step s depend on the seed and on s alone.
+    """Adam on one model; the samples of step s depend only on the seed and on s.
 
-    Under torchrun the processes share each batch and draw by themselves, and their weights stay equal.
+    Under torchrun each process takes a part of each batch and draws its own dropout. All apply the summed
+    gradients, so their weights stay equal.
     """
 
     def __init__(self, model: NeuralRecommender, samples: Samples, settings: TrainSettings) -> None:
@@ -74,7 +76,7 @@ class Stepping:
         self._order = torch.empty(0)
 
     def compile(self) -> None:
-        """Compile what can be, if the settings ask for it."""
+        """Compile the model's transformers, if the settings ask for it (--compile)."""
         if self.settings.compile:
             with self._memory_errors(0), full_float32(gpu_gru=False):
                 compile_encoders(self.model, lambda: self._backward(0))
@@ -98,7 +100,7 @@ class Stepping:
         return {name: term.detach() for name, term in losses.items()}
 
     def _backward(self, step: int) -> Losses:
-        """Leave the gradients of a step in the weights."""
+        """Compute the loss of a step and its gradients, summed over processes, into the weights' `.grad`."""
         batch = self.samples.batch(own_part(self._numbers(step)))
         self.model.train()
         with training_autocast(self.settings.precision, self.device):

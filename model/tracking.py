@@ -1,4 +1,4 @@
-"""The log of a run: a JSON line for each validation always, the same numbers for TensorBoard on request."""
+"""The log of a run: one JSON line for each validation and, with --tensorboard, the same for TensorBoard."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_tensorboard() -> None:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of the log; beyond all steps for one that was cut off while it was written."""
+    """The step of a line of the log; infinity for a line that a kill cut off while it was written."""
     try:
         return int(json.loads(line)["step"])
     except ValueError:
@@ -30,7 +30,10 @@ def _step_of(line: str) -> float:
 
 
 class RunLog:
-    """Appends lines to the log in `folder`, cut first to what a run resumed at `step` has behind it."""
+    """Appends lines to the log in `folder`; first deletes those after `step`, where the run resumes.
+
+    A killed run may have logged validations after its last checkpoint; the resumed run writes them again.
+    """
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
         self._path = folder / LOG_FILE

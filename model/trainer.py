@@ -1,8 +1,8 @@
-"""The one training loop: steps, early stopping on validation NDCG@10, exact resume.
+"""The training loop of all models: steps, early stopping on validation NDCG@10, exact resume.
 
-The order of windows in an epoch depends on the seed and the epoch alone, the learning rate on the step, and a
-checkpoint holds weights, optimizer and random state, so a killed run goes on to the numbers of an unbroken
-one.
+A killed run that is started again ends with the same numbers as one that was never interrupted. For that, the
+order of windows in an epoch depends only on the seed and the epoch, the learning rate only on the step, and a
+checkpoint holds weights, optimizer state and random state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .settings import TrainSettings
 from .stepping import Stepping
 from .tracking import RunLog
 
-STEPS_BETWEEN_CHECKS = 25  # losses are looked at this often: a look makes a GPU wait
+STEPS_BETWEEN_CHECKS = 25  # between looks at the losses: reading a loss waits for all queued GPU work
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
@@ -44,9 +44,10 @@ class Fit:
 class Trainer:
     """Trains one model in one run folder; `validate` gives NDCG@10 on the validation split.
 
-    What `probe` measures at each validation stands in the log beside it and decides nothing; it must draw
-    nothing from torch's random state. Under torchrun `validate` must give the same on every process; the
-    first alone writes and shows.
+    `probe` measures further numbers at each validation, which are logged and decide nothing. It must not draw
+    from torch's random state, or training would depend on it. Under torchrun `validate` must return the same
+    value on every process, because each decides by it whether to stop; only the first process writes files
+    and shows progress.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Trainer:
                 taken = self._check_losses()
                 self.state.seconds = before + time.monotonic() - started
                 due = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
-                saving = self.world.agree(due)  # clocks differ
+                saving = self.world.agree(due)  # the processes' clocks differ, and all must save together
                 if saving:
                     check_weights(self._recent, step, self.model, self.folder)
                 value = self._validate(log) if validating else None
@@ -125,7 +126,8 @@ class Trainer:
     def _validate(self, log: RunLog | None) -> float:
         """Measure NDCG@10, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
-        for content in self.stepping.contents:  # by all processes, also one that has no user to rank
+        # Encoding all items is shared by the processes, so each must call it, even one without users to rank.
+        for content in self.stepping.contents:
             content.encode_all()
         value = self.validate()
         measured = self.probe()
@@ -172,7 +174,7 @@ class Trainer:
         )
 
     def _steps_left(self) -> tuple[int, int]:
-        """How many steps are left if no validation is better than the best so far, and at most."""
+        """The fewest and the most steps left: if no validation improves on the best, and if all do."""
         state, between = self.state, self.steps_between_validations
         most = self.stepping.last - state.step
         validations = self.settings.patience - state.validations_without_gain + (not state.best_step)

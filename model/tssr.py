@@ -1,7 +1,7 @@
 """TSSR: a two-stream sequential recommender (Cheng et al., arXiv 2403.07623).
 
-An ID stream and a content stream are encoded apart, aligned by a contrast of users and one of items, then
-read each other by cross-attention and are merged by a gate.
+An ID stream and a content stream have a transformer each. Two contrastive losses, one over users and one over
+items, align their states. Then each stream reads the other by cross-attention, and a gate merges both.
 
     items ─┬─ learned vectors ─ encoder ─ F_id ──┬─ cross-attention ─┐
            │            user contrast, item contrast                 ├─ gate ─ state · item table
@@ -18,9 +18,10 @@ Also different: content vectors are frozen (see `inputs`), where paper and relea
 encoder along.
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
 stream (averaged over the M), each stream's cross-attention reads all others, and the gate is a softmax over
-streams whose last logit is 0, which at M = 1 is the paper's sigmoid. And --lambda-stream lets each stream's
-unimodal states predict the next item too, with the same head: trained through the gate alone, a stream learns
-only what the other leaves to it, and on small data both stay behind what they reach alone.
+streams whose last logit is 0, which at M = 1 is the paper's sigmoid. With --lambda-stream, each stream's
+unimodal states must also predict the next item, with the same head. Without it, a stream's only item loss
+comes through the gate: what one stream already predicts gives the other little gradient, and on small data
+both streams then predict worse than the same transformer trained alone.
 
 Shapes: B batch, L steps, D width, N items, M content streams, P real positions.
 """
@@ -146,8 +147,8 @@ class TSSR(SequenceRecommender):
     def gate_shares(self, inputs: Tensor) -> Tensor | None:
         """(B, L) -> each stream's mean share of the merged state, (B, L, M + 1); None without a gate.
 
-        Shares are averaged over the D dimensions, each of which has a gate of its own; padding steps hold
-        anything.
+        The gate has a share for each of the D dimensions; this is their mean. What stands at padding steps
+        is undefined.
         """
         if not isinstance(self.fusion, Gate):
             return None

@@ -3,9 +3,9 @@
 arXiv 2206.05941; reference: RUCAIBox/UniSRec, its fine-tuning with item ids ("transductive") without the
 pre-training on other data sets, which is what one data set allows. The adaptor is the paper's: G experts,
 each a parametric whitening (a learned shift and a linear map, with dropout on the content), mixed by a
-softmax over a linear map of the content. What an item is read with is also what it is scored with; states and
-items are compared by cosine over a temperature. Of several content types each has an adaptor, and all are
-added.
+softmax over a linear map of the content. The vector with which an item enters the transformer is also the
+vector that scores it; a score is the cosine of state and item divided by a temperature. Each of several
+content types has an adaptor of its own, and their results are added.
 On purpose different, for all models alike so that they compare: the common block and its start, every real
 step trained, biases of items. The shift of an expert is written as the bias of its map, which is the same
 family of functions. The noise on the gate is left out: it spreads several domains over the experts while

@@ -1,4 +1,4 @@
-"""The half of a recommender that a server runs at each request: a window of item numbers in, a state out.
+"""The user side of an exported model, run at each request: from a window of item numbers to a state.
 
 Shapes: B batch, L steps, D width, N items.
 """
@@ -18,7 +18,7 @@ ITEMS_AT_ONCE = 8192
 
 
 def reads_windows(model: object) -> bool:
-    """Whether the newest items of a history are all that the model needs to know of a user."""
+    """Whether the model computes a user's state from the newest items of the history and nothing else."""
     if isinstance(model, VectorBlend):
         own = [part for part in model.parts if not isinstance(part, PopRec)]
         return bool(own) and all(reads_windows(part) for part in own)
@@ -26,11 +26,11 @@ def reads_windows(model: object) -> bool:
 
 
 class UserSide(nn.Module):
-    """A recommender that `reads_windows`, without its items' side, fit to be made a graph of.
+    """A recommender that `reads_windows`, without its item head, as one module for export.
 
-    What turned content into vectors becomes a table of its results, (N + 1, D): the features themselves,
-    often twenty times as wide, need not travel with the graph. Content-KNN has no other vectors than the
-    features, so its table is as wide as they are.
+    A layer that projects content vectors is replaced by a table of its results for all items, (N + 1, D). So
+    the export needs no content vectors, which are often several times as wide. Content-KNN has no projection,
+    so its table holds the content vectors themselves.
     """
 
     def __init__(self, model: nn.Module) -> None:

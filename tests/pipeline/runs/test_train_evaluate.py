@@ -174,7 +174,7 @@ def test_what_the_computer_has_left_is_known():
 def test_a_temperature_without_its_contrast_is_told(prepared):
     idle = prepared(*TRAIN, "--tau-user", "0.5", "--lambda-user", "0", "--mask-duplicates")
     assert idle.code == 0
-    assert "--tau-user has no effect: it is of a term that --lambda-user 0 leaves out" in idle.err
+    assert "--tau-user has no effect: --lambda-user 0 leaves its term of the loss out" in idle.err
     assert "--mask-duplicates" not in idle.err
 
 
