@@ -79,7 +79,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Make a folder and hold its lock, which the kernel lets go when its holder dies."""
+    """Make a folder and hold its lock, which the kernel releases when the process dies."""
     fresh = folder.with_suffix(".new")  # under its own name it is never seen without the lock
     fresh.mkdir()
     descriptor = os.open(fresh, os.O_RDONLY)
@@ -92,7 +92,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _clear_after_the_dead(path: Path) -> None:
-    """Delete what killed writers of the folder `path` left; a former folder moved aside comes back."""
+    """Delete what killed writers of the folder `path` left; a former folder moved aside is moved back."""
     # Not those of a folder whose name begins alike: `hm` and `hm.v2`.
     own = re.compile(rf"\.{re.escape(path.name)}\.\d+(\.old)?{re.escape(TEMPORARY_SUFFIX)}")
     for leftover in filter(lambda entry: own.fullmatch(entry.name), list(path.parent.iterdir())):

@@ -1,7 +1,8 @@
-"""A preprocessed data set in memory: one flat array of items, and who may see which part of it.
+"""A preprocessed data set in memory: one flat array of items, and its split into train, validation and test.
 
-Histories are never copied or padded here: a split is a pair of bounds into the flat array, so its cost is
-a few numbers a user and nothing of the test part can reach training.
+Histories are never copied or padded here. A part of the split is a pair of bounds for each user into the flat
+array: for a user with the items 4 9 2 7 at places 10…13, leave-one-out trains on places 10…11, validates on
+item 2 and tests on item 7. So a split costs a few numbers a user.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from .schema import INTERACTIONS, INTERACTIONS_FILE, ITEM, MANIFEST_FILE, TIMEST
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
-_SEED_OF_USERS = 1  # of the order in which users are drawn for training with a share of them
+_SEED_OF_USERS = 1  # seed of the order of users from which --train-users-share takes the first
 
 
 @dataclass(frozen=True)
 class Histories:
     """Q histories, oldest item first: history q is `items[starts[q]:ends[q]]`.
 
-    `items` holds item numbers 1…`item_count`; it may hold more than these histories, only the bounds count.
+    `items` holds item numbers 1…`item_count`. It may be longer than these histories together; which actions
+    belong to them is decided by the bounds alone.
     """
 
     items: Int32
@@ -68,7 +70,7 @@ class Histories:
 
 @dataclass(frozen=True)
 class Queries:
-    """Histories with the item that followed each: what an evaluation asks."""
+    """Histories, each with its target: the item that followed, which a model is to rank."""
 
     users: Int32
     histories: Histories
@@ -80,7 +82,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Split:
-    """What training may see, and what validation and test ask."""
+    """The train histories, and the queries of validation and test."""
 
     train: Histories
     validation: Queries
@@ -92,11 +94,11 @@ class Split:
         return cold
 
     def with_train_users(self, share: float) -> Split:
-        """The same questions, but train actions of a share of the users alone, at least one user's.
+        """The same validation and test queries, with train actions of only a share of the users.
 
-        The share is of the users with a train action. They are taken from the front of one order, drawn with
-        a seed of its own: every model and every seed trains on the same users, and the 20 % are among the
-        50 %. Users left out keep their numbers and have empty histories.
+        The share is of the users with a train action, and at least one is kept. The users are the first of a
+        random order with a fixed seed: every model and every seed trains on the same users, and the users of
+        a share of .2 are among those of .5. Users left out keep their numbers and have empty train histories.
         """
         if share == 1.0:
             return self
@@ -110,7 +112,7 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set without reading its tables: enough to plan a run of any model on it."""
+    """The manifest of a data set, without its tables: enough to plan a run of any model on it."""
 
     name: str
     folder: Path
@@ -128,7 +130,7 @@ class DatasetInfo:
 
     @property
     def fingerprint(self) -> str:
-        """Which actions and which split these are: the hash that the manifest carries."""
+        """The hash of the actions and the split, from the manifest."""
         return str(self.manifest["fingerprint"])
 
     @property

@@ -15,7 +15,7 @@ class TssrError(Exception):
 
 
 class UsageError(TssrError):
-    """An option or a setting that cannot be meant: unknown, out of range, contradictory."""
+    """An option or a setting that is unknown, out of range, or contradicts another."""
 
     exit_code = 2
 
@@ -25,7 +25,7 @@ class DataError(TssrError):
 
 
 class DivergedError(DataError):
-    """A training whose numbers left what float32 holds: trained again, it would end the same way."""
+    """A training whose loss or weights became NaN or infinite; the same command would end the same way."""
 
 
 class ArtifactError(TssrError):
@@ -57,7 +57,7 @@ def memory_errors_as_tssr(doing: str, cure: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # torch has a class for a GPU only; on the CPU its allocator's words are all there is.
+        # Torch has an exception class for GPU memory only; on the CPU the message is all there is to check.
         gpu = type(error).__name__ == "OutOfMemoryError"
         of_torch = any(words in str(error) for words in ("DefaultCPUAllocator", "Storage size calculation"))
         if not (gpu or of_torch or isinstance(error, MemoryError)):

@@ -1,4 +1,4 @@
-"""Products of float32 numbers in float32, whatever the process as a whole allows.
+"""Matrix products of float32 numbers computed in full float32, whatever the process-wide setting is.
 
 `torch.set_float32_matmul_precision("medium")`, or one of torch's `fp32_precision` switches, lets a matrix
 product round its float32 inputs: to TF32 on a GPU, to bfloat16 on a processor with AMX. A score of 10.03 may
@@ -22,9 +22,9 @@ _SWITCHES = ("cuda.matmul", "cudnn.conv", GPU_GRU, "mkldnn.matmul", "mkldnn.conv
 def full_float32(*, gpu_gru: bool = True) -> Iterator[None]:
     """Let no product round its float32 inputs; the switches stand as before at the end.
 
-    Also a decorator. With `gpu_gru` False a GRU on a GPU keeps what it has, which is cuDNN's TF32. Numbers
-    under autocast are bfloat16 already and stay so. The switches are the process's: while one thread is in
-    here, all its threads compute in float32.
+    Also a decorator. With `gpu_gru` False a GRU on a GPU keeps its setting, by default cuDNN's TF32. Under
+    autocast the inputs are bfloat16 already, so this changes nothing. The switches belong to the process:
+    while one thread is inside, all threads compute in float32.
     """
     import torch
 

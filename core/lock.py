@@ -1,7 +1,7 @@
 """One writer a folder: a lock that the kernel releases when its holder dies, so none can go stale.
 
-Some file systems, of clusters above all, have no such locks. There a command goes on without and says so:
-two that write the same folder at once would then spoil each other's files, which one at a time cannot.
+Some file systems, mostly of clusters, have no such locks. There a command says so and goes on without a lock:
+two commands that write the same folder at once could then damage each other's files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .progress import note
 
 LOCK_FILE = ".lock"
 
-# What a file system without locks answers. NFS makes them of another kind, which wants a file opened for
-# writing: a folder, which nobody can open so, has none there (EBADF).
+# The errors by which a file system says that it has no such locks. EBADF comes from NFS: it makes them from
+# record locks, which need a file opened for writing, and a folder cannot be opened for writing.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF)
 
 

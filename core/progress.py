@@ -46,8 +46,9 @@ def clock(seconds: float) -> str:
 def progress(what: str, total: int | None, unit: str, *, shown: bool = True) -> Iterator[Advance]:
     """Show how far a loop is; yields `advance(count=1, text="", now=False)`, `text` being the newest figures.
 
-    With `now` they are worth a line of their own where the output is piped, however new the last line is.
-    `total` None means that the end is not known; where it is not `shown`, another process shows it.
+    On a pipe a line is printed now and then; with `now` one is printed at once, as for a validation.
+    `total` None means that the end is not known. With `shown` False nothing is printed, because another
+    process of torchrun shows the progress.
     """
     if not shown:
         yield lambda count=1, text="", now=False: None
@@ -138,7 +139,7 @@ Tell = Callable[[str, str], None]
 
 @contextmanager
 def side_by_side() -> Iterator[Tell]:
-    """Show what several tasks say at once; yields `tell(task, line)`, an empty line ends the task.
+    """Show progress of several tasks at once; yields `tell(task, line)`, where an empty line ends the task.
 
     On a terminal each task has one line, its newest; where the output is piped, every line is written.
     Threads may tell at the same time.

@@ -1,4 +1,4 @@
-"""Names that all stages share; the canonical tables' columns and types, and the check at the door."""
+"""Names that all stages share; columns and types of the canonical tables, checked when one is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PADDING = 0  # the item number that stands for "no item"; real items are 1…N
 INTERACTIONS_FILE, ITEMS_FILE, USERS_FILE = "interactions.parquet", "items.parquet", "users.parquet"
 MANIFEST_FILE = "manifest.json"
 
-SELECTION_METRIC = "validation_ndcg@10"  # what models are selected by, in logs and records
+SELECTION_METRIC = "validation_ndcg@10"  # decides which weights are kept; its name in logs and records
 
 INTERACTIONS = pa.schema(
     [

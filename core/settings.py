@@ -1,4 +1,4 @@
-"""Settings are frozen pydantic models whose fields explain themselves.
+"""Settings are frozen pydantic models; each field has a default and a sentence that explains it.
 
 A value comes from an option on the command line, else from the TOML file of `--config`, else from the
 default. Unknown keys are refused, and every message names the option or key as the person typed it.

@@ -1,7 +1,7 @@
-"""The processes that torchrun started: who this one is, and what they tell each other.
+"""The processes that torchrun started: the rank of this one, and the exchange of values between them.
 
-torch.distributed holds which processes there are, for the whole program. So functions that need to know call
-`current_world()` where they need it, and it is passed to none of them as an argument.
+torch.distributed keeps the process group as global state of the program. So a function that needs it calls
+`current_world()`; it is not passed around as an argument.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class World:
         return self.rank == 0
 
     def agree(self, work: bool = False) -> bool:
-        """Tell all, as the leader, whether there is work; learn it, as another."""
+        """The leader's `work` on every process: the leader sends its value, the others receive it."""
         if self.size == 1:
             return work
         import torch
@@ -49,7 +49,7 @@ class World:
             self.sum(torch.zeros(1))
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Add up the processes' tensors of one shape, in place; all get the same bits."""
+        """Add up the tensors of all processes in place; every process gets the same bits."""
         if self.size > 1:
             import torch
 
@@ -79,7 +79,7 @@ class World:
 
 
 def current_world() -> World:
-    """The processes joined; this one alone where there are none."""
+    """The processes that were joined; a world of this process alone where none were."""
     import torch
 
     if not torch.distributed.is_initialized():
@@ -96,7 +96,7 @@ def local_gpu() -> int:
 def joined_world() -> Iterator[World]:
     """Join the processes of this torchrun; alone where there is none.
 
-    What lies on the CPU travels by gloo, what lies on a GPU by NCCL.
+    Tensors on the CPU are exchanged by gloo, tensors on a GPU by NCCL.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

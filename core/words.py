@@ -1,4 +1,4 @@
-"""Phrases that messages share: the first few of many names, why another library failed, the nearest name."""
+"""Phrases that messages share: the first few of many names, another library's reason, the nearest name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
 
 
 def unknown_name(what: str, name: object, known: Sequence[str], all_of: str = "there are") -> str:
-    """That nothing is called so, the nearest name, and all there are.
+    """The message that a name is unknown, with the nearest known name and a list of all.
 
     >>> unknown_name("model", "poprek", ["poprec", "tssr"])
     "unknown model 'poprek'; did you mean poprec? There are poprec, tssr"

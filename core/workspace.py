@@ -1,4 +1,4 @@
-"""Where everything lies: one folder with raw dumps, data sets, features and runs."""
+"""The workspace: one folder with raw dumps, data sets, features and runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_name(name: str, option: str) -> str:
-    """Refuse names that could leave the workspace or hide in it; returns the name."""
+    """Return `name`, or raise UsageError where it has a slash or begins with a dot, as ../x or .hidden do."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{option} {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit"

@@ -19,7 +19,8 @@ _METRICS = ("recall", "ndcg")
 class Comparison:
     """Metrics of several models, by model and by name, one value a seed; all measured under `protocol`.
 
-    Gains are over the `reference`, and that of the `focus` over the best other model besides.
+    Every model's gain is relative to the `reference`; the gain of the `focus` is also given over the best
+    other model.
     """
 
     protocol: Protocol

@@ -2,8 +2,8 @@
 
 Wang and Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the
 Hypersphere, ICML 2020, with their exponents: squared distances, and a Gaussian kernel with t = 2. Each vector
-is scaled to length 1 first, as the TSSR paper does. Less is better for both: pairs that coincide have an
-alignment of 0, and vectors spread evenly have a low uniformity.
+is scaled to length 1 first, as the TSSR paper does. Lower is better for both: pairs that coincide have an
+alignment of 0, and vectors that are spread evenly have a low uniformity.
 
 Shapes: N vectors of D dimensions.
 """

@@ -28,7 +28,7 @@ class GivenLists:
 def rank_in_lists(queries: Queries, lists: GivenLists, options: RankingOptions) -> Ranks:
     """Rank the target of each query in its list, under each mask of the options.
 
-    A mask takes items out of the list, and what stands behind them moves up. Equal scores give mid-ranks, as
+    A mask takes items out of the list, and the items behind them move up. Equal scores give mid-ranks, as
     in `rank_targets`: with scores .9, .5, .5 the targets in places 2 and 3 both have rank 2.5.
     """
     ranks: dict[Mask, Float64] = {mask: np.empty(len(queries)) for mask in options.masks}

@@ -1,9 +1,9 @@
-"""A catalogue as a map: t-SNE for so many items as it can take, the others placed among them.
+"""A map of the catalogue in two dimensions: t-SNE for up to 5,000 items, the others placed among them.
 
 t-SNE (van der Maaten & Hinton, JMLR 2008; scikit-learn's Barnes-Hut, which takes N log N steps) keeps
-neighbours near each other and tells nothing by the distance of far groups. Each of its hundreds of steps
-looks at all items, so of a larger catalogue LAID_OUT items are drawn by lot and laid out, and each other item
-stands at the weighted mean of the PLACED_BY laid-out items it is most like.
+neighbours near each other; distances between far groups mean nothing. Each of its hundreds of iterations
+computes with all items, so of a larger catalogue LAID_OUT items are drawn at random and laid out by t-SNE.
+Each other item is placed at the weighted mean of the PLACED_BY laid-out items it is most similar to.
 
 Shapes: N items, F dimensions.
 """
@@ -22,7 +22,7 @@ LAID_OUT = 5_000  # items that t-SNE itself places
 PLACED_BY = 5  # laid-out items that decide where another item stands
 PERPLEXITY = 30.0  # about how many neighbours t-SNE keeps near; scikit-learn's default
 _DIMENSIONS = 50  # vectors are cut to these by their principal components, as scikit-learn advises
-_SHARPNESS = 10.0  # how much a likeness (-1…1) counts: one that is greater by .1 weighs e times as much
+_SHARPNESS = 10.0  # of the weights: a cosine that is greater by .1 weighs e = 2.7 times as much
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def draw_item_map(vectors: Float32, seed: int = 1, laid_out: int = LAID_OUT) -> 
     try:
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits  # scikit-learn stands on it
+        from threadpoolctl import threadpool_limits  # installed with scikit-learn
     except ImportError:
         raise TssrError(
             "the item map needs scikit-learn; install it with: pip install 'tssr[report]'"
@@ -60,8 +60,8 @@ def draw_item_map(vectors: Float32, seed: int = 1, laid_out: int = LAID_OUT) -> 
     if vectors.shape[1] > _DIMENSIONS and count > _DIMENSIONS:
         vectors = PCA(_DIMENSIONS, svd_solver="randomized", random_state=seed).fit_transform(vectors)
     drawn = np.sort(np.random.default_rng(seed).permutation(count)[:laid_out])
-    # With several threads sums would be rounded in another order, and t-SNE makes another map of that; and
-    # on a busy machine threads wait for each other longer than they work.
+    # One thread: several would add up in another order each time, and t-SNE turns a difference in the last
+    # bit into another map. On a busy machine they would also wait for each other longer than they work.
     with threadpool_limits(1):
         placed = TSNE(
             init="pca" if vectors.shape[1] > 1 else "random",

@@ -1,6 +1,6 @@
-"""Metrics of all lists together: which items a model recommends, whether or not they were taken.
+"""Metrics of the recommended lists of all users: which items a model shows, whether or not they are taken.
 
-The worked examples look at the lists of `example`.
+The worked examples compute the metrics of the three lists in `example`.
 
 Shapes: U users, K places of a list, N items, C dimensions of content.
 """
@@ -19,12 +19,12 @@ from ..core.schema import PADDING
 from .popularity import POPULARITY_LABELS, popularity_groups
 from .scoring import Float64
 
-_VALUES_AT_ONCE = 1 << 18  # of lists' summed vectors: 2 MiB, which a processor's cache holds, whatever C is
+_VALUES_AT_ONCE = 1 << 18  # float64 numbers held in one step of diversity: 2 MiB, which fit the cache
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of the items: train actions, how many of the U train users took them, and content.
+    """The items: their train actions, how many of the U train users took each, and their content vectors.
 
     `counts` and `users_of` are (N + 1,) with 0 for the padding; each of `contents` holds vectors (N + 1, C)
     of length 1, or of zeros for an item without content.
@@ -58,7 +58,7 @@ def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Recommended:
-    """The lists of U users, (U, K) items, the best first and 0 to fill up, and what each took, (U,)."""
+    """The lists of U users, (U, K) items, best first, padded with 0; and the item each user took, (U,)."""
 
     items: NDArray[Any]
     targets: NDArray[Any]
@@ -103,7 +103,7 @@ def coverage_at(recommended: Recommended, k: int) -> float:
 
 
 def gini_at(recommended: Recommended, k: int) -> float:
-    """How unevenly the places of lists fall on the items: 0 where all get as many, near 1 where one gets all.
+    """The Gini coefficient of how often items are listed: 0 if all equally often, near 1 if only one item is.
 
     With the items' counts in rising order c_1 … c_N it is the sum of (2i - N - 1) c_i over N times the sum of
     c_i. Here the counts are 0, 0, 1, 1 and 3, so the upper sum is 0 * 1 + 2 * 1 + 4 * 3 = 14:
@@ -129,7 +129,7 @@ def popularity_at(recommended: Recommended, k: int) -> float:
 
 
 def popularity_shares_at(recommended: Recommended, k: int) -> dict[str, float]:
-    """The share of all places that go to items by their train actions: the distribution behind the mean.
+    """The share of all recommended places that show items with 0, 1-4, 5-19, and 20 or more train actions.
 
     All five places of the example go to items with one to four actions:
 
@@ -179,7 +179,8 @@ def _diversity(items: NDArray[Any], vectors: NDArray[Any]) -> float:
         for place in block.T:
             sums += vectors[place]
         known = (own[block] > 0).sum(axis=1)
-        # The cosines of all pairs add up to half of (the sum vector's squared length - the items' own).
+        # |sum of vectors|² is the sum of the vectors' own |v|² plus twice the inner products of all pairs.
+        # So all k (k - 1) / 2 cosines of a list are summed at the cost of adding up k vectors.
         together = np.square(sums).sum(axis=1) - own[block].sum(axis=1)
         pairs = known * (known - 1) / 2
         total += float(np.sum(np.where(pairs > 0, 1 - together / 2 / np.maximum(pairs, 1), 0.0)))
@@ -189,10 +190,11 @@ def _diversity(items: NDArray[Any], vectors: NDArray[Any]) -> float:
 def serendipity_at(recommended: Recommended, k: int) -> float:
     """How much higher the taken item stands in a user's list than popularity would place it.
 
-    A place i of N items is worth p(i) = (N + 1 - i) / N. A hit at place i counts p(i) less the worth of the
-    item's place by popularity (items of equal count share a place; an item never taken is worth 0), or 0
-    where that is negative, over the length of the list. Here user 1's hit, item 2, is second in the list and
-    third by popularity: (4/5 - 3/5) / 2; user 3's hit is first in both: 0.
+    Place i among N items has the value p(i) = (N + 1 - i) / N. A hit at place i counts p(i) minus the value
+    of the item's place by popularity, or 0 where that is negative, divided by the length of the list. Items
+    with equal counts share a place by popularity; an item that was never taken has the value 0 there. Here
+    user 1's hit, item 2, is second in the list and third by popularity: (4/5 - 3/5) / 2; user 3's hit is
+    first in both: 0.
 
     >>> round(serendipity_at(example(), 2), 12) == round((1 / 5 / 2 + 0 + 0) / 3, 12)
     True

@@ -26,7 +26,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class OrderedBlock:
-    """A block's search, (B, W) items in exact order, and how many of the leading ones nothing can displace.
+    """The items that a search gave for a block of queries, (B, W), in exact order.
 
     `certain` is, for each query, the number of leading places that no item outside the search could take.
     `scored` is False for an item that the model skips: its score is -inf, and it belongs in no list.
@@ -100,7 +100,7 @@ def _best_of_all(block: ScoreBlock, row: int, hidden: Int64, k: int) -> Int64:
     scores, error = whole[shown - 1].astype(np.float64), float(block.tolerance[row])
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
     candidates = shown[(scores >= least - 2 * error) & (scores > -np.inf)]
-    if error == 0:  # of exactly equal scores the first numbers win: a long tail of zeros need not be sorted
+    if error == 0:  # scores are exact, so of equal ones the first numbers win and need not be sorted
         greater, equal = shown[scores > least], shown[(scores == least) & (scores > -np.inf)]
         candidates = np.concatenate([greater, equal[: k - len(greater)]])
     exact = block.pair_scores(np.full(len(candidates), row), candidates)

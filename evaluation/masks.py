@@ -1,7 +1,9 @@
-"""Which items of a user's own history are kept out of the ranking.
+"""Which items of a user's own history are left out of the ranking.
 
-`none` keeps every item in. `exempt` takes out the items of the model's input window except the target, as the
-official TSSR code does. `hard` takes out the whole history; a target that was taken before is never a hit.
+`none` ranks all items. `exempt` leaves out the items of the model's input window except the target, as the
+official TSSR code does. `hard` leaves out the whole history; then a target that the user took before can
+never be a hit. Example: the history 4 9 4 2 has the target 4, and L = 2. `none` ranks all items, `exempt` all
+but 2, and `hard` all but 2, 4 and 9.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from .settings import Mask
 
 
 def reach(masks: Collection[Mask], window: int) -> int | None:
-    """How many of a history's last actions `masks` look at; None for all."""
+    """How many of a history's newest actions `masks` need; None for all of them."""
     if "hard" in masks:
         return None
     return window if "exempt" in masks else 0

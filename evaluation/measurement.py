@@ -1,4 +1,4 @@
-"""Metrics with the protocol without which a number means nothing."""
+"""Metrics together with the protocol (split, users, candidates, mask) under which they were measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Targets = Literal["all", "warm", "cold"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """What was asked: the conditions under which two numbers may be compared.
+    """The conditions of a measurement: two numbers may be compared only where these are equal.
 
     `listed` is the length of the longest list where another tool gave lists and not scores of all items: a
     target that is not in its list is a miss, whatever rank it would have had.
@@ -31,7 +31,7 @@ class Protocol:
     listed: int | None = None
 
     def describe(self, *, mask: bool = True) -> str:
-        """The protocol in one line, to stand beside the numbers; `mask` is False where masks stand there."""
+        """The protocol in one line; `mask` is False for a table that has a column of masks."""
         window = f" (last {self.window} actions)" if self.window is not None else ""
         which = f" with {self.targets} targets" if self.targets != "all" else ""
         cold = f", cold items {self.cold_items}" if self.cold_items != "as trained" else ""
@@ -44,7 +44,7 @@ class Protocol:
         )
 
     def asks_the_same_as(self, other: Protocol) -> bool:
-        """Whether numbers under both may stand side by side: all is equal but where lists were cut."""
+        """Whether numbers under both may be compared: all is equal, except for the length of given lists."""
         return replace(self, listed=None) == replace(other, listed=None)
 
 

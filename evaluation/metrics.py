@@ -1,8 +1,9 @@
-"""The metrics by name: each one entry with its title, formula and source.
+"""The metrics by name, each with its title, formula and source.
 
-A rank metric is a mean over users of what the rank of the target gives; a list metric looks at all lists
-together. To add one, write its function with a worked example in `rank_metrics` or `list_metrics`, and its
-entry here: `evaluate` measures it, and tables find its title.
+A rank metric (Recall, NDCG, MRR) is the mean over users of a function of the target's rank. A list metric
+(coverage, novelty) is computed from the recommended lists of all users and ignores the targets, except for
+serendipity. To add a metric, write its function with a worked example in `rank_metrics` or `list_metrics`,
+and add an entry here: `evaluate` then measures it, and tables show its title.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .scoring import Float64
 
 @dataclass(frozen=True)
 class RankMetric:
-    """A mean over users; `gain` is given ranks (Q,) and k, and gives what each is worth, (Q,)."""
+    """A mean over users: `gain` maps ranks (Q,) and k to the metric's value for each user, (Q,)."""
 
     title: str
     formula: str
@@ -131,10 +132,10 @@ def measure_lists(recommended: Recommended, topk: Sequence[int]) -> dict[str, fl
 
 @dataclass(frozen=True)
 class RankCounts:
-    """How many queries were asked, and how many got rank 1, 1½, 2, …, depth + ½.
+    """The number of queries, and how many of them have rank 1, 1½, 2, …, depth + ½.
 
-    These integers are all that processes exchange: added in any order they give the same metrics to the bit,
-    where means, or sums of fractions, would not.
+    Under torchrun the processes exchange only these integers. Their sum is the same in any order, so any
+    number of processes computes the same metrics to the bit; sums of fractions would differ by rounding.
     """
 
     queries: int

@@ -1,4 +1,4 @@
-"""Items apart by how often they were taken in training: never, 1 to 4 times, 5 to 19, and 20 or more."""
+"""Groups of items by the number of their train actions: none, 1 to 4, 5 to 19, and 20 or more."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Metrics of one user at a time, from the rank of the item that the user really took.
 
-With one target a query, Recall@k is also called hit rate, and NDCG's ideal is 1. A target is a hit at k where
-fewer than k items stand before it, each item that ties with it counting half: where rank < k + 1. NaN ranks,
-beyond the depth or masked, are misses. All take ranks (Q,) and give gains (Q,); a metric is their mean.
+Each query has one target. So Recall@k equals the hit rate, and the ideal DCG, by which NDCG divides, is 1. A
+target is a hit at k where its rank is less than k + 1; ranks may be halves, because items that tie with the
+target count half (`ranking`). Rank 10.5 is a hit at 10, rank 11 is not. A NaN rank, beyond the depth or
+hidden by a mask, is a miss. The functions map ranks (Q,) to gains (Q,); a metric is the mean of the gains.
 """
 
 from __future__ import annotations

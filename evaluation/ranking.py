@@ -1,12 +1,15 @@
 """Exact full ranking: the rank of each user's target among all items.
 
-A rank is 1 + the items with a greater score + half of the other items with an equal score (mid-rank). Each
-block of queries is searched once for its best items, and all masks are answered from that one list. Only
-where the list cannot tell, because the target ties with its end or a long history hides much of it, are the
-scores of all items counted.
+A rank is 1 + the number of items with a greater score + half the number of other items with an equal score
+(mid-rank). Example: the target has score .5, one item has .9 and two others also have .5; its rank is
+1 + 1 + 2/2 = 3, the mean of the ranks 2, 3 and 4 that the three tied items share.
 
-Ranks are exact where fewer than `depth` items stand before the target, and NaN beyond, however long a list
-was searched. They do not depend on the size of a block, on threads or on processes: `scoring` says how
+Each block of queries is searched once for its best items, and the ranks under all masks are counted in that
+one list. The scores of all items are computed only where the list is not enough: the target ties with the end
+of the list, or a mask hides so much of it that it becomes too short.
+
+Ranks are exact where fewer than `depth` items stand before the target, and NaN beyond, however long the list
+of the search was. They do not depend on the size of a block, on threads or on processes: `scoring` says how
 rounding is kept out.
 """
 
@@ -24,17 +27,17 @@ from .masks import SeenItems, reach
 from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, open_index
 from .settings import DEPTH, Backend, Mask
 
-BLOCK = 512  # queries ranked together; shards start at its multiples, so their blocks are the same blocks
-_WHOLE_SCORES_AT_ONCE = 1 << 22  # scores of whole rows that are counted in one step
+BLOCK = 512  # queries ranked together; a shard starts at a multiple, so any number of processes has the same
+_WHOLE_SCORES_AT_ONCE = 1 << 22  # scores of all items for some queries, held in one step
 
 
 @dataclass(frozen=True)
 class RankingOptions:
     """How to rank: under which masks, how deep, and what searches.
 
-    `window` is L, the actions a model looks back on; only the mask `exempt` asks for it. With `lists` above 0
-    the best so many items of each query are given too. `device` is a device as torch names it; the search
-    follows it, the rest is on the CPU.
+    `window` is L, the number of actions that a model reads; only the mask `exempt` needs it. With `lists`
+    above 0, that many best items of each query are returned too. `device` is a device as torch names it; the
+    search runs on it, the rest on the CPU.
     """
 
     masks: tuple[Mask, ...] = ("none",)
@@ -78,8 +81,8 @@ def rank_targets(
 ) -> Ranks:
     """Rank the targets of `queries`, or of those within `bounds` (from `shard_range`).
 
-    `advance` is told how many queries each step has ranked. Raises DataError where a score is NaN or
-    infinite, ArtifactError where the scorer knows another number of items than the data set.
+    `advance` is called with the number of queries that each step has ranked. Raises DataError where a score
+    is NaN or infinite, ArtifactError where the scorer has another number of items than the data set.
     """
     lo, hi = bounds if bounds is not None else (0, len(queries))
     index = open_index(scorer, queries.histories.item_count, options.backend, options.device)
@@ -114,7 +117,7 @@ def _rank_block(
     scores, items = block.best(k)
     ahead = count.among_listed(np.arange(hi - lo), scores, items)
     if k < item_count:
-        # Below the list's end there may be more, so here the count is the least it can be.
+        # Items beyond the list's end may stand before the target too, so this count is a lower bound.
         least = 1 + ahead - np.max(list(hidden.values()), axis=0)
         unsettled = np.flatnonzero((scores[:, -1] >= count.low) & (least < options.depth + 1))
         ahead[unsettled] = count.among_all(unsettled, item_count)
@@ -134,17 +137,19 @@ def _sum_rows(rows: Int64, weights: Float64, count: int) -> Float64:
 
 
 class _Ahead:
-    """Counts what stands before the target of each query: 1 for a greater score, ½ for an equal one."""
+    """Counts the items before the target of each query: 1 for a greater score, ½ for an equal one."""
 
     def __init__(self, block: ScoreBlock, targets: Int64) -> None:
         self._block = block
         self._targets = targets
         self._goal = block.pair_scores(np.arange(len(targets)), targets)
-        self.low = self._goal - block.tolerance  # a score outside low…high is surely less or greater
+        # A float32 score below `low` or above `high` is certainly less or greater than the target's; scores
+        # in between are compared again in float64.
+        self.low = self._goal - block.tolerance
         self._high = self._goal + block.tolerance
 
     def weights(self, rows: Int64, items: Int64) -> Float64:
-        """What each pair of (row, item) counts, (P,); the target itself counts nothing."""
+        """What each pair of (row, item) counts, 1, ½ or 0, (P,); the target itself counts 0."""
         scores, goal = self._block.pair_scores(rows, items), self._goal[rows]
         weights: Float64 = ((scores > goal) + 0.5 * (scores == goal)) * (items != self._targets[rows])
         return weights

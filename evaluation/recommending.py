@@ -1,4 +1,4 @@
-"""The best items themselves, for whoever wants to see or use them."""
+"""The best items of each query and their scores: what `tssr recommend` and the reports show."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def recommend(
 ) -> Lists:
     """The k items with the greatest scores for each of Q histories.
 
-    Equal scores stand in the order of item numbers. Items of `without`, and what the scorer skips, are in no
-    list; where they and the mask leave fewer than k items, lists are filled up. Like ranks, lists do not
-    depend on threads or on what searches; they raise the same errors.
+    Items with equal scores are ordered by item number. Items of `without`, and those the scorer skips, are in
+    no list; where they and the mask leave fewer than k items, a list ends with item 0 and score NaN. Like
+    ranks, lists do not depend on threads or the search backend; the same errors are raised.
     """
     left_out = np.empty(0, np.int64) if without is None else without
     listed = np.setdiff1d(np.arange(1, histories.item_count + 1), left_out)  # (K,), the items of the index

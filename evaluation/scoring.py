@@ -1,8 +1,10 @@
-"""How a model is asked for scores, and how the rounding of float32 is kept out of the answer.
+"""The scores of queries and items, and how rounding in float32 is kept from changing ranks.
 
-A matrix product in float32 may give two equal items different last bits, depending on the block, the number
-of threads or the library. So a product is trusted only as far as its error bound; pairs closer than that are
-scored again in float64, always summed in the same order.
+A matrix product in float32 may give two items with equal vectors scores that differ in the last bits,
+depending on the block, the number of threads or the library. So two scores count as different only where
+they are further apart than the error bound of the product; closer pairs are scored again in float64, always
+summed in the same order. Example: with a bound of .01, scores .9 and .5 are compared as they are, .505 and .5
+are computed again.
 """
 
 from __future__ import annotations
@@ -33,9 +35,9 @@ _LARGEST = float(np.finfo(np.float32).max)
 class VectorScorer:
     """Scores by inner product: query q gives item i the score `encode(…)[q] @ items[i - 1] + bias[i - 1]`.
 
-    `encode(lo, hi)` returns the (B, D) vectors of queries lo…hi-1; `items` is (N, D), `bias` (N,). Where
-    there is a `skipped`, `skipped(lo, hi)` names one item of each query that is no candidate, (B,), or 0 for
-    none: its score is minus infinity.
+    `encode(lo, hi)` returns the (B, D) vectors of queries lo…hi-1; `items` is (N, D), `bias` (N,).
+    `skipped(lo, hi)`, if given, returns for each query one item that may not be recommended, (B,), or 0 for
+    none; the score of that item is minus infinity.
     """
 
     encode: Callable[[int, int], Float32]
@@ -46,10 +48,10 @@ class VectorScorer:
 
 @dataclass(frozen=True)
 class DenseScorer:
-    """Scores computed outside: `scores(lo, hi)` returns the (B, N) scores of queries lo…hi-1.
+    """Scores of all items given by the model: `scores(lo, hi)` returns those of queries lo…hi-1, (B, N).
 
-    They are compared as they are: a caller whose equal scores may differ in last bits rounds them first.
-    `skipped` is as in `VectorScorer`.
+    They are compared without an error bound, so a caller whose equal scores may differ in the last bits must
+    round them first. `skipped` is as in `VectorScorer`.
     """
 
     scores: Callable[[int, int], Scores]
@@ -62,10 +64,10 @@ Scorer = VectorScorer | DenseScorer
 def open_index(
     scorer: Scorer, item_count: int, backend: Backend, device: str, only: Int64 | None = None
 ) -> VectorIndex | DenseIndex:
-    """Make a scorer ready to be asked block by block.
+    """Prepare a scorer for search, block by block of queries.
 
-    Of the items in `only`, (K,) numbers, where they are given: these are items 1…K of the index.
-    Raises ArtifactError where it knows another number of items, DivergedError for NaN or infinite vectors.
+    With `only`, (K,) item numbers, the index holds these items alone, numbered 1…K in this order. Raises
+    ArtifactError where the scorer has another number of items, DivergedError for NaN or infinite vectors.
     """
     skipped = scorer.skipped
     if skipped is not None and only is not None:
@@ -105,7 +107,7 @@ def _norms(vectors: Float32) -> Float64:
 
 
 class VectorIndex:
-    """All item vectors, ready to be searched; the bias is one more dimension."""
+    """All item vectors, ready to be searched. The bias is one more dimension, for which queries hold a 1."""
 
     def __init__(self, scorer: VectorScorer, backend: Backend, device: str) -> None:
         self._encode = scorer.encode
@@ -129,7 +131,7 @@ def _none_skipped(lo: int, hi: int) -> Int64:
 
 
 class VectorBlock:
-    """A block of B encoded queries before all N items; `skipped` is no candidate, (B,), 0 for none."""
+    """A block of B encoded queries and all N items; item `skipped` of each, (B,), is left out, 0 for none."""
 
     def __init__(self, index: VectorIndex, queries: Float32, skipped: Int64, lo: int) -> None:
         ones = np.ones((len(queries), 1), dtype=np.float32)
@@ -138,8 +140,9 @@ class VectorBlock:
         self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
         largest = _norms(self._queries) * index.largest_norm
         _refuse_not_finite(largest, lo)
-        # Summing D products in any order errs by at most D roundings of the sum of their sizes (Higham,
-        # Accuracy and Stability of Numerical Algorithms, section 3.1); three more for rounding this bound.
+        # The error of a sum of D products, in any order, is at most D times the rounding error of one
+        # operation times the sum of the products' absolute values (Higham, Accuracy and Stability of
+        # Numerical Algorithms, section 3.1). Three more cover the rounding of this bound itself.
         roundings = self._queries.shape[1] + 3
         self.tolerance: Float64 = roundings * (_ROUNDING * largest + _SMALLEST)
 
@@ -148,7 +151,7 @@ class VectorBlock:
         if not self._skipped.any():
             return self._index.search(self._queries, k)
         scores, items = self._index.search(self._queries, min(k + 1, len(self._index.vectors)))
-        # What is skipped moves to the end, or out of the list: the best are one more than asked for.
+        # One item more than asked for is searched, because the skipped item may be among the best.
         scores = np.where(items == self._skipped[:, None], -np.inf, scores)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(items, order, axis=1)
@@ -190,7 +193,7 @@ class DenseIndex:
         scores = self._scores(lo, hi)
         _refuse_not_finite(np.abs(scores).max(axis=1), lo)
         if self._skipped is not None:
-            scores = scores.copy()  # they are the caller's
+            scores = scores.copy()  # so that the caller's array is not changed
             _skip(scores, self._skipped(lo, hi))
         return DenseBlock(scores)
 

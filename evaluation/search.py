@@ -1,6 +1,6 @@
 """Exact search for the best items by inner product: FAISS on the CPU, torch on CUDA or where FAISS is absent.
 
-Both return the same items up to the rounding of float32, which the callers settle (see `scoring`).
+Both return the same items up to rounding in float32; `scoring` compares again where rounding matters.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def exact_search(vectors: Float32, backend: Backend = "auto", device: str = "cpu
 def _faiss_search(vectors: Float32) -> Search:
     import faiss
 
-    # Small batches else take a path without BLAS that is four times slower.
+    # By default FAISS searches small batches without BLAS, which is four times slower.
     faiss.cvar.distance_compute_blas_threshold = 1
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
-    # Each thread searches for queries of its own. FAISS's threads would meet at a barrier every 1024 items,
-    # which costs a time slice each where other processes want the same cores.
+    # The queries are divided among threads of our own. FAISS's own threads wait for each other after every
+    # 1024 items, and where other processes use the same cores each wait costs a time slice.
     threads = faiss.omp_get_max_threads()
     pool = ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,))
 

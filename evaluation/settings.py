@@ -12,7 +12,7 @@ Mask = Literal["none", "exempt", "hard"]
 Backend = Literal["auto", "faiss", "torch"]
 By = Literal["popularity", "history", "repeat", "tied"]
 
-DEPTH = 100  # per-user ranks are kept exactly at least so far
+DEPTH = 100  # ranks of users are exact up to at least this one
 
 
 class EvaluateSettings(Settings):
@@ -25,21 +25,21 @@ class EvaluateSettings(Settings):
         ("none", "exempt", "hard"),
         min_length=1,
         description=(
-            "Rank among all items (none, the headline), without the window's items except the target "
-            "(exempt, as the official code), or without the whole history (hard)."
+            "Items of the history that are not ranked. none: rank all items (the headline); exempt: leave "
+            "out the window's items except the target, as the official code; hard: the whole history."
         ),
     )
     split: Literal["test", "validation"] = Field("test", description="Which held-out actions to predict.")
     cold_items: bool = Field(
         False,
-        description="Score items without a single train action from their content alone, and report the "
-        "users who took one apart.",
+        description="Score items without a train action from their content alone, and report the users whose "
+        "target is such an item separately.",
     )
     by: By | None = Field(
         None,
-        description="Also show the users apart: by how often the target was taken in training, by the length "
-        "of the history, by whether the target had been taken before, or by whether it has the same time as "
-        "the action before it.",
+        description="Also show metrics for groups of users: by how often the target was taken in training, "
+        "by the length of the history, by whether the user had taken the target before, or by whether it "
+        "has the same time as the action before it.",
     )
     backend: Backend = Field(
         "auto", description="Search backend: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."

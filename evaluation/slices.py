@@ -1,7 +1,8 @@
-"""The users of a split apart by a property of what was asked, so that one sees where a model is good.
+"""Metrics for groups of users (slices), which show for which users a model is good.
 
-Amazon's times, for example, are whole days: on Toys, half of the users took their last two items on one day,
-and within a day the order is by product number. `tied` tells these users from the others.
+The slicing `tied` is one example. Amazon's times are whole days: on Toys, half of the users took their last
+two items on the same day, and within a day the order is by product number. So their target is not really the
+next item, and the slice shows them separately.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TITLES: dict[By, str] = {
 
 @dataclass(frozen=True)
 class Slicing:
-    """One way to tell Q queries apart: the slices' labels, and each query's place among them, (Q,)."""
+    """One way to divide Q queries: the labels of the slices, and each query's slice by number, (Q,)."""
 
     labels: tuple[str, ...]
     place: Int64

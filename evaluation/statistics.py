@@ -1,14 +1,16 @@
-"""Is one model better than another, or did it meet kinder users? Paired tests over the users of a split.
+"""Is one model better than another, or could chance explain the difference? Paired tests over users.
 
-Both models answer the same users, so what counts is each user's difference, averaged over the seeds. The
-p-value is a sign-flip permutation test's (were the models equal, either sign would be as likely), the
-interval a bootstrap's over users. The trained runs are taken as they are: how much another training would
-differ is what the deviation over seeds shows, and no part of the test.
+Both models rank for the same users, so the test looks at each user's difference in NDCG, averaged over the
+seeds. The p-value comes from a sign-flip permutation test: if the models were equally good, a user's
+difference would be as likely to have the other sign. The confidence interval comes from a bootstrap over
+users. Both treat the trained runs as given; how much another training would differ is shown by the deviation
+over seeds and is no part of the test.
 
-Users with equal differences are drawn together, as counts from a binomial or multinomial distribution: the
-same answer, at a cost that depends on how many values there are, not users. Differences averaged over seeds
-may have as many values as there are users. Then rare values get their signs eight users at a time, one random
-byte for each eight, and the bootstrap draws from values rounded to `_STEPS` steps.
+Most users have one of few differences, for instance 0 where both models miss. So users with equal differences
+are drawn together, as one count from a binomial or multinomial distribution. The distribution is the same as
+drawing user by user, and the cost depends on the number of different values, not of users. Differences
+averaged over seeds may have as many values as there are users. Then the signs of rare values are drawn for
+eight users at a time from one random byte, and the bootstrap rounds the values to `_STEPS` steps.
 """
 
 from __future__ import annotations
@@ -27,16 +29,16 @@ from .settings import Mask
 
 DRAWS = 9_999
 CONFIDENCE = 0.95
-DECIMALS = 12  # sums in another order differ in later ones, and each value that differs costs draws
+DECIMALS = 12  # rounded to these, differences that are equal but summed in another order count as one value
 _NUMBERS_AT_ONCE = 1 << 22  # drawn counts held in one step
-_STEPS = 512  # up to so many different values are drawn as they are
-_OFTEN = 256  # users with one value, from which on a binomial draw is cheaper than a random byte for eight
+_STEPS = 512  # up to this many different values, the bootstrap draws without rounding
+_OFTEN = 256  # a value of at least this many users is drawn binomially; of fewer, random bytes are cheaper
 _EIGHTS_AT_ONCE = 128  # groups of eight users whose tables of 256 sums fit a processor's cache
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A mean difference with its confidence interval, and how likely chance alone is to make one as large.
+    """A mean difference, its confidence interval, and the probability of one as large by chance alone.
 
     `adjusted` is the p-value after Holm's correction for all the tests that were made together. `seed_error`
     is the standard error of the difference over the seeds, None where there is one seed.
@@ -81,7 +83,7 @@ class MeanInterval:
 
 
 def mean_interval(values: Float64, seed: int = 1) -> MeanInterval:
-    """The mean of the users' values, (U,), and where it would lie had other users been asked."""
+    """The mean of the users' values, (U,), and a bootstrap confidence interval for other such users."""
     return MeanInterval(float(values.mean()), *_bootstrap_interval(values, np.random.default_rng(seed)))
 
 
@@ -94,9 +96,9 @@ def _bootstrap_interval(values: Float64, draw: np.random.Generator) -> tuple[flo
 def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64:
     """The means of as many users drawn with replacement, (DRAWS,).
 
-    More than `_STEPS` different values are rounded to so many, evenly spaced, and the mean's own rounding
-    error is given back. A value is then off by a thousandth of the range at most, some way up and others
-    down, which in a mean over many users is far below what 9,999 draws can tell.
+    More than `_STEPS` different values are rounded to that many, evenly spaced, and the error that rounding
+    makes in the mean is added back. A single value is off by a thousandth of the range at most, some up and
+    some down, so the interval changes far less than it varies between 9,999 draws and another 9,999.
     """
     values, counts = np.unique(differences.round(DECIMALS), return_counts=True)
     users = len(differences)
@@ -112,7 +114,10 @@ def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64
 
 
 def _permutation_p_value(differences: Float64, draw: np.random.Generator) -> float:
-    """The p-value: the share of random signs, the given ones included, with a sum at least as far from 0."""
+    """The p-value: the share of sign assignments whose sum is at least as far from 0 as the observed one.
+
+    The observed signs count as one of the assignments, so that p is never 0.
+    """
     sizes, counts = np.unique(np.abs(differences.round(DECIMALS)), return_counts=True)
     rounding = 1e-9 * float(sizes @ counts)
     reached = abs(float(differences.sum())) - rounding
@@ -152,7 +157,10 @@ def _step_sizes(values: int) -> list[int]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: with it, the chance of any false alarm stays below the level.
+    """P-values after Holm's step-down correction for several tests.
+
+    Calling a difference real where its corrected p is below .05 keeps the probability of even one false
+    finding among all tests below .05.
 
     >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
@@ -193,7 +201,7 @@ def against_each(
 
 
 def _seed_error(focus: Sequence[Ranks], other: Sequence[Ranks], mask: Mask, k: int) -> float | None:
-    """The standard error of the difference over seeds; a model that is not trained is the same at each."""
+    """The standard error of the difference over seeds; an untrained model has the same value at each."""
     seeds = max(len(focus), len(other))
     if seeds == 1:
         return None

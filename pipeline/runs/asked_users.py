@@ -1,4 +1,4 @@
-"""Whom to recommend to: users of the data set, or histories that a person hands over, seen before or not."""
+"""The users to recommend to: users of the data set, or histories from a file or from Python."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNSEEN = -1  # the number of a user whom the data set does not know
 
 @dataclass(frozen=True)
 class AskedUsers:
-    """Q users by the names a person knows them by, what they did, and what had to be left out, in words."""
+    """Q users: their names as the person gave them, their histories, and notes on what was left out."""
 
     names: Sequence[str]
     queries: Queries
@@ -59,7 +59,7 @@ def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
     return AskedUsers(ids, Queries(users, histories, np.full(len(users), NO_TARGET, np.int32)), [])
 
 
-# How users are asked for, before the data set that knows their items is read.
+# An `Ask` is called once the data set is read, which is needed to turn outside ids into item numbers.
 Ask = Callable[[Dataset], AskedUsers]
 
 
@@ -69,7 +69,7 @@ def users_of(ids: Sequence[str]) -> Ask:
 
 
 def users_named(names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool) -> Ask:
-    """Ask for users as no data set knows them, by names for them and the outside ids of what they took."""
+    """Ask for users who need not be in the data set: their names, and the outside ids of their items."""
     return lambda dataset: _by_history(dataset.info, "histories=", names, items, strict=strict)
 
 
@@ -79,9 +79,9 @@ def users_in(path: Path, settings: RecommendSettings) -> Ask:
 
 
 def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -> AskedUsers:
-    """The users of the file `path`, or of stdin, as no data set knows them: by the history given alone.
+    """The users of the file `path`, or of stdin; only the history given there counts, known user or not.
 
-    Items that the data set does not have are left out and counted, and so are users without any other.
+    Items that the data set does not have are left out and counted, and so are users without any known item.
     Raises UsageError or DataError for a file that is missing, unreadable or of unknown items only, and, when
     strict, for the first thing that would be left out.
     """
@@ -97,7 +97,7 @@ def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -
 def _by_history(
     dataset: DatasetInfo, source: str, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
 ) -> AskedUsers:
-    """Users by the history given alone; `source` is what a message calls the histories."""
+    """Users with the given histories; `source` is how messages name where the histories come from."""
     if not names:
         raise DataError(f"{source} holds no history")
     numbers, notes = _numbers(dataset, source, names, items, strict=strict)
@@ -162,7 +162,7 @@ def _table(path: Path, settings: RecommendSettings, problems: Problems) -> tuple
 def _numbers(
     dataset: DatasetInfo, source: str, names: Sequence[str], items: Sequence[Sequence[str]], *, strict: bool
 ) -> tuple[list[list[int]], list[str]]:
-    """Each user's items as the data set numbers them, and what had to be left out, in words."""
+    """Each user's items by the data set's numbers, and notes on what was left out."""
     cure = remake(dataset.name)
     known = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID])[ITEM_ID].to_pylist()
     number_of = {name: number for number, name in enumerate(known, start=1)}

@@ -1,4 +1,4 @@
-"""The blend stage: finished runs in, a run whose scores are theirs added, with weights from validation."""
+"""The blend stage: from finished runs to a run whose scores are their weighted sum (see model/blend.py)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ...model.blend import Blend
     from ...model.blend_weights import BlendWeights
 
-NOTHING = 0.0005  # of the whole weight; a part with less is shown as having none
+NOTHING = 0.0005  # a part with less than this share of the weight is shown as having none
 
 
 def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = "auto") -> RunPlan:
@@ -78,8 +78,8 @@ def blend_runs(
 ) -> Summary:
     """Add up finished runs with weights chosen on validation, and write that as a run.
 
-    The new run holds the parts' weights too, so that it stands for itself. Raises UsageError for runs that
-    cannot be added, ArtifactError where one no longer fits its data or features.
+    The new run contains copies of the parts' weights, so the parts may be deleted. Raises UsageError for runs
+    that cannot be added, ArtifactError where one no longer fits its data or features.
     """
     folders = [workspace.choose_run(run) for run in runs]
     if len(set(folders)) < len(folders):
@@ -132,7 +132,7 @@ def blended(workspace: Workspace, folder: Path, plan: RunPlan) -> dict[str, Any]
     result: dict[str, Any] = record["result"]
     begun = set(workspace.run_names())
     for part in result["parts"]:
-        if part["run"] in begun:  # a part that is gone changes nothing: the blend holds its weights
+        if part["run"] in begun:  # a deleted part is no reason to blend again: the blend has its weights
             now = read_run(workspace.run(part["run"]))["result"].get("weights_sha256")
             if now != part["weights_sha256"]:
                 return None
@@ -140,7 +140,7 @@ def blended(workspace: Workspace, folder: Path, plan: RunPlan) -> dict[str, Any]
 
 
 def _weights(model: Blend, weights: BlendWeights, folders: Sequence[Path]) -> dict[str, Any]:
-    """What was chosen, for the record: of each part its share, its weights by class, what it is alone."""
+    """The chosen weights for the record: each part's share, its weights by class, and its NDCG alone."""
     parts = []
     for m, folder in enumerate(folders):
         trained = read_run(folder)["result"]

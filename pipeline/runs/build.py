@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def refuse_empty(queries: Queries, dataset: Dataset) -> None:
-    """Raise UsageError where a split asks nobody."""
+    """Raise UsageError where a split has no user to rank for."""
     if len(queries) == 0:
         raise UsageError(
             f"no user of {dataset.info.name} has the three actions that a split takes; "
@@ -30,10 +30,10 @@ def refuse_empty(queries: Queries, dataset: Dataset) -> None:
 
 
 def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> None:
-    """Raise TssrError where not even two arrays of a step's states fit into memory: before any is made.
+    """Raise TssrError, before memory is allocated, where a training step certainly needs more than is free.
 
-    A step holds the B x L item vectors and their sums with the positions, D float32 each, and more besides.
-    With L 100,000, 60 users and D 128 these are 5.7 GiB, however short the histories are.
+    A step holds at least two arrays of B x L vectors of D float32: the item vectors, and their sums with the
+    positions. With L = 100,000, 60 users and D = 128 these are 5.7 GiB, however short the histories are.
     """
     import torch
 
@@ -59,7 +59,7 @@ def build_model(
 ) -> Recommender:
     """Build the plan's model with its first weights, on `device`; `dataset` is the plan's, loaded.
 
-    It reads `contents`; where none are given, the plan's: its stores, or its encoders for training.
+    The model reads `contents`; without them it reads the plan's feature stores or encoders.
     """
     import torch
 
@@ -87,7 +87,7 @@ def build_model(
 def _blend(
     plan: RunPlan, parts: Sequence[Recommender], train: Histories, device: torch.device
 ) -> Recommender:
-    """The models added up, with equal weights until the file that holds theirs is loaded."""
+    """A blend of the plan's parts; its weights are equal until those of a finished run are loaded."""
     import torch
 
     from ...model.blend import blend

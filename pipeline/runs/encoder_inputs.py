@@ -1,7 +1,8 @@
-"""What the trained part of an encoder reads, and the store that holds it.
+"""The feature store from which the trained part of an encoder reads its inputs.
 
-A whole encoder reads its modality's inputs (pixels, tokens), one whose lower part stays frozen what that part
-gives (activations), a side network the states of all blocks (layers).
+An encoder that is trained whole reads its modality's inputs (pixels, tokens). Where the lower part stays
+frozen, the trained part reads the lower part's outputs (activations). A side network reads the states of all
+blocks (layers).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def input_store(
     workspace: Workspace, dataset: DatasetInfo, encoder: ContentEncoder, choice: EncoderChoice, reads: str
 ) -> StoreInfo:
-    """The store that an encoder's trained part reads: one of these items, rather float32 than float16.
+    """The store that an encoder's trained part reads; of two that fit, float32 is preferred to float16.
 
     `reads` is what `EndToEndSettings.reads` says. Raises UsageError with the command that makes the store.
     """

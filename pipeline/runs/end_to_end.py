@@ -1,9 +1,9 @@
-"""Training content encoders along: the one place where encoders of `features` meet models.
+"""End-to-end training (`--end-to-end`): content encoders are trained together with the model.
 
-A run of this kind reads what encoders read in place of their vectors (pipeline/runs/encoder_inputs.py). When
-training is over, all items' vectors are computed once and kept in the run's folder beside the trained
-encoder; from then on the run is like one with frozen features. Where content changed since (an item got a
-picture), its vectors are computed again from what is in the run.
+Such a run does not read content vectors but the inputs of the encoders, such as pixels
+(pipeline/runs/encoder_inputs.py). When training is over, the vectors of all items are computed once and kept
+in the run's folder beside the trained encoder; from then on the run is used like one with frozen features. If
+content changes later (an item gets a picture), the vectors are computed again with the run's encoder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EndToEndPlan:
-    """What decides the trained encoders of a run; `encoders` has the hash of each one's first weights."""
+    """The settings that decide a run's trained encoders; `encoders` has the hash of each's first weights."""
 
     settings: EndToEndSettings
     modalities: tuple[str, ...]
@@ -57,14 +57,14 @@ class EndToEndPlan:
         return cls(settings, tuple(record["modalities"]), dict(record["encoders"]), int(record["seed"]))
 
     def choices(self) -> list[EncoderChoice]:
-        """The encoders, whole."""
+        """The choice of each whole encoder."""
         return self.settings.choices(self.modalities, self.seed)
 
 
 def modalities_of(features: tuple[str, ...]) -> tuple[str, ...]:
     """The modalities that --features names, the first of all where it names none.
 
-    Raises UsageError for the name of a store: encoders read what they themselves need.
+    Raises UsageError for the name of a store: which store an encoder reads follows from the encoder.
     """
     unknown = [name for name in features if name not in MODALITIES]
     if unknown:
@@ -82,9 +82,9 @@ def plan_end_to_end(
     features: tuple[str, ...],
     seed: int,
 ) -> tuple[EndToEndPlan, list[StoreInfo]]:
-    """Settle which encoders train and which stores they read.
+    """Decide which encoders are trained and which stores they read.
 
-    Raises UsageError for an encoder that is not to be had or a store that is not there, with the command that
+    Raises UsageError for an encoder that cannot be loaded, and for a missing store with the command that
     makes it.
     """
     from ...features.loading import load_encoder
@@ -101,7 +101,7 @@ def plan_end_to_end(
 
 
 def refuse_fixed_content(settings: Settings) -> None:
-    """Raise UsageError for settings that take content vectors for fixed, or need all at each step."""
+    """Raise UsageError for settings that need fixed content vectors, or those of all items at each step."""
     head, scale = getattr(settings, "head", "table"), getattr(settings, "content_scale", "raw")
     if "content" in head:
         raise UsageError(
@@ -134,7 +134,7 @@ def refuse_uneven(settings: EndToEndSettings, modalities: tuple[str, ...]) -> No
 def refuse_no_place(settings: EndToEndSettings, index: int, choice: EncoderChoice) -> None:
     """Raise UsageError where the encoder of modality `index` has no layers that the adapter fits.
 
-    Asked before its inputs are extracted, which may take hours.
+    Checked before the encoder's inputs are extracted, which may take hours.
     """
     if settings.adapter is None:
         return
@@ -146,7 +146,7 @@ def refuse_no_place(settings: EndToEndSettings, index: int, choice: EncoderChoic
 
 
 def adapter_record(settings: EndToEndSettings, index: int, weights: str) -> AdapterRecord:
-    """What the adapter of modality `index` is, in an encoder whose weights have this hash."""
+    """The description of the adapter of modality `index`; `weights` is the hash of its encoder's weights."""
     from ...features.adapter_files import AdapterRecord
 
     assert settings.adapter is not None
@@ -176,7 +176,7 @@ def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn
 def trainable_contents(
     plan: EndToEndPlan, stores: list[StoreInfo], learning_rate: float, device: torch.device
 ) -> list[TrainableContent]:
-    """The encoders as a model may be given them, with what feeds them."""
+    """The encoders and the readers of their inputs, in the form in which a model takes content."""
     from ...features.loading import load_encoder
     from ...features.stored_inputs import StoredInputs
     from ...model.content import EncoderTraining

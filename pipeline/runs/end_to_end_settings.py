@@ -13,13 +13,13 @@ CHUNK, SIDE_CHUNK = 64, 1024  # a side network takes little memory, and many sma
 
 
 class EndToEndSettings(Settings):
-    """Which encoders are trained along, which part of them, and how."""
+    """Which encoders are trained with the model, which part of them, and how."""
 
     model_config = ConfigDict(title="Training the content encoder along")
 
     end_to_end: bool = Field(
         False,
-        description=f"Train the encoders of --features ({', '.join(MODALITIES)}) along, as the paper does.",
+        description=f"Train the encoders of --features ({', '.join(MODALITIES)}) too, as the paper does.",
     )
     encoder: tuple[str, ...] = Field(
         (),
@@ -35,14 +35,15 @@ class EndToEndSettings(Settings):
     unfreeze: tuple[str, ...] = Field(
         (ALL,),
         min_length=1,
-        description="What of the encoder trains: all, last:N (its last N stages or blocks), or a stage "
-        "such as layer4 and all after it; for all modalities or one each. What lies below is computed once.",
+        description="Part of the encoder that is trained: all, last:N (its last N stages or blocks), or a "
+        "stage such as layer4 with all after it; one value, or one per modality. The outputs of the frozen "
+        "part are computed once.",
     )
     adapter: AdapterKind | None = Field(
         None,
-        description="Train a few weights inside that part in place of it: lora (low-rank updates, for "
-        "transformers and convolutional networks), houlsby (bottlenecks, for transformers); or side: a small "
-        "network beside a frozen transformer, which is not even run.",
+        description="Train adapters, a few weights added inside that part, and keep its own weights frozen: "
+        "lora (low-rank updates, for transformers and convolutional networks), houlsby (bottlenecks, for "
+        "transformers). Or side: a small network that reads the stored states of a frozen transformer.",
     )
     adapter_dim: int | None = Field(
         None, ge=1, description="Rank of lora, width of the bottlenecks of houlsby and side. [default: 8; 64]"
@@ -56,14 +57,14 @@ class EndToEndSettings(Settings):
     encoder_chunk: int | None = Field(
         None,
         ge=1,
-        description="Contents encoded at once: memory depends on it, results only by the draws of dropout. "
+        description="Contents encoded at once: decides memory; results change only through dropout's draws. "
         f"[default: {CHUNK}; {SIDE_CHUNK} for side]",
     )
     train_batchnorm: bool = Field(
-        False, description="Train batch normalisation too; else it keeps the statistics it came with."
+        False, description="Train batch normalisation too; without it, it keeps its pretrained statistics."
     )
     start_from: str | None = Field(
-        None, description="Run with frozen features whose weights the model starts from."
+        None, description="A run with frozen features; the model starts from its weights."
     )
 
     @model_validator(mode="after")
@@ -91,10 +92,10 @@ class EndToEndSettings(Settings):
         return self.encoder_chunk or (SIDE_CHUNK if self.adapter == "side" else CHUNK)
 
     def reads(self, index: int) -> str:
-        """What the trained part of the encoder of modality `index` reads.
+        """Which inputs the trained part of the encoder of modality `index` reads.
 
-        ALL: what whole encoders read; LAYERS: the states of all blocks; else what the stages below this
-        `--unfreeze` give.
+        ALL: the inputs of the whole encoder; LAYERS: the states of all blocks; any other value of
+        `--unfreeze`: the outputs of the stages below it.
         """
         return LAYERS if self.adapter == "side" else self.unfrozen(index)
 
@@ -113,5 +114,5 @@ class EndToEndSettings(Settings):
         ]
 
     def unfrozen(self, index: int) -> str:
-        """What trains of the encoder of modality `index`."""
+        """The value of --unfreeze for modality `index`."""
         return self.unfreeze[index if len(self.unfreeze) > 1 else 0]

@@ -1,4 +1,4 @@
-"""The evaluate stage: a run's best weights in, metrics with their protocol and per-user ranks out."""
+"""The evaluate stage: from a run's best weights to metrics with their protocol, and each user's rank."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def evaluate(
 ) -> Summary:
     """Rank all items for every user of the split and measure; writes into the run's folder.
 
-    `reader` is the command that reads the test split, for the note in the run's folder.
-    Under torchrun the processes share the users, and the first alone writes.
+    `reader` is the command that reads the test split; the run's folder lists such readings. Under torchrun
+    each process ranks a part of the users, and only the first writes.
     Raises UsageError where there is no such run, ArtifactError where it no longer fits its data.
     """
     folder = workspace.choose_run(run)
-    plan = open_run(workspace, folder)  # also before an answer from the cache: is its data still there?
+    plan = open_run(workspace, folder)  # also before a cached answer, to refuse a run whose data has changed
     settings = with_fitting_topk(settings, plan.dataset)
     metrics_file = folder / metrics_name(settings.split)
     contents = diversity_stores(workspace, plan.dataset.name, plan.stores)
@@ -142,7 +142,7 @@ def _kept(
 
 
 def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]) -> str:
-    """The hash of all that decides what is measured: the run, the settings, and what diversity looks at."""
+    """The hash of everything the metrics depend on: the run, the settings, and the stores for diversity."""
     trained = read_run(folder)
     shown_only = ("device", "backend", "by")
     chosen = {name: value for name, value in settings.record().items() if name not in shown_only}
@@ -151,7 +151,7 @@ def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]
 
 
 def asked_queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
-    """What the split of the settings asks; raises UsageError where it asks nobody."""
+    """The queries of the chosen split; raises UsageError where it has none."""
     split = dataset.split()
     queries = split.test if settings.split == "test" else split.validation
     refuse_empty(queries, dataset)
@@ -159,7 +159,7 @@ def asked_queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
 
 
 def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool, dict[str, float]]:
-    """Ranks and lists of all queries, whether the model can rank cold items, and alignment and uniformity."""
+    """The ranks and lists of all queries; whether the model can rank cold items; alignment and uniformity."""
     from .representation import representation_probe
     from .scorer import joined, own_queries, ranks_cold_items, scorer_of
 

@@ -1,4 +1,4 @@
-"""The judge of any recommender: its lists or scores in a file in, the metrics of `tssr evaluate` out."""
+"""Metrics for any recommender: reads its lists or scores from a file and measures like `tssr evaluate`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def evaluate_lists(
 
 
 def _rank(file: Path, info: DatasetInfo, question: Question) -> tuple[Ranks, int | None, list[str]]:
-    """Ranks, where lists were truncated (None where all items have a score), and remarks."""
+    """The ranks; the longest list's length (None for scores of all items); and notes for the person."""
     settings, queries = question.settings, question.queries
     longest = max(settings.topk)
     options = RankingOptions(
@@ -88,10 +88,10 @@ def _rank(file: Path, info: DatasetInfo, question: Question) -> tuple[Ranks, int
 
 
 def _scorer(file: Path, info: DatasetInfo, users: Int32) -> DenseScorer:
-    """The scores in a .npy file, (U, N), of the `users` who are asked.
+    """A scorer for `users` that reads a .npy file of scores, (U, N).
 
-    Rows follow users.parquet, columns items.parquet. The file is mapped into memory, so that only the rows of
-    a block are held at once.
+    Rows are in the order of users.parquet, columns in that of items.parquet. The file is memory-mapped, so
+    that only the rows of a block are held at once.
     """
     try:
         matrix = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What the workspace holds, as a table, and the removal of what nothing refers to."""
+"""`tssr status` and `tssr clean`: the contents of a workspace as a table, and the removal of unused parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .inventory import Entry, next_step, take_inventory
 
 
 def workspace_status(workspace: Workspace) -> Summary:
-    """All that the workspace holds, what of it no longer fits and why, and what to do next."""
+    """The contents of the workspace, what in it no longer fits and why, and the next command to give."""
     entries = take_inventory(workspace)
     rows = [
         [entry.kind, entry.name, _size(entry.size), age_in_words(entry.age), entry.state] for entry in entries
@@ -38,12 +38,12 @@ def workspace_status(workspace: Workspace) -> Summary:
 
 
 def unused_entries(workspace: Workspace) -> list[Entry]:
-    """What nothing refers to."""
+    """The entries that nothing refers to and nothing can use."""
     return [entry for entry in take_inventory(workspace) if entry.unused]
 
 
 def unused_summary(workspace: Workspace, unused: Sequence[Entry]) -> Summary:
-    """What would be removed, or was."""
+    """A table of the unused entries, which would be removed or were removed."""
     freed = sum(entry.size for entry in unused)
     rows = [[entry.kind, entry.name, _size(entry.size), entry.state] for entry in unused]
     names = [f"{entry.kind} {entry.name}" for entry in unused]

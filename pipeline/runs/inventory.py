@@ -1,8 +1,9 @@
-"""What a workspace holds: data sets, features, runs and what was made of runs, and what no longer fits.
+"""The contents of a workspace: data sets, feature stores, runs, results, and which of these no longer fit.
 
-Reads manifests and records alone, never tables or weights. What nothing refers to and nothing can use any
-more is `unused`: runs that no longer fit and are in no comparison; features, measured lists and studies whose
-data set is gone. Comparisons, what `reproduce` wrote and tuned settings are results, and never unused.
+Only manifests and records are read, never tables or weights. An entry is `unused` where nothing refers to it
+and nothing can use it any more: a run that no longer fits its data and is in no comparison; features,
+measured lists and studies of a data set that is gone. Comparisons, tables of `reproduce` and tuned settings
+are results, and never unused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .record import open_run
 
 FINE = "fine"
 _GONE = "its data set is gone"
-_HOUR = 3600.0  # a temporary file that is younger may belong to a living process
+_HOUR = 3600.0  # seconds; a temporary file that is younger may belong to a running process
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _beside(path: Path) -> tuple[Path, ...]:
 
 
 def _lists(workspace: Workspace) -> Iterator[Entry]:
-    """Measurements of other systems' lists, which say what data set they are of once they are finished."""
+    """Measurements of other systems' lists; which data set they are of is known once they are finished."""
     for folder in sorted(path for path in (workspace.root / "lists").glob("*") if path.is_dir()):
         written = sorted(folder.glob("metrics*.json"))
         if not written:
@@ -171,7 +172,7 @@ def _lists(workspace: Workspace) -> Iterator[Entry]:
 
 
 def _tuning(workspace: Workspace) -> Iterator[Entry]:
-    """Studies, which only their own data set can go on with, and the settings that were found."""
+    """The studies of `tssr tune`, each of one data set, and the settings that they found."""
     owners = tuple(f"{name}-" for name in workspace.dataset_names())
     for path in sorted((workspace.root / "tuning").glob("*.db")):
         gone = not path.name.startswith(owners)
@@ -186,7 +187,7 @@ def _reproduced(workspace: Workspace) -> Iterator[Entry]:
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Entry]:
-    """What killed writers left; young ones may belong to a writer that is alive."""
+    """Temporary files of processes that were killed; younger ones may belong to a running process."""
     for path in sorted(workspace.root.rglob(f".*{TEMPORARY_SUFFIX}")):
         entry = Entry("leftover", path.name, path, "left by a process that was killed", unused=True)
         if entry.age > _HOUR:

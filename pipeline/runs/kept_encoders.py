@@ -1,4 +1,4 @@
-"""What training encoders along leaves in a run's folder: all items' vectors, and the encoders.
+"""What an end-to-end training leaves in its run's folder: the vectors of all items, and the encoders.
 
 content-image.safetensors   vectors (N + 1, C) and which items have one; made again where content changed
 encoder-image.safetensors   a torchvision encoder, for: tssr extract-features --encoder … --weights FILE
@@ -127,9 +127,9 @@ def _contents(
 
 
 def _write_folder(path: Path, choice: EncoderChoice, model: nn.Module, preparer: str) -> None:
-    """A folder of transformers: config, weights, and what it came with that prepares the content.
+    """Write a folder that transformers can load: config, weights, and the tokenizer or image processor.
 
-    `preparer` is the class of transformers that loads the latter, such as AutoTokenizer.
+    `preparer` is the class of transformers that loads the last, such as AutoTokenizer.
     """
     import transformers
 

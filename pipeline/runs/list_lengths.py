@@ -1,4 +1,4 @@
-"""How long the lists are that a command measures or gives: never longer than the catalogue."""
+"""The lengths of recommended lists (--topk): never longer than the number of items."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ WithTopk = TypeVar("WithTopk", bound=Settings)
 def with_fitting_topk(settings: WithTopk, dataset: DatasetInfo) -> WithTopk:
     """The settings with a `topk` (one length or several) that fits the catalogue.
 
-    A person's own choice is refused where it does not fit (UsageError). Of the default, which nobody chose,
-    only lengths that fit stay: of 10 and 20, for 15 items, 10; for 8 items, where none fits, it is 8.
+    A length that the person typed is refused where it does not fit (UsageError). Of the default lengths 10
+    and 20, those that fit are kept: for 15 items 10. Where none fits, the length is the number of items.
     """
     topk: int | tuple[int, ...] = settings.topk  # type: ignore[attr-defined] # of whoever calls this
     lengths = topk if isinstance(topk, tuple) else (topk,)

@@ -1,4 +1,4 @@
-"""What a person is shown of metrics.json: accuracy by mask, what the lists hold, and slices on request."""
+"""The tables that show metrics.json: accuracy by mask, list metrics, and slices where --by asks for them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measured_summary(
 
 
 def _lists_table(record: Mapping[str, Any], k: int) -> list[str]:
-    """One line a mask: what is recommended, whether or not it was taken."""
+    """One line for each mask, with the list metrics at length k."""
     measurements = record["measurements"]
     names = [
         name
@@ -49,7 +49,7 @@ def _lists_table(record: Mapping[str, Any], k: int) -> list[str]:
 
 
 def _slices_table(record: Mapping[str, Any], settings: EvaluateSettings) -> list[str]:
-    """One line a slice and mask, of the slicing that was asked for."""
+    """One line for each slice and mask, of the slicing that --by names."""
     if settings.by is None:
         return []
     names = [f"{metric}@{k}" for metric in RANK_METRICS for k in settings.topk]

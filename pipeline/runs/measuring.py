@@ -1,4 +1,4 @@
-"""From ranks and lists to what metrics.json holds: metrics under each mask, and apart by slices of users."""
+"""From ranks and lists to the contents of metrics.json: metrics under each mask, and by slices of users."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ...evaluation.settings import EvaluateSettings, Mask
 from ...evaluation.slices import slice_queries
 from ...features.store import StoreInfo, list_stores, open_store
 
-VERSION = 3  # counts up when metrics.json has other content for the same ranks: older files are made again
+VERSION = 3  # raised when metrics.json changes for the same ranks, so that older files are made again
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a split asks of whoever answers: its queries, and what is needed to measure the answers.
+    """The queries of a split, with what is needed to measure a model's or another system's answers.
 
-    `window` is the number of actions that mask `exempt` looks at. `listed` is the length of the longest list
-    where the answer is lists cut short, and None where all items were ranked.
+    `window` is the number of actions that the mask `exempt` uses. `listed` is the length of the longest list
+    where lists of limited length are measured, and None where all items were ranked.
     """
 
     dataset: Dataset
@@ -53,7 +53,7 @@ class Question:
 
 
 def measure(ranks: Ranks, question: Question) -> dict[str, Any]:
-    """All that is measured of the answers, as plain JSON values; `ranks` are of all queries in order."""
+    """All metrics as plain JSON values; `ranks` are of all queries, in their order."""
     cold = question.dataset.split().cold_items()
     is_cold = cold[ranks.targets - 1]
     everyone = _measurements(ranks, question, {"all": np.ones_like(is_cold)})
@@ -73,7 +73,7 @@ def measure(ranks: Ranks, question: Question) -> dict[str, Any]:
 def _measurements(
     ranks: Ranks, question: Question, groups: Mapping[Targets, NDArray[np.bool_]]
 ) -> list[dict[str, Any]]:
-    """What was measured for each group of queries, (Q,) each, that has any, under each history mask."""
+    """A measurement for each mask and each group of queries, (Q,) bool, that is not empty."""
     measurements = []
     for targets, asked in groups.items():
         for mask in question.settings.mask if asked.any() else ():
@@ -107,10 +107,11 @@ def _slices(ranks: Ranks, question: Question) -> dict[str, list[dict[str, Any]]]
 
 
 def diversity_stores(workspace: Workspace, dataset: str, read: list[StoreInfo]) -> list[StoreInfo]:
-    """The store of each modality by which lists are called diverse, in the order of their names.
+    """The store of each modality from which the diversity of lists is computed, in the order of their names.
 
-    Those the model has `read`; of a modality that it does not read the only store there is, so that models
-    with and without content are measured alike. Where there are several, that modality is left out.
+    For a modality that the model has `read`, this is the model's own store. For another modality it is the
+    data set's only store, so that models with and without content are measured alike; where there are
+    several stores, that modality is left out.
     """
     chosen = {store.modality: store for store in read if store.kind == "vectors"}
     others: dict[str, list[StoreInfo]] = {}

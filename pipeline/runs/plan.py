@@ -1,4 +1,7 @@
-"""What decides a run's result: the model, the data set, the feature stores and all settings, resolved."""
+"""The plan of a run: the model, the data set, the feature stores and all settings, after resolving defaults.
+
+Two runs with equal plans have equal results, so a run's folder is named by a hash of its plan.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from .end_to_end_settings import EndToEndSettings
 from .settings import RunSettings
 from .train_table import TrainTable
 
-VERSION = 4  # counts up when the same plan gives other numbers: older runs are then other runs
+VERSION = 4  # raised when the same plan gives other numbers, so that older runs have another hash
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class RunPlan:
 
     @property
     def spec(self) -> ModelSpec:
-        """The registry's entry."""
+        """The model's entry in the registry."""
         return BLEND if self.parts else model_spec(self.model)
 
     @property
@@ -55,7 +58,7 @@ class RunPlan:
         return self.spec.title if share == 1.0 else f"{self.spec.title} ({share:.4g} of train users)"
 
     def split(self, dataset: Dataset) -> Split:
-        """What is asked of the plan's model, and the train part as far as it may see it."""
+        """The data set's split, with the train actions that the plan's model may read."""
         return dataset.split().with_train_users(self.train.train_users_share)
 
     def record(self) -> dict[str, Any]:
@@ -69,20 +72,20 @@ class RunPlan:
             "settings": {"train": self.train.record(), "model": self.model_settings.record()},
             **({"model_code": self.spec.code} if self.spec.code else {}),
         }
-        if self.end_to_end is not None:  # only then, so that other runs keep their keys
+        if self.end_to_end is not None:  # no key for other runs, so that their hashes are those of old runs
             record["end_to_end"] = self.end_to_end.record()
         return record
 
     def key(self) -> str:
-        """The hash of the plan, without what changes no result that anyone should rely on."""
+        """The hash of the plan without settings that change a result by rounding at most, such as device."""
         record = {"version": VERSION, **self.record()}
         if self.parts:
             record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
-        if not from_content(self.model_settings):  # likewise from before there was this start
+        if not from_content(self.model_settings):  # runs older than this option keep their hash
             record["settings"]["model"].pop("item_start", None)
-        if self.train.train_users_share == 1.0:  # so that runs from before there were shares keep their keys
+        if self.train.train_users_share == 1.0:  # runs older than this option keep their hash
             del record["settings"]["train"]["train_users_share"]
         if self.end_to_end is not None:
             del record["end_to_end"]["settings"]["encoder_chunk"]
@@ -94,7 +97,7 @@ class RunPlan:
 
 
 def options_of(model: str) -> set[str]:
-    """What may be set for a model: of the training settings, one that is not trained has only two."""
+    """The names of a model's settings; a model that is not trained has two of the training settings."""
     spec = model_spec(model)
     training = set(TrainSettings.model_fields) if spec.trained else {"device", "train_users_share"}
     if not issubclass(spec.settings, WindowSettings):
@@ -156,7 +159,7 @@ def plan_run(
         return RunPlan(chosen.model, dataset, stores, train, model_settings, end_to_end=along)
     if more := encoders.changed():
         raise UsageError(f"{option_name(next(iter(more)))}: only with --end-to-end")
-    # In one order, so that streams mean the same however a person lists them.
+    # In one fixed order: `--features text image` and `--features image text` are the same run.
     stores = stores_of(workspace, dataset, chosen.features) if content else []
     stores.sort(key=lambda store: store.name)
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
@@ -165,7 +168,7 @@ def plan_run(
 def plan_asked(
     workspace: Workspace, table: TrainTable, typed: Mapping[str, Any]
 ) -> tuple[RunPlan, str | None]:
-    """The plan, and the run's name if one is given, of what a person `typed` over the table [train].
+    """The plan, and the run's name if one is given, from the options `typed` and the config table [train].
 
     Raises UsageError as `plan_run` does.
     """
@@ -176,7 +179,7 @@ def plan_asked(
 def asked_of(
     table: TrainTable, typed: Mapping[str, Any]
 ) -> tuple[RunSettings, dict[str, Any], dict[str, Any]]:
-    """What is trained on what, and the settings of training and model: of the table, and typed."""
+    """What is trained (model, data set, features), all other values of the table, all other typed options."""
     own = set(RunSettings.model_fields)
     model = typed.get("model") or table.common.get("model") or RunSettings.model_fields["model"].default
     values = table.common_to(model) | table.of_model(model)
@@ -198,7 +201,7 @@ def stores_of(workspace: Workspace, dataset: DatasetInfo, names: tuple[str, ...]
 
 
 def window_of(plan: RunPlan) -> int:
-    """How many actions the plan's model looks back on; the data set's window for one that has none."""
+    """The number of actions that the plan's model reads; the data set's window for a model without one."""
     if plan.parts:
         return max(window_of(part) for part in plan.parts)
     return getattr(plan.model_settings, "length", None) or int(plan.dataset.manifest["window"])

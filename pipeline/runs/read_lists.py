@@ -30,7 +30,7 @@ SCORES = ".npy"  # a matrix of the scores of all items
 
 
 def read_lists(path: Path, dataset: DatasetInfo, queries: Queries) -> tuple[GivenLists, list[str]]:
-    """The list of each of Q queries, and what one has to know about them, in words.
+    """The list of each of Q queries, and notes on them for the person.
 
     Raises UsageError for a missing file or an unknown ending; DataError for users or items that the data set
     does not have, ranks or items that a user has twice, and ranks or scores that are no numbers.
@@ -76,7 +76,7 @@ def _table(path: Path) -> pl.DataFrame:
 
 
 def _checked(path: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Ids as text and `score` as a finite number; a rank is the score of its negative."""
+    """Ids as text and `score` as a finite number; rank r becomes the score -r, so that rank 1 is greatest."""
     name = RANK if RANK in table.columns else SCORE
     values = table[name].cast(pl.Float64, strict=False)
     bad = np.flatnonzero(~np.isfinite(values.fill_null(np.nan).to_numpy()))

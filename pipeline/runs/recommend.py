@@ -1,4 +1,4 @@
-"""The recommend stage: a finished run and some histories in, the best items of each out."""
+"""The recommend stage: from a finished run and some histories to the best items for each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEXT_WIDTH = 60
 
 @dataclass(frozen=True)
 class RunLists:
-    """What a run recommends: one row an item in `table`, and what had to be left out, in words."""
+    """A run's recommendations: `table` has one row for each recommended item; notes say what was left out."""
 
     folder: Path
     plan: RunPlan
@@ -92,7 +92,7 @@ def _lists(
 
 
 def _table(dataset: DatasetInfo, asked: AskedUsers, lists: Lists) -> pa.Table:
-    """One row a recommended item: user_id, rank, item_id, score, text."""
+    """One row for each recommended item: user_id, rank, item_id, score, text."""
     cure = remake(dataset.name)
     items = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID, TEXT])
     rows, places = np.nonzero(lists.items != PADDING)
@@ -121,7 +121,7 @@ _WRITERS: dict[str, Callable[[pa.Table, Path], object]] = {
 
 
 def _writer(path: Path) -> Callable[[pa.Table], None]:
-    """What writes a table to `path`; raises UsageError for an unknown ending."""
+    """The function that writes a table to `path`; raises UsageError for an unknown ending."""
     write_as = _WRITERS.get(path.suffix.lower())
     if write_as is None:
         raise UsageError(f"--output {path}: the name must end in {', '.join(_WRITERS)}")

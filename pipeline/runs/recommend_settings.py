@@ -17,18 +17,18 @@ class ListSettings(Settings):
 
     topk: int = Field(10, ge=1, description="Items in each list.")
     mask: Literal["none", "hard"] = Field(
-        "none", description="Whether items of the history may be recommended again (none) or not (hard)."
+        "none", description="none: items of the history may be recommended again; hard: they may not."
     )
     cold_items: bool = Field(
         False,
-        description="Recommend items without a single train action too, by their content; else they are left "
-        "out.",
+        description="Also recommend items without a train action, scored by their content; without this "
+        "option they are left out.",
     )
     strict: bool = Field(
         False, description="Stop at an item or row that cannot be used instead of counting it."
     )
     backend: Backend = Field(
-        "auto", description="What searches: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
+        "auto", description="Search backend: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
 
@@ -39,18 +39,18 @@ class RecommendSettings(ListSettings, RawFileSettings):
     history: Path | None = Field(
         None,
         description=(
-            "Histories of anyone, oldest first: a table of actions (.csv, .tsv, .jsonl, .parquet), or text "
-            "with one user a line: item item …; - reads such lines from stdin."
+            "File of histories, of users in the data set or not: a table of actions (.csv, .tsv, .jsonl, "
+            ".parquet), or text with one user a line: item item …, oldest first; - reads stdin."
         ),
     )
-    user: tuple[Verbatim, ...] = Field((), description="Users of the data set, each by all their actions.")
+    user: tuple[Verbatim, ...] = Field((), description="Users of the data set, by id; all actions count.")
     map: str | None = Field(
         None,
         description="Columns of a table of actions, as user=…,item=…,time=….  "
         "[default: user=user_id,item=item_id]",
     )
     output: Path | None = Field(
-        None, description="Write the lists to this file instead: .csv, .jsonl or .parquet, a row an item."
+        None, description="Write the lists to this file: .csv, .jsonl or .parquet, one row for each item."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The record in a run's folder: written when training begins and when it ends, read by all that follows."""
+"""The record in a run's folder (run.json): written when training begins and ends, read by later stages."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> R
 def _encoders_of(
     workspace: Workspace, dataset: DatasetInfo, record: Mapping[str, Any], cure: str
 ) -> tuple[EndToEndPlan, list[StoreInfo]]:
-    """The trained encoders of a run and the stores they read, whatever came into these since."""
+    """The trained encoders of a run and the stores they read; stores may have grown since training."""
     try:
         along = EndToEndPlan.from_record(record["end_to_end"])
     except (KeyError, TypeError, ValueError, UsageError) as error:
@@ -89,7 +89,7 @@ def _encoders_of(
 def write_run(
     folder: Path, plan: RunPlan, result: Mapping[str, Any] | None, *, diverged: str | None = None
 ) -> None:
-    """Write the run's record; with a `result` it counts as finished, `diverged` says why it never will."""
+    """Write the run's record; with a `result` the run is finished, with `diverged` it failed for good."""
     import torch
 
     now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -109,9 +109,9 @@ def write_run(
 
 
 def record_test_reading(folder: Path, reader: str) -> None:
-    """Note in `folder` that the test split is read now, and by which command; earlier notes stay.
+    """Append to a list in `folder` that the test split is read now, and by which command.
 
-    An answer from an earlier measurement reads nothing, and is not noted.
+    Showing an earlier measurement again reads nothing and is not listed.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     path = folder / READINGS_FILE

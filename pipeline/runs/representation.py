@@ -1,7 +1,7 @@
-"""The quality of what a model represents, on a small sample: alignment and uniformity of items and users.
+"""Alignment and uniformity of a model's item and user vectors, on a small sample, logged in training.
 
 At most SAMPLE items with a train action and SAMPLE users of the validation split are drawn, the same at every
-validation of a run. The cost is that of encoding those users once and of two times SAMPLE squared distances.
+validation of a run. The cost is that of encoding those users once and of 2 * SAMPLE² distances.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SAMPLE = 1_000
 
 
 def representation_probe(model: object, split: Split, seed: int) -> Callable[[], dict[str, float]]:
-    """A function that measures the model as it is then; the model must be in eval mode.
+    """A function that measures the model at the time of its call; the model must be in eval mode.
 
-    Of a model that is no sequence recommender it measures nothing.
+    For a model that is no sequence recommender it returns no numbers.
 
     It gives `uniformity_items_id`, `uniformity_users_id` and so on for every stream of the model, and
     `alignment_items_text`, `alignment_users_text` for each content stream with the ID stream.

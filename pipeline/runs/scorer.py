@@ -1,4 +1,4 @@
-"""A trained model as the ranking sees it: vectors of queries and items."""
+"""From a trained model to the scorer that `evaluation` ranks with."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from ...model.recommender import Recommender
 
-SELECTION_K = 10  # models are selected by validation NDCG at this length
+SELECTION_K = 10  # validation NDCG at this length decides which weights of a training are kept
 
 
 def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | None = None) -> Scorer:
-    """Let `queries` be answered by `model`, which must be in eval mode.
+    """A scorer of `queries` by `model`, which must be in eval mode.
 
     Items of `cold`, (N,), are scored from content alone. Raises UsageError where the model cannot do that.
     """
@@ -82,7 +82,8 @@ def joined(part: Ranks) -> Ranks:
 def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) -> float:
     """NDCG@10 of the validation targets among all items, history mask `none`; the same on every process.
 
-    Under torchrun each ranks a part, and what they add up are counts: any number of them gives this number.
+    Under torchrun each process ranks a part of the queries and the counts of ranks are added up, so that any
+    number of processes gives the same value.
     """
     options = RankingOptions(depth=SELECTION_K, device=str(device))
     part = own_queries(len(queries))

@@ -1,4 +1,4 @@
-"""The train stage: a data set and its features in, a run folder with weights, log and record out."""
+"""The train stage: from a data set and its features to a run folder with weights, log and record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
 
-    Under torchrun the processes share each batch, and the first alone writes.
+    Under torchrun the processes share each batch, and only the first writes.
     Raises ArtifactError where a run folder of that name holds another plan, and for damaged features;
     DivergedError, which is recorded too, where the numbers are no longer finite.
     """
@@ -63,7 +63,7 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
         if result is not None:  # by another process, while this one waited
             return _summary(folder, plan, result, cached=True)
         if world.leads:
-            if force:  # not before all that can be refused has been accepted
+            if force:  # only now, after every check that could still refuse the command
                 _clear(folder)
             sweep_partials(folder)
             write_run(folder, plan, None)
@@ -79,20 +79,21 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
             result |= kept
             result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)
-            # Not before the record is on the disk: until then it is all that a kill leaves of a run.
+            # Only now that the record of the finished run is on the disk: before that, a kill would leave
+            # neither checkpoint nor result.
             (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return _summary(folder, plan, result, cached=False)
 
 
 def _again(folder: Path, plan: RunPlan, result: dict[str, Any]) -> Summary:
-    """What is said of a run that was finished before; curves that are wanted now are drawn from its log."""
+    """The summary of a run that was finished before; with --tensorboard, curves are written from its log."""
     if plan.train.tensorboard and current_world().leads and draw_finished(folder, result.get("steps", 0)):
         note(f"the run is finished; its log is drawn for TensorBoard in {folder}")
     return _summary(folder, plan, result, cached=True)
 
 
 def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
-    """The result of the finished run in `folder`; the first process looks, so that all go the same way."""
+    """The result of the finished run in `folder`, or None; all processes use what the first one finds."""
     world = current_world()
     record = recorded_run(folder, plan) if world.leads else None
     if not world.agree(record is not None and bool(record["finished_at"])):
@@ -102,9 +103,9 @@ def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete what is in a run's folder, except the lock that is held; the record first.
+    """Delete the contents of a run's folder except the lock that is held; the record first.
 
-    A kill in the middle would else leave a run that counts as finished and lacks its weights.
+    In another order, a kill in the middle would leave a run that counts as finished and lacks its weights.
     """
     (folder / RUN_FILE).unlink(missing_ok=True)
     for path in folder.iterdir():
@@ -169,7 +170,7 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
 
 
 def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
-    """What trained encoders leave in the run's folder, for its record; nothing for other runs."""
+    """Write the trained encoders into the run's folder, and list them for its record; {} for other runs."""
     if plan.end_to_end is None:
         return {}
     keep_vectors(folder, plan.end_to_end, plan.stores, model)
@@ -186,7 +187,7 @@ def _start_from(workspace: Workspace, run: str, model: Any) -> None:
 
 
 def _memory(device: torch.device) -> dict[str, int]:
-    """The most memory held so far: by this process, and of its GPU by tensors, in bytes."""
+    """The peak memory so far in bytes: of this process, and of the tensors on its GPU."""
     import torch
 
     peaks = {"peak_memory": peak_memory()}
@@ -196,7 +197,7 @@ def _memory(device: torch.device) -> dict[str, int]:
 
 
 def _encoder_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """How much of each encoder trained, beside all that it has; nothing for frozen features."""
+    """For each encoder, the number of weights that were trained and its total; [] for frozen features."""
     return [
         (f"trained of the {modality} encoder", f"{trained:,} weights, {trained / whole:.2%} of its {whole:,}")
         for modality, counts in result.get("encoder_weights", {}).items()

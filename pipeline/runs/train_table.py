@@ -1,4 +1,7 @@
-"""The table [train] of a config file: values for all models, and in it a table for each that has its own."""
+"""The table [train] of a config file: values for all models, and subtables with values for one model.
+
+Example: [train] with `learning_rate = 1e-3`, and [train.tssr] with `lambda_user = 0`, which counts for tssr.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from ...model.registry import MODELS
 
 @dataclass(frozen=True)
 class TrainTable:
-    """`common` are the values for all models; `own` the tables of one model, or of a variant with a name.
+    """`common` has the values for all models, `own` the subtable of each model or named variant of one.
 
-    `path` is the file, None where the tables come from Python, or are none.
+    `path` is the file; None where the tables come from Python, or there are none.
     """
 
     common: dict[str, Any]
