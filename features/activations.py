@@ -1,7 +1,7 @@
-"""An encoder's lower part as an encoder of its own: what it gives is stored like vectors, at the boundary.
+"""The frozen lower part of an encoder, whose outputs (activations) are stored like vectors.
 
-Where the lower part of an encoder stays frozen, its results for a picture or a text are the same at every
-step. Stored once, they spare each step the lower part's pass. ResNet-50 up to layer3 gives 1024 x 14 x 14
+While the lower part of an encoder stays frozen, its output for a picture or a text is the same at every
+training step. Stored once, it need not be computed at each step. ResNet-50 up to layer3 gives 1024 x 14 x 14
 numbers, 392 KiB a picture in float16; MiniLM's fourth block 30 x 384, 23 KiB a text.
 
 Shapes: B batch, L tokens, D width.
@@ -21,7 +21,7 @@ from .stages import last_frozen, split, stage_names
 
 
 class _FlatBoundary(nn.Module):
-    """The lower part's result in one row: a map (B, C, H, W) or states (B, L, D), padded to `tokens`."""
+    """Flattens the lower part's output: a map (B, C, H, W), or states (B, L, D) padded to `tokens`."""
 
     def __init__(self, lower: nn.Module, tokens: int | None) -> None:
         super().__init__()

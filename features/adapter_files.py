@@ -1,8 +1,8 @@
-"""Encoders with adapters from a file: a few MB that go with an encoder which they were trained in.
+"""Adapter files: the trained weights of an adapter, a few MB, for the encoder they were trained in.
 
-`tssr train --end-to-end --adapter` leaves such a file in the run's folder: the trained weights by name, and
-beside them what kind of adapter they are, of what width, in which part of the encoder, and the hash of the
-encoder's own weights. In another encoder the same numbers would mean nothing, so that is refused.
+`tssr train --end-to-end --adapter` writes such a file into the run's folder. It holds the trained weights by
+name, the kind and width of the adapter, the part of the encoder it is in, and the hash of the encoder's own
+weights. An encoder with other weights is refused, because there the adapter's weights would mean nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .side_network import BesideEncoder, SideNetwork, side_network
 
 @dataclass(frozen=True)
 class AdapterRecord:
-    """What an adapter file says of itself; `weights` is the hash of the encoder that it belongs into."""
+    """The description in an adapter file; `weights` is the hash of the encoder that it was trained in."""
 
     adapter: AdapterKind
     dim: int

@@ -6,8 +6,8 @@ lora     low-rank updates beside weights that stay as they are (Hu et al., "LoRA
          three, beside the feed-forward layers; in a convolutional network beside its convolutions.
 houlsby  two bottlenecks a transformer block (features/houlsby.py).
 
-Where they go is found by the names that libraries give their layers. An encoder with none of these names is
-refused: an adapter that sits nowhere would train nothing and say nothing.
+The layers that get an adapter are found by the names that libraries give them. An encoder with none of these
+names is refused, because training would otherwise run without any adapter and nobody would notice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .houlsby import WithBottleneck
 from .modality import ALL, AdapterKind
 from .stages import first_trained, split
 
-# How the names of layers end, of each library and family.
+# The endings of layer names, by library and model family: query and value projections for lora.
 QUERY_VALUE = (
     *("query", "value"),  # BERT, RoBERTa, ELECTRA, ALBERT
     *("query_proj", "value_proj"),  # DeBERTa
@@ -57,7 +57,7 @@ def trained_part(module: nn.Module, unfreeze: str) -> nn.Module:
 
 
 def adapted_part(module: nn.Module, unfreeze: str, kind: AdapterKind, dim: int, seed: int) -> nn.Module:
-    """The same part with adapters put into it (into `module` itself), which alone require gradients.
+    """The trained part with adapters, which alone require gradients; `module` itself is changed.
 
     Raises UsageError where the encoder has no layers that such an adapter fits.
     """
@@ -71,7 +71,7 @@ def adapted_part(module: nn.Module, unfreeze: str, kind: AdapterKind, dim: int, 
         else:
             for name in _houlsby_places(named):
                 module.set_submodule(name, WithBottleneck(module.get_submodule(name), dim))
-    # Split anew: a stage that is one layer by itself has been replaced in the encoder.
+    # Split again, because a stage that consists of one layer has been replaced by its adapted layer.
     part = trained_part(module, unfreeze)
     for weight in part.parameters():
         weight.requires_grad_(weight not in own)
@@ -126,6 +126,7 @@ def _add_lora(module: nn.Module, names: list[str], rank: int) -> None:
         import peft
     except ImportError:
         raise UsageError("--adapter lora needs peft: pip install 'tssr[adapters]'") from None
-    # The update is multiplied by alpha / rank, here 1, so that another rank needs no other learning rate.
+    # The update is multiplied by alpha / rank. With alpha = rank that is 1 for every rank, so that the same
+    # learning rate fits all of them.
     config: Any = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=names)
     peft.inject_adapter_in_model(config, module)

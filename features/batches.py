@@ -1,4 +1,4 @@
-"""Contents to batches of tensors: pictures decoded by processes or threads, texts sorted by length."""
+"""Batches of encoder inputs: pictures decoded by processes or threads, texts sorted by length."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _collate(loaded: list[tuple[Place, Any]]) -> ContentBatch | DataError:
     for _, value in loaded:
         if isinstance(value, DataError):
             return value
-    # Pictures lie in memory with their channels last; torch.stack keeps that, as the encoder wants it.
+    # Each picture has its channels last in memory. torch.stack keeps that, and convolutions are faster so.
     inputs = (torch.stack([torch.from_numpy(value) for _, value in good]),) if good else ()
     return ContentBatch(chunk, [place for place, _ in good], inputs, failures)
 
@@ -82,7 +82,7 @@ def picture_batches(
 ) -> Iterator[ContentBatch]:
     """The chunks' pictures, chunk after chunk, as `options` say.
 
-    Raises DataError where a picture changes under our hands and TssrError where a worker dies.
+    Raises DataError where a picture file changes while it is read, TssrError where a worker process dies.
     """
     pictures = _Pictures(content, chunks, raw, prepare)
     for batch in _beside(pictures, options) if options.workers else _in_turn(pictures, options):
@@ -114,19 +114,19 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | Da
 
 
 def _silence_decoders(_worker: int = 0) -> None:
-    """Decoders grumble about odd metadata that changes no pixel."""
+    """Silence the warnings of decoders about metadata, which changes no pixel."""
     warnings.simplefilter("ignore")
 
 
 def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | DataError]:
-    """Each batch decoded by threads of this process while the encoder rests.
+    """Batches decoded by threads of this process, in turn with the encoder and never at the same time.
 
-    An encoder on the same cores splits every layer evenly over them and waits for the slowest, so a process
-    that decodes on one of them at the same time holds up all.
+    An encoder on the CPU divides every layer evenly over the cores and waits for the slowest one. A process
+    that decodes on one of these cores at the same time would slow down that core, and so all of them.
     """
     Image.init()  # all formats known before threads ask for them
     cores = torch.get_num_threads()
-    # Some models' preparation is made of torch operations, each of which would start a thread a core.
+    # Some models prepare pictures by torch operations, each of which would start one thread for each core.
     alone = ThreadPoolExecutor(options.threads, initializer=torch.set_num_threads, initargs=(1,))
     with warnings.catch_warnings(), alone as pool:
         _silence_decoders()

@@ -1,8 +1,8 @@
-"""A transformer's states behind each of its blocks, pooled: one row of K vectors a content, as an encoder.
+"""The pooled states after each block of a transformer: K vectors for each content, stored for side networks.
 
-For a side network (features/side_network.py), which reads them in place of running the encoder. The last row
-is the encoder's own vector, behind its last norm and pooling; the others are pooled in the same way before
-them. BERT-base gives 12 x 768 numbers, 18 KiB a text in float16.
+A side network (features/side_network.py) reads them, so that training never runs the encoder. The last of the
+K vectors is the encoder's own output, after its final norm and pooling; the others are pooled in the same way
+without the final norm. BERT-base gives 12 x 768 numbers, 18 KiB a text in float16.
 
 Shapes: B batch, L tokens or patches, K blocks, D width.
 """

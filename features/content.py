@@ -1,4 +1,4 @@
-"""Which content each item has, and the hash of its bytes: what decides whether it must be encoded.
+"""Which content each item has, and the hash of its bytes (its key), by which a store knows encoded content.
 
 A picture's bytes are read only when its path, size or time of change differ from the last scan, so a scan of
 an unchanged catalogue costs one `stat` an item.
@@ -42,7 +42,7 @@ CONTENT = pa.schema(
 
 
 def content_key(content: bytes) -> bytes:
-    """What content is known by in a store: the SHA-256 of its bytes."""
+    """The key of content in a store: the SHA-256 of its bytes. Items with equal content share a vector."""
     return hashlib.sha256(content).digest()
 
 
@@ -126,7 +126,7 @@ def refuse_unusable(items: pa.Table, table: pa.Table) -> None:
 def source_stamp(source: str) -> list[list[Any]]:
     """Name, size and time of change of a local file or a folder's files; [] for what is no local path.
 
-    It shows cheaply that an encoder's files are what they were.
+    Comparing stamps is a cheap check that an encoder's files have not changed.
     """
     root = Path(source)
     files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
@@ -145,7 +145,7 @@ def _stat_all(raw: Path, paths: list[str | None]) -> tuple[np.ndarray, np.ndarra
             try:
                 status = os.stat(f"{root}/{path}")  # noqa: PTH116 - Path is slow a million times
             except (OSError, ValueError):
-                continue  # reading it will say why
+                continue  # a missing or denied file; reading it later raises an error with the reason
             sizes[index], modified[index] = status.st_size, status.st_mtime_ns
     return sizes, modified
 

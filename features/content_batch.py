@@ -1,4 +1,4 @@
-"""What passes between reading contents and encoding them: chunks of contents, batches of their tensors."""
+"""Chunks of contents and batches of their tensors, which the readers of contents hand to the encoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Loading:
-    """Content comes to the encoder from `workers` processes beside it, or `threads` in turn with it."""
+    """How contents are decoded: by `workers` processes while the encoder runs, or by `threads` in between."""
 
     batch_size: int
     workers: int

@@ -1,4 +1,4 @@
-"""What every encoder is: a way to prepare content and a module that turns a batch of it into vectors."""
+"""The interface of encoders: a function that prepares content, and a module from a batch to vectors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Inputs = tuple[torch.Tensor, ...]
 
 @dataclass(frozen=True)
 class ContentEncoder:
-    """What turns pictures or texts into vectors, frozen and in evaluation mode.
+    """An encoder of pictures or texts, frozen and in evaluation mode.
 
     `prepare` turns one content (bytes of a picture, or a text) into an array and runs in worker processes;
-    `module` takes a batch of them and returns (B, dimension). `key` says all that decides the vectors:
-    architecture, hash of the weights, preparation and its version, pooling.
+    `module` takes a batch of them and returns (B, dimension). `key` lists everything that decides the
+    vectors: architecture, hash of the weights, preparation and its version, pooling.
 
-    Encoders proper give "vectors" in whatever number format the store has; "pixels" and "tokens" have their
-    own `dtype`, and a row of theirs is an array of `shape`, flattened.
+    The `kind` is "vectors" for a real encoder; the store then chooses the number format. Encoder inputs, such
+    as "pixels" and "tokens", have a fixed `dtype`, and each row is an array of `shape`, flattened.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The loop that fills a store: batches in, vectors out, a part file whenever a chunk is through."""
+"""The loop that encodes contents and writes a part file after each chunk."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MOST_WORKERS = 16  # processes that decode for one GPU, unless --workers says ot
 
 
 def loading(settings: FeatureSettings, device: torch.device) -> Loading:
-    """How pictures reach an encoder on `device`.
+    """How pictures are decoded for an encoder on `device`.
 
-    Beside a GPU, processes decode on every core of this process's share. Where the encoder needs the cores
-    itself, it and as many threads as there are cores take turns.
+    For an encoder on a GPU, processes decode on every core of this process's share. An encoder on the CPU
+    needs the cores itself, so it takes turns with as many decoding threads as there are cores.
     """
     # macOS does not tell which cores this process may use.
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -82,7 +82,7 @@ def encode_chunks(
     batches = prepared_batches(modality, encoder, content, chunks, raw, settings, device)
     for number, group in groupby(batches, key=lambda batch: batch.chunk):
         members = chunks[number].members
-        # The rows stay on the device until the chunk is through, so a GPU is waited for once a part.
+        # The vectors stay on the device until the chunk is done, so the CPU waits for the GPU once a part.
         rows = torch.zeros(len(members), encoder.dimension, dtype=getattr(torch, dtype_name), device=device)
         failures: dict[int, BadContentError] = {}
         for batch in group:

@@ -1,4 +1,4 @@
-"""Reading vectors that somebody else made: NumPy files, Parquet and CSV, each row with the id of its item.
+"""Reading content vectors made outside tssr: NumPy files, Parquet and CSV, each row with its item's id.
 
 Shapes: R rows of the file, F dimension.
 """

@@ -2,7 +2,8 @@
 
 Houlsby et al., "Parameter-Efficient Transfer Learning for NLP" (ICML 2019), section 2. One bottleneck follows
 the projection that ends a block's attention, one that which ends its feed-forward part, each before the
-residual connection. It starts as nearly the identity, so training begins at the encoder as it was.
+residual connection. Its first weights are so small that it is nearly the identity: training starts from the
+unchanged encoder.
 
 Where we differ on purpose: the scales and biases of layer norms stay frozen too, so that an adapter is all
 that a run has to keep. Example: a block of BERT-base (width 768, 7.1 million weights) with bottlenecks of 64
@@ -22,7 +23,7 @@ START = 1e-2  # deviation of the first weights, as in the paper
 
 
 class Bottleneck(nn.Module):
-    """States plus what a narrow layer makes of them: (…, D) -> (…, D), nearly the identity at the start."""
+    """x + W2 GELU(W1 x) with a narrow inner width: (…, D) -> (…, D), nearly the identity at the start."""
 
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class WithBottleneck(nn.Module):
         self.bottleneck = Bottleneck(width_of(layer), dim)
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        """What the layer gives, its states through the bottleneck."""
+        """The layer's output, with its states passed through the bottleneck."""
         given = self.layer(*inputs, **named)
         if isinstance(given, tuple):  # torch's attention gives its weights too
             return self.bottleneck(given[0]), *given[1:]

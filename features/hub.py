@@ -53,8 +53,8 @@ def from_pretrained(kind: Any, encoder: str, **options: Any) -> Any:
 def refuse_no_encoder(choice: EncoderChoice, module: nn.Module, inputs: Inputs, dimension: int) -> None:
     """Raise UsageError where the model does not make a vector of `dimension` numbers from one content.
 
-    `inputs` are any valid ones, a batch of one. A folder may hold a model that is something else: an image
-    generator, or a reader of speech.
+    `inputs` are a batch of one valid content. The folder may hold a model of another kind, such as an image
+    generator or a speech recogniser.
     """
     try:
         with torch.inference_mode():
@@ -72,7 +72,7 @@ def refuse_no_encoder(choice: EncoderChoice, module: nn.Module, inputs: Inputs, 
 
 def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
     """The model described by `config`, in float32, and the names of its weights that no file had."""
-    speech: Any = transformers.utils.logging  # our own lines say all that matters
+    speech: Any = transformers.utils.logging  # silenced; our own messages say what matters
     speech.set_verbosity_error()
     speech.disable_progress_bar()
     auto_model: Any = transformers.AutoModel
@@ -97,7 +97,7 @@ def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
 
 
 def settle_pooler(model: Any, absent: set[str], choice: EncoderChoice, pooling: str) -> None:
-    """Take an unused pooler off, lest untrained weights decide the hash.
+    """Remove a pooler that is not used: where it has no trained weights, random ones would enter the hash.
 
     Raises UsageError where weights that are used are untrained.
     """
@@ -130,11 +130,11 @@ def optional_file(encoder: str, name: str) -> Path | None:
 
 
 def short_name(encoder: str, model_type: str, dimension: int) -> str:
-    """How store folders call it: a hub name's last part, a local folder by what it holds."""
+    """The encoder's name in store folders: the last part of a hub name; for a folder, its type and width."""
     return f"{model_type}-{dimension}" if Path(encoder).is_dir() else encoder.rsplit("/", 1)[-1]
 
 
 def _reach_hub() -> None:
-    """Ask the hub for a sign of life once; its own client would retry for most of a minute."""
-    with contextlib.suppress(urllib.error.HTTPError):  # an answer, too
+    """Check once that the hub can be reached; without this, its client retries for most of a minute."""
+    with contextlib.suppress(urllib.error.HTTPError):  # an error code is an answer too
         urllib.request.urlopen(ENDPOINT, timeout=NETWORK_TIMEOUT).close()

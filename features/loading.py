@@ -1,4 +1,4 @@
-"""The encoder that a person chose: whole, its lower part, or what it reads."""
+"""Loading the chosen encoder: the whole encoder, its frozen lower part, or the preparation of its inputs."""
 
 from __future__ import annotations
 

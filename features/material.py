@@ -1,7 +1,6 @@
-"""Content ready for training an encoder: pixels and token ids, kept like vectors.
+"""Encoder inputs as a store: pixels and token ids, stored like vectors.
 
-Code that trains an encoder along then never decodes a JPEG or runs a tokenizer; it reads what these stores
-hold.
+End-to-end training reads them from the store, and never decodes a JPEG or runs a tokenizer.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Flat(nn.Module):
 
 
 class TokenTable(nn.Module):
-    """Token ids filled up to a fixed length with -1: (B, L) ids and mask -> (B, length)."""
+    """Token ids padded with -1 to a fixed length: (B, L) ids and mask -> (B, length)."""
 
     def __init__(self, length: int) -> None:
         super().__init__()

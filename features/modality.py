@@ -1,12 +1,12 @@
-"""What a modality is to tssr: one kind of content, in one object, and the choice of an encoder for it.
+"""The interface of a modality, that is, a kind of content such as pictures or texts.
 
-All that differs between pictures and texts stands in `image.py` and `text.py`, one subclass of `Modality`
-each; the stages ask the object and never for its name. A further kind, say audio, is a subclass in a file of
-its own and one more name in `features/__init__.py`; its content, or the path of it, is a column of the table
-of items.
+Everything that differs between pictures and texts is in `image.py` and `text.py`, one subclass of `Modality`
+each; the stages call its methods and never test which modality it is. To add audio, for example, write a
+subclass in a file of its own and add it in `features/__init__.py`; its content, or the path of it, is a
+column of the table of items.
 
-Nothing heavy is imported here, for settings and help lines read the registry; a modality's methods import
-what they need when they are called.
+Nothing heavy is imported here, because settings and help texts read the registry of modalities; a modality's
+methods import what they need when they are called.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LAYERS = "layers"  # the kind of a store that holds the states of all blocks
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """One modality's encoder, as the person asked for it."""
+    """The options that choose one modality's encoder, and what of it is stored."""
 
     modality: str
     encoder: str
@@ -43,13 +43,13 @@ class EncoderChoice:
     pooling: Pooling | None
     max_tokens: int
     seed: int
-    material: bool = False  # not vectors, but what the encoder reads: the modality's `inputs`
-    until: str | None = None  # not vectors, but what the encoder's lower stages give
+    material: bool = False  # store the encoder's inputs (pixels, tokens) in place of vectors
+    until: str | None = None  # store the outputs of the encoder's stages up to this one in place of vectors
     adapter_weights: str | None = None  # a file with an adapter to put into the encoder
-    layers: str | None = None  # not vectors, but the pooled states of "all" blocks
+    layers: str | None = None  # "all": store the pooled states after all blocks in place of vectors
 
     def sources(self) -> dict[str, str]:
-        """What may be files on this machine."""
+        """The values that may name local files or folders, by option."""
         values = {
             "encoder": self.encoder,
             "weights": self.weights,
@@ -58,7 +58,7 @@ class EncoderChoice:
         return {name: value for name, value in values.items() if value is not None}
 
     def record(self) -> dict[str, Any]:
-        """The plain values that decide which vectors come out, without those this choice does not use."""
+        """The values that decide the vectors, as plain JSON, without those that this choice does not use."""
         values: dict[str, Any] = {
             "modality": self.modality,
             "encoder": self.encoder,
@@ -77,7 +77,7 @@ class EncoderChoice:
 
 
 class Modality(ABC):
-    """One kind of content: how it is found, read, named, and which encoders read it."""
+    """One kind of content: its names, how it is found and read, and which encoders exist for it."""
 
     name: ClassVar[str]  # as --modality and --features say it
     noun: ClassVar[str]  # contents of this kind, in a sentence: "3 of 20 pictures missing"
@@ -90,7 +90,7 @@ class Modality(ABC):
     @property
     @abstractmethod
     def absent(self) -> Collection[str]:
-        """The reasons of `scan` that mean that there is no content; every other one is bad content."""
+        """The reasons of `scan` that mean that an item has no content; all others mean unusable content."""
 
     @abstractmethod
     def scan(self, items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.Table:
@@ -116,18 +116,19 @@ class Modality(ABC):
 
     @abstractmethod
     def load_inputs(self, choice: EncoderChoice) -> ContentEncoder:
-        """What gives the encoder's inputs as rows of a store of the kind `inputs`, without its weights."""
+        """A stand-in for the encoder, without its weights, whose "vectors" are the encoder's inputs."""
 
     @abstractmethod
     def largest(self, choice: EncoderChoice) -> Inputs:
-        """Inputs of one blank content as large as the encoder reads any: they tell the shapes inside it."""
+        """Inputs of one blank content of the largest size; encoding it shows the shapes inside the encoder."""
 
     @abstractmethod
     def kept(self, choice: EncoderChoice, module: nn.Module) -> tuple[nn.Module, str | None]:
-        """The model that is written where a trained encoder is kept, as --encoder or --weights read it.
+        """The model to write when a trained encoder is saved, and how.
 
-        With it the name of the class of transformers that loads what prepares the content: the model is then
-        written as a folder of transformers. None: its weights become one file.
+        The second value is the name of a class of transformers, such as AutoTokenizer, which loads the
+        preparation of content: the model is then written as a folder of transformers (for --encoder). With
+        None, the weights are written as one file (for --weights).
         """
 
 

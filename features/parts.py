@@ -1,9 +1,9 @@
-"""Writing a store: which contents go into which part, the part files, and the one commit at the end.
+"""Writing a store: dividing contents into parts, writing part files, and the manifest at the end.
 
-The contents without a vector are cut into chunks in item order, and a chunk becomes one part file. What a
-chunk holds depends only on the catalogue and the parts there are, so a rerun after a kill, or any number of
-processes, cuts the same chunks and writes the same bytes. A part's name carries its number and the hash of
-its bytes: it is renamed into place when whole and can be trusted or refused by itself.
+The contents without a vector are cut into chunks in item order, and each chunk becomes one part file. The
+chunks depend only on the table of items and the parts that exist. So a second run after a kill, or any number
+of processes, cuts the same chunks and writes the same bytes. A part's file name has its number and the hash
+of its bytes, so whether a part is whole can be checked without the manifest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PART_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Part:
-    """A part file whose bytes were checked."""
+    """A part file whose bytes match the hash in its name."""
 
     number: int
     path: Path
@@ -54,7 +54,7 @@ class Part:
 
     @staticmethod
     def checked(path: Path) -> Part:
-        """Hash a part file; raises ArtifactError where its bytes are not those its name promises."""
+        """Hash a part file; raises ArtifactError where its bytes do not match the hash in its name."""
         digest = sha256_file(path)
         _, number, promised = path.stem.split("-")
         if not digest.startswith(promised):
@@ -94,9 +94,10 @@ def _write_batch(folder: Path, number: int, batch: pa.RecordBatch) -> Part:
 
 
 def find_parts(folder: Path) -> list[Part]:
-    """The whole parts in `folder` by number; damaged ones are deleted, and said, to be made again.
+    """The whole parts in `folder` by number; damaged ones are deleted with a note, to be made again.
 
-    A kill while pruning leaves a part's pruned file beside the old one; the pruned one, the smaller, counts.
+    A kill while pruning leaves two files of a part, the old and the pruned one; the pruned, smaller one
+    counts.
     """
     parts = []
     for path in sorted(folder.glob("part-*.arrow")):
@@ -146,7 +147,7 @@ class StoredContents:
 
 
 def prune(folder: Path, parts: list[Part], content: pa.Table) -> list[Part]:
-    """The parts without the rows that no item uses; the old files stay until `drop_unused`."""
+    """Write the parts again without rows that no item uses; the old files stay until `drop_unused`."""
     used = content[KEY].combine_chunks()
     kept = []
     for part in parts:
@@ -172,9 +173,9 @@ def count_reasons(items: pa.Table) -> dict[str, int]:
 
 
 def commit(folder: Path, head: dict[str, Any], catalogue: StoredContents, items: pa.Table) -> bool:
-    """Write the table of items, then the manifest that makes the store whole; returns whether one changed.
+    """Write the table of items, then the manifest, which completes the store; returns whether one changed.
 
-    `head` says what the vectors are; what the files hold is added here.
+    `head` has the manifest's fields about the vectors; those about the files are added here.
     """
     sink = pa.BufferOutputStream()
     pq.write_table(items, sink, compression="zstd")

@@ -1,4 +1,4 @@
-"""A vision model behind the scaling of its pixels: what every picture encoder runs."""
+"""The module that every picture encoder runs: scaling of the pixels, then a vision model."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class PictureEncoder(nn.Module):
         for name in ("mean", "std"):
             value = 255 * torch.tensor(getattr(preparation, name)).view(3, 1, 1)
             self.register_buffer(name, value, persistent=False)
-        self.to(memory_format=torch.channels_last)  # what fast convolutions want
+        self.to(memory_format=torch.channels_last)  # convolutions are faster so
 
     def activations(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scale as the weights expect, then encode; in whatever shape the backbone gives."""
+        """Scale the pixels as the weights expect, then encode; the output has the backbone's own shape."""
         pixels = pixels.to(memory_format=torch.channels_last)
         activations: torch.Tensor = self.backbone((pixels - self.mean) / self.std)
         return activations

@@ -1,4 +1,4 @@
-"""Picture bytes to RGB pixels, whatever a shop's folder holds; what cannot be used says why."""
+"""From picture bytes of any common format to RGB pixels; unusable pictures raise an error with a reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BadContentError(Exception):
 
 
 class UnreachableFileError(BadContentError):
-    """The file is at fault, not the bytes in it."""
+    """The file cannot be read; nothing is known about its bytes."""
 
 
 @dataclass(frozen=True)

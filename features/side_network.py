@@ -1,14 +1,15 @@
 """A side network: a small network beside a frozen transformer, fed with the states of all its blocks.
 
 Fu et al., "IISAN: Efficiently Adapting Multimodal Representation for Sequential Recommendation with Decoupled
-PEFT" (SIGIR 2024, arXiv 2404.02059). Block by block a gate mixes what the side network has so far with the
-encoder's state there, and the mixture goes through a bottleneck. The encoder is not in the graph at all, so
-its states are computed once and stored, and a step costs a few small products.
+PEFT" (SIGIR 2024, arXiv 2404.02059). For each block of the encoder, a gate mixes the side network's state
+with the encoder's state after that block, and the mixture goes through a bottleneck. No gradient flows
+through the encoder, so its states are computed once and stored, and a training step costs a few small
+products.
 
 Where we differ on purpose: each modality has a side network of its own, and IISAN's third, which mixes both,
-is left to the model that reads them (TSSR has its own fusion); every block is read, none skipped; the states
-of the embeddings are not. The last states are the encoder's own vectors, so that a last gate which lets
-nothing through leaves little more than frozen features.
+is left to the model that reads the vectors (TSSR has its own fusion); the states after every block are read,
+none skipped, and those of the embeddings are not. The last states are the encoder's own vectors, so with a
+last gate at the encoder's side the result is little more than frozen features.
 
 Shapes: B batch, K blocks, D width.
 """
@@ -49,7 +50,7 @@ class BesideEncoder(nn.Module):
         self.side = side
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Encode, and what the side network makes of it."""
+        """Encode, and run the side network on the states after all blocks."""
         vectors: Tensor = self.side(self.states(*inputs))
         return vectors
 

@@ -1,9 +1,9 @@
 """An encoder as a sequence of stages, so that a lower part can stay frozen and the upper part be trained.
 
-Of a convolutional network stages are what its forward pass calls one after another (`conv1` … `layer4`, or
-`features.10`); of a transformer, for texts or pictures, they are its blocks, numbered from 0. Libraries do
-not promise that a model is such a sequence, so a split is tried on a drawn input and refused where the halves
-together do not give what the whole gives.
+The stages of a convolutional network are the modules that its forward pass calls one after another (`conv1` …
+`layer4`, or `features.10`); those of a transformer are its blocks, numbered from 0. A library may write a
+forward pass that is not such a sequence. So every split is tried on a random input, and refused where the two
+halves together do not give the output of the whole.
 
 Shapes: B batch, L tokens, D width.
 """
@@ -150,9 +150,9 @@ def _is_pictures(module: nn.Module) -> bool:
 
 
 def _picture_stages(module: nn.Module, *, flatten: bool) -> list[tuple[str, nn.Module]]:
-    """What a torchvision model calls in turn; where `flatten`, its pooled map is made a vector.
+    """The modules that a torchvision model calls in turn; with `flatten`, the pooled map becomes a vector.
 
-    What has no weights (activations, pooling) belongs to the stage before it.
+    Modules without weights (activations, pooling) belong to the stage before them.
     """
     called: list[tuple[str, nn.Module]] = []
     for name, child in module.backbone.named_children():  # type: ignore[union-attr]
@@ -184,7 +184,7 @@ def _side(module: nn.Module) -> int:
 
 @torch.no_grad()
 def _gives_the_same(module: nn.Module, staged: StagedEncoder) -> bool:
-    """Whether the halves give on a drawn input what the whole gives."""
+    """Whether the halves give the same output as the whole, on a random input."""
     draw = torch.Generator().manual_seed(0)
     if isinstance(module, TextEncoder):
         ids = torch.randint(1, 5, (_TRIED, 6), generator=draw)

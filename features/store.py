@@ -1,6 +1,7 @@
-"""The feature store as its readers see it: which stores there are, and an item's vector by number.
+"""Reading feature stores: which stores a data set has, and the vectors of items by their numbers.
 
-Needs numpy and pyarrow alone. The files are described in docs/feature-store.md.
+A store is a manifest, a table that gives each item's row, and part files with the rows; docs/feature-store.md
+describes them. Only numpy and pyarrow are needed to read one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ KEY, VECTOR, ROW, REASON, DETAIL = "key", "vector", "row", "reason", "detail"
 KEY_TYPE = pa.binary(32)  # SHA-256 of the content's bytes
 CURE = "run the same tssr extract-features or features import command again"
 
-# One row an item: `row` counts through all parts in the manifest's order; null where `reason` says why.
+# One line for each item. `row` is numbered through all parts in the manifest's order: with parts of 1024
+# rows, row 1030 is row 6 of the second part. It is null for an item without a vector; `reason` says why.
 STORE_ITEMS = pa.schema(
     [
         pa.field(ITEM, pa.int32(), nullable=False),
@@ -45,7 +47,7 @@ Vectors = NDArray[Any]
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What a store's manifest says, without opening the store."""
+    """The contents of a store's manifest, read without opening the store."""
 
     name: str
     modality: str
@@ -56,13 +58,13 @@ class StoreInfo:
     bytes: int
     folder: Path
     fingerprint: str
-    kind: str  # vectors, or pixels or tokens: content ready for training an encoder
+    kind: str  # "vectors", or the encoder inputs "pixels" or "tokens", "activations" or "layers"
     shape: tuple[int, ...]  # of one row
     manifest: dict[str, Any] = field(repr=False)  # as it was read, for opening the store
 
     @property
     def cure(self) -> str:
-        """What makes the store, or a damaged part of it, again: the command that made it."""
+        """The advice to give the command again that made the store; it also repairs damaged parts."""
         command = "features import" if "imported" in self.manifest["key"] else "extract-features"
         return f"run the same tssr {command} command again"
 
@@ -82,7 +84,7 @@ class StoreInfo:
 
 
 def manifest_fingerprint(manifest: dict[str, Any]) -> str:
-    """The hash by which others know a store's vectors: over all of its manifest but what was asked for."""
+    """The hash of a store's vectors: of the manifest without the fields that only say what was asked for."""
     asked = ("request", "catalogue", "fingerprint")
     told = {name: value for name, value in manifest.items() if name not in asked}
     return fingerprint(told)
@@ -121,7 +123,7 @@ def store_info(folder: Path) -> StoreInfo:
 def list_stores(folder: Path) -> list[StoreInfo]:
     """The finished stores in a data set's feature folder, in alphabetical order.
 
-    One with a damaged manifest is named on stderr and left out: the others are as good as ever.
+    A store with a damaged manifest is named on stderr and left out, so that the others can be used.
     """
     stores = []
     for path in sorted(folder.glob(f"*/{MANIFEST_FILE}")):
@@ -133,9 +135,9 @@ def list_stores(folder: Path) -> list[StoreInfo]:
 
 
 def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -> list[StoreInfo]:
-    """The stores of `kind` called `names`, each a folder name or a modality; without names, the only one.
+    """The stores of `kind` with these `names`, folder names or modalities; without names, the only one.
 
-    Raises UsageError that lists what there is, or says how to make a store.
+    Raises UsageError that lists the stores there are, or says how to make one.
     """
     stores = [store for store in list_stores(folder) if store.kind == kind]
     if not stores:
@@ -192,8 +194,8 @@ class FeatureStore:
         self.manifest = info.manifest
         self.dimension = info.dimension
         self.dtype = np.dtype(self.manifest["dtype"])
-        # One look at the folder opens a thousand parts in milliseconds. Only the manifest's own are asked for
-        # their size: a run that extends the store may be writing and deleting others.
+        # The folder is listed once, which checks a thousand parts in milliseconds. Files that the manifest
+        # does not name are ignored: a command that extends the store may be writing and deleting them.
         with os.scandir(info.folder) as files:
             there = {file.name: file for file in files}
         for part in self.manifest["parts"]:

@@ -1,4 +1,4 @@
-"""What a store of pixels, token ids or activations feeds an encoder: the inputs of contents by number.
+"""Reading encoder inputs from a store of pixels, token ids or activations, for end-to-end training.
 
 Several items may have one content (the same picture in two sizes of a dress); each content is numbered once.
 Texts are numbered by their length in tokens, so that those encoded together need little padding.
@@ -65,7 +65,7 @@ class StoredInputs:
         return rows.where(mask, self._padding), mask.long()
 
     def _activations(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """What the frozen part gave, in float32; of sequences with the mask: padding was kept as zeros."""
+        """The frozen part's outputs in float32; for sequences also the mask, 0 where all D numbers are 0."""
         if not self._sequences:
             return (rows.to(self._device).float(),)
         mask = rows.any(dim=2)

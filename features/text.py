@@ -36,7 +36,7 @@ class TextModality(Modality):
         return (NO_TEXT,)
 
     def scan(self, items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.Table:
-        """The hash of every text; they are in memory, so the last scan spares nothing."""
+        """The hash of every text. Texts are in memory, so no hash of the last scan is needed."""
         from .content import scan_texts
 
         return scan_texts(items)

@@ -1,7 +1,7 @@
 """Any BERT-family model as a text encoder, from the hub's cache, the hub or a local folder.
 
-Of a model that reads and writes (T5) the reading half is taken. A causal model (GPT-2) reads from left to
-right: the vector of its first token knows of no other, so that is no vector of the text.
+Of an encoder-decoder (T5) only the encoder is used. A causal model (GPT-2) reads from left to right, so the
+state of its first token does not depend on the rest of the text; the last token or the mean is used instead.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def load_text_encoder(choice: EncoderChoice) -> ContentEncoder:
 
 @torch.inference_mode()
 def reads_from_left_to_right(model: nn.Module, vocabulary: int) -> bool:
-    """Whether the first token's vector is the same whatever follows it; found by trying.
+    """Whether the first token's vector is the same whatever follows it; tried on two texts.
 
-    False also for a model that cannot be asked with token ids alone, which is refused for that later.
+    False also for a model that needs more than token ids, which is refused later for that reason.
     """
     ids = torch.tensor([[0, 1, 2], [0, 3, 4]]) % vocabulary
     try:

@@ -1,9 +1,9 @@
-"""A transformer's blocks, and its two halves: a model with the first of them and one with the last.
+"""Splitting a transformer in two: one model with its first blocks, and one with the last.
 
-Libraries keep the blocks in a list within the model, each family in its own place. The halves are the model
-again, weights shared, with some of the list: the lower one without the norm and pooling behind the blocks,
-the upper one with the states that the lower gave in place of its embeddings. Whether a half means what it
-should is tried by whoever splits (features/stages.py).
+Libraries keep the blocks of a model in a list, whose place differs between model families. Each half is a
+copy of the model that shares its weights and has a part of the list. The lower half lacks the norm and
+pooling after the blocks; the upper half has, in place of the embeddings, a module that passes the lower
+half's states through. features/stages.py checks that both halves together give the output of the whole.
 
 Shapes: B batch, L tokens or patches, D width.
 """
@@ -30,9 +30,9 @@ NORMS = ("layernorm", "post_layernorm", "final_norm")  # behind the blocks
 
 
 class _Given(nn.Module):
-    """In place of a model's embeddings: the states that are given are the states.
+    """Replaces a model's embeddings and returns the given states unchanged.
 
-    Some models ask their embeddings for more, as ViT for the number format of its weights.
+    Other attributes are those of the replaced embeddings: ViT, for example, reads the dtype of their weights.
     """
 
     def __init__(self, embeddings: nn.Module) -> None:
@@ -46,7 +46,7 @@ class _Given(nn.Module):
             return getattr(self._replaced[0], name)
 
     def forward(self, *given: Tensor | None, inputs_embeds: Tensor | None = None, **_: Any) -> Tensor:
-        """Hand them on; families give them in different places, and None for token ids."""
+        """Return the states; families pass them as different arguments, with None for token ids."""
         return next(states for states in (inputs_embeds, *given) if states is not None)
 
 

@@ -1,6 +1,6 @@
-"""Vectors that tell no content from another: an encoder read in the wrong place, or one that is broken.
+"""Refusing vectors that are (nearly) the same for all contents, as of a broken encoder or a wrong pooling.
 
-Training takes such vectors without a word, and learns from them nothing but that an item has content.
+Training would accept such vectors without an error, and learn from them only whether an item has content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .content import SOURCE
 from .parts import Part
 from .store import KEY, REASON, map_part, part_vectors
 
-_ROWS = 4096  # looked at; a store is made of one piece
+_ROWS = 4096  # rows that are checked; the whole store comes from one encoder
 _ALIKE = 1e-3  # of a vector's length: a distance that rounding to half precision alone can make
 _SHARE = 0.99  # of all vectors that are nearly equal, from which on they tell nothing
 _SHOWN = 40  # characters of a content

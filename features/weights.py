@@ -23,8 +23,8 @@ _COUNTER = ".num_batches_tracked"  # of BatchNorm; no result depends on it, and 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """Read a state dict from a .safetensors or a PyTorch file, without running any code from it.
 
-    One that lies under `state_dict`, has `module.` before its names or half precision is taken as it is
-    meant, and that is said. Raises UsageError where the file holds anything else.
+    A state dict inside {"state_dict": …}, with `module.` before its names, or in half precision is accepted
+    with a note. Raises UsageError where the file holds anything else.
     """
     try:
         if path.suffix == ".safetensors":
