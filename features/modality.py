@@ -90,7 +90,7 @@ class Modality(ABC):
     @property
     @abstractmethod
     def absent(self) -> Collection[str]:
-        """The reasons of `scan` that mean that an item has no content; all others mean unusable content."""
+        """The reasons of `scan` that mean that an item has no content; others mean unusable content."""
 
     @abstractmethod
     def scan(self, items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.Table:
@@ -120,7 +120,7 @@ class Modality(ABC):
 
     @abstractmethod
     def largest(self, choice: EncoderChoice) -> Inputs:
-        """Inputs of one blank content of the largest size; encoding it shows the shapes inside the encoder."""
+        """Inputs of one blank content of the largest size; they show the shapes inside the encoder."""
 
     @abstractmethod
     def kept(self, choice: EncoderChoice, module: nn.Module) -> tuple[nn.Module, str | None]:

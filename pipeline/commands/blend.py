@@ -26,8 +26,8 @@ from .options import (
 def command(ctx: click.Context, /, runs: tuple[str, ...], **_options: object) -> None:
     """Add up the scores of finished runs, with weights chosen on validation.
 
-    The result is a run like any other, for evaluate, recommend and compare. Models that were trained apart
-    keep what each knows: ids and neighbours by content (--model content-knn) make a good pair.
+    The result is a run like any other, for evaluate, recommend and compare. A good pair is a model of ids and
+    a model of content, for example sasrec-id and content-knn: each uses what the other does not read.
 
     \b
     Examples:

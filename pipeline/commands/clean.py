@@ -13,11 +13,11 @@ from .options import show, stage_options, workspace_of
 @stage_options(config=False, force=False)
 @click.pass_context
 def command(ctx: click.Context, /, yes: bool, as_json: bool, **_options: object) -> None:
-    """Remove what nothing refers to, after showing it.
+    """Remove files that nothing refers to, after listing them.
 
-    That is: runs that no longer fit their data and are in no comparison; features, measured lists and studies
-    of tssr tune whose data set is gone; and temporary files of killed processes that are older than an hour.
-    Comparisons, what tssr reproduce wrote and tuned settings are results and stay.
+    These are: runs that no longer fit their data and are in no comparison; features, measured lists and
+    studies of tssr tune whose data set is gone; and temporary files of killed processes that are older than
+    an hour. Comparisons, tables of tssr reproduce and tuned settings are results and stay.
 
     \b
     Examples:

@@ -29,12 +29,12 @@ from .search_options import given_options, own_table, try_option
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, **_options: object) -> None:
-    """Train several models, measure each over several seeds, and lay them side by side.
+    """Train several models, measure each over several seeds, and compare them in one table.
 
-    Options of training and of models apply to every model that has them, as does [train] in --config.
-    [train.NAME] applies to one model, with a key model defines a variant of one, with a key blend a blend of
-    several. Each run is a tssr train in a process of its own: what is finished is not trained again, and the
-    same command resumes a killed comparison.
+    Options of training and of models apply to every model that has them, as does the table [train] of
+    --config. A table [train.NAME] applies to the model NAME alone; with a key model it defines a variant of
+    that model, and with a key blend a blend of several. Each run is a tssr train in a process of its own.
+    Finished runs are not trained again, so the same command resumes a killed comparison.
 
     \b
     Examples:

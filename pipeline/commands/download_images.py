@@ -26,8 +26,8 @@ from .options import (
 def command(ctx: click.Context, /, format_name: str, as_json: bool, **_: object) -> None:
     """Fetch the pictures whose addresses a raw dump lists (phone, toy).
 
-    They are stored in the dump's folder images/, named by item. What is there is not fetched again: a stopped
-    download goes on where it was. Only http and https addresses of public hosts are fetched.
+    They are stored in the dump's folder images/, named by item. Pictures that exist are not fetched again, so
+    the same command resumes a stopped download. Only http and https addresses of public hosts are fetched.
 
     \b
     Examples:

@@ -35,10 +35,10 @@ from .options import (
 def command(
     ctx: click.Context, /, run: str | None, lists: Path | None, dataset: str | None, **_options: object
 ) -> None:
-    """Rank every item for every user exactly, and measure.
+    """Rank all items for every user and measure Recall, NDCG and MRR.
 
-    Recall, NDCG and MRR go to metrics.json in the run's folder, each with its protocol, and every user's rank
-    to a Parquet file beside it.
+    The metrics are written to metrics.json in the run's folder with the protocol they were measured under;
+    the rank of every user's target is written to a Parquet file beside it.
 
     \b
     Examples:

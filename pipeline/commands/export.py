@@ -23,9 +23,9 @@ from .options import (
 def command(ctx: click.Context, /, as_json: bool, **_options: object) -> None:
     """Write a run as files that rank without tssr, or a data set as other systems read it.
 
-    A run leaves as graphs (ONNX and torch.export), vectors, id maps, a FAISS index, a short program that
-    ranks with them, and a card. Before the folder is kept, that program ranks for 1,000 users in a process
-    without tssr, and its lists are held against tssr's own.
+    A run becomes a folder with graphs (ONNX and torch.export), item vectors, id maps, a FAISS index, a short
+    program that ranks with these files, and a card that describes them. The export is checked first: that
+    program ranks for 1,000 users in a process without tssr, and its lists must equal those of tssr.
 
     \b
     Examples:

@@ -23,8 +23,8 @@ from .options import (
 def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> None:
     """Encode pictures or texts into the feature store.
 
-    Each content is encoded once: a rerun, also after a crash, encodes only what is new. Items whose
-    content is missing or broken are counted and listed, and have no vector.
+    Each content is encoded once: the same command given again, also after a crash, encodes only new content.
+    Items whose content is missing or broken are counted and listed, and have no vector.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What `tssr train --end-to-end` does first: extract what the encoders will read, where it is missing."""
+"""The first step of `tssr train --end-to-end`: extract the inputs of the encoders where they are missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..runs.settings import SourceSettings
 def make_inputs(
     workspace: Workspace, source: SourceSettings, table: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> None:
-    """Make or extend the stores that a run reads; nothing where it trains no encoder.
+    """Make or extend the stores of encoder inputs that a run reads; do nothing without --end-to-end.
 
     `typed` are the settings given as options, `table` those of a config file.
     Raises what extract-features raises.

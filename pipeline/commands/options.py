@@ -1,4 +1,4 @@
-"""What the commands share: options made from settings, values after one option, results on stdout."""
+"""Helpers of all commands: options made from settings, options with several values, results on stdout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class ManyOf(click.ParamType[Any]):
-    """Values separated by commas, or whole; several may also follow the option (see `StageCommand`)."""
+    """A type of option that takes several values, separated by commas or by spaces (see `StageCommand`).
+
+    With `whole` a value is not split at commas, because paths may contain some.
+    """
 
     def __init__(self, value_type: click.ParamType[Any], *, whole: bool = False) -> None:
         self.value_type = value_type
@@ -43,7 +46,7 @@ class ManyOf(click.ParamType[Any]):
 
 
 class Choice(click.Choice[str]):
-    """One of several names; a name that is none of them is told the nearest one."""
+    """One of several names; the error for an unknown name suggests the nearest one."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Add the nearest name to click's words."""
@@ -57,7 +60,7 @@ def _flatten(ctx: click.Context, param: click.Parameter, value: Sequence[Sequenc
 
 
 def _distinct(ctx: click.Context, param: click.Parameter, value: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-    """A number or a choice that is said twice counts once."""
+    """All values in order, each once: `--topk 10 10` is `--topk 10`."""
     return tuple(dict.fromkeys(_flatten(ctx, param, value)))
 
 
@@ -74,7 +77,7 @@ class StageCommand(click.Command):
         """List the options by section: first the command's own, then each settings class's."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            if isinstance(param, click.Argument):  # the usage line has it
+            if isinstance(param, click.Argument):  # arguments are shown in the usage line
                 continue
             record = param.get_help_record(ctx)
             if record is not None:
@@ -87,7 +90,8 @@ class StageCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat a `ManyOf` option's name before each further value, then parse as usual."""
         many = {name for p in self.params if isinstance(p.type, ManyOf) for name in p.opts}
-        # `--features image tssr`: what the command's own argument may be is no further value of an option.
+        # In `tune --features image tssr` the last word is a possible value of the command's argument MODEL,
+        # so it is not taken as a further value of --features.
         own = {
             name
             for p in self.params
@@ -225,9 +229,9 @@ def settings_from(ctx: click.Context, model: type[Model], config: Mapping[str, A
 def stage_options(
     *, workspace: str = "workspace", config: bool = True, force: bool = True
 ) -> Callable[[Function], Function]:
-    """The options that stages have in common; `workspace` is the default folder.
+    """The options that all stages have; `workspace` is the default folder.
 
-    `config` and `force` are False for a command that has no settings, or nothing that it could skip.
+    `config` is False for a command without settings, `force` for one that never skips its work.
     """
     options = [
         click.option(
@@ -269,7 +273,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # Piped output has no width of its own; a table must not be folded to 80 columns there.
+    # On a pipe rich assumes 80 columns and would wrap the lines of a table.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
     console.print(summary.title, style="italic", soft_wrap=True)  # a table's own title wraps at its width
     table = Table(show_header=bool(summary.columns), box=None)

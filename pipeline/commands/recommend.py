@@ -22,10 +22,10 @@ from .options import (
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, run: str | None, as_json: bool, **_options: object) -> None:
-    """List the best items for users of the data set, or for the histories of anyone.
+    """List the best items for users of the data set, or for other histories.
 
-    A user whom training never saw is ranked from the history given alone. Scores are the model's own and
-    compare within one list only.
+    With --history the lists depend only on the history given there, so users need not be in the data set.
+    Scores are the model's own; only scores within one list can be compared.
 
     \b
     Examples:

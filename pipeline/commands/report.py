@@ -23,9 +23,8 @@ from .options import (
 def command(ctx: click.Context, /, **_options: object) -> None:
     """Write one HTML file that shows the data, what runs learned, and how good they are.
 
-    Everything lies in the one file, pictures too, and no request leaves it: it can be sent, archived and
-    opened anywhere. Models are asked for the lists of some users; metrics are those that tssr evaluate
-    measured.
+    The file contains everything, pictures too, and loads nothing from the network, so it can be sent and
+    archived. The models make lists for some users; the metrics are those that tssr evaluate measured.
 
     \b
     Examples:

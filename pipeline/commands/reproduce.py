@@ -23,12 +23,12 @@ from .options import (
 @stage_options(force=False)
 @click.pass_context
 def command(ctx: click.Context, /, what: str, name: str | None, as_json: bool, **_options: object) -> None:
-    """Make a table or figure of the paper again, or one that others published, beside their numbers.
+    """Reproduce a table or figure of the paper, or a table that others published, beside their numbers.
 
     WHAT is table1, table2, table3, figure1, figure3, figure4, figure5, figure6, or published with a NAME
-    (without one it lists them). Whatever is missing is trained by way of tssr compare, and a killed command
-    goes on when it is given again. Numbers go to the folder reproduced in the workspace as CSV and Markdown,
-    figures as SVG and PNG.
+    (without one it lists the names). Runs that are missing are trained by tssr compare, and a killed command
+    resumes when it is given again. Results are written to the folder reproduced in the workspace: numbers as
+    CSV and Markdown, figures as SVG and PNG.
 
     \b
     Examples:

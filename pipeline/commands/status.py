@@ -11,7 +11,7 @@ from .options import show, stage_options, workspace_of
 @stage_options(config=False, force=False)
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **_options: object) -> None:
-    """Show what the workspace holds, what of it no longer fits and why, and what to do next.
+    """Show what the workspace holds, what is out of date and why, and the next command to give.
 
     \b
     Examples:

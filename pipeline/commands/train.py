@@ -35,8 +35,8 @@ from .options import (
 def command(ctx: click.Context, /, **_options: object) -> None:
     """Train a model on a preprocessed data set.
 
-    An option that the chosen model does not have is refused. A killed run goes on where it was when the same
-    command is given again.
+    An option that the chosen model does not have is refused. The same command given again resumes a
+    killed run from its last checkpoint.
 
     \b
     Examples:

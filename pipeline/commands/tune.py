@@ -23,10 +23,10 @@ from .search_options import given_options, own_table, try_option
 def command(ctx: click.Context, /, model: str, **_options: object) -> None:
     """Search a model's settings on validation, with optuna. MODEL is any that tssr train --help lists.
 
-    What is searched is a short list of values of the learning rate, dropout and the model's own weights (see
-    docs/comparing.md), or what --try says; options given stay as they are given. The best settings are
-    printed as a table that --config of train and compare takes. The search is kept in an SQLite file: given
-    again, the command goes on to --trials in all.
+    The search space is a short list of values for the learning rate, dropout and the weights of the model's
+    loss terms (see docs/comparing.md), or the values given by --try. An option that is given is not searched.
+    The best settings are printed as a table for --config of train and compare. The search is stored in an
+    SQLite file, so the same command resumes it, up to --trials in all.
 
     \b
     Examples:

@@ -1,8 +1,9 @@
-"""Blends in a comparison: made of the other contenders' runs at each seed, with the control beside them.
+"""Blends in a comparison: made from the other contenders' runs at each seed, and compared with controls.
 
-Adding up any two trainings helps. So beside a blend of P parts stand, for each trained one among them, P
-trainings of that part alone blended: what the mix gains beyond these is owed to the mix. The trainings that a
-control needs beyond the comparison's seeds take the seeds after them.
+Blending two trainings of the same model with different seeds already improves it. So the control of a blend
+of P parts is a blend of P trainings of one part; there is one for each trained part. Only a gain over these
+controls comes from combining different models. Example: for a blend of sasrec-id and tssr the controls are
+2 x sasrec-id and 2 x tssr. Trainings that a control needs in addition use the seeds after the comparison's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .training_pool import Chosen, Trained, TrainingPool
 
 @dataclass(frozen=True)
 class MixedContender:
-    """A line of the table that is a blend; a part named twice is two trainings of it."""
+    """A blend as a line of the table; a part that is named twice means two trainings with different seeds."""
 
     name: str
     parts: tuple[str, ...]
@@ -61,7 +62,7 @@ def blend_all(
     blends: Sequence[MixedContender],
     trained: Mapping[str, tuple[Contender, Chosen]],
 ) -> list[tuple[Contender, Chosen]]:
-    """Make the blends and their controls of what was `trained`, by name; trains what controls need more."""
+    """Make the blends and their controls from the `trained` runs; trains further runs that controls need."""
     wanted = [*blends, *_controls(blends, trained)]
     runs = {name: _runs(workspace, settings, wanted, *of) for name, of in trained.items()}
     return [_blend(workspace, settings, mixed, trained, runs) for mixed in wanted]
@@ -70,7 +71,7 @@ def blend_all(
 def _controls(
     blends: Sequence[MixedContender], trained: Mapping[str, tuple[Contender, Chosen]]
 ) -> list[MixedContender]:
-    """Blends of one part alone, as large as the blend, for each trained part."""
+    """The controls of a blend: for each trained part, a blend of as many trainings of that part alone."""
     controls = {}
     for blend in blends:
         for part in blend.parts:
@@ -88,7 +89,7 @@ def _runs(
     contender: Contender,
     chosen: Chosen,
 ) -> list[Trained]:
-    """A contender's runs at all the seeds that blends ask of it: those of the comparison, then more."""
+    """A contender's runs at all seeds that blends need: those of the comparison, then further ones."""
     if chosen.choice is None or not contender.trained:
         return chosen.runs
     copies = max((mixed.parts.count(contender.name) for mixed in wanted), default=0)

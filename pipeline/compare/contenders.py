@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: what each model is trained with, and the settings it may choose among."""
+"""The contenders of a comparison: for each model its plan, and the candidate settings from --try."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Contender:
         return with_values(candidate.plan, {"seed": candidate.plan.train.seed + seed})
 
     def trained_once(self) -> Contender:
-        """The same, trained as the model whose other name its own is, so that one training serves both."""
+        """The same contender, trained under the other name of its model, so that one training serves both."""
         other = self.same_as
         if other is None:
             return self
@@ -55,7 +55,7 @@ class Contender:
 
     @property
     def same_as(self) -> str | None:
-        """The model whose other name its own is."""
+        """The model of which this is another name (mv-trm is sasrec-hybrid); None for most models."""
         return model_spec(self.model).same_as if self.candidates and self.model != BLENDED else None
 
     @property
@@ -69,7 +69,7 @@ def plan_contenders(
 ) -> list[Contender]:
     """Plan every listed model.
 
-    What is given for all, typed, tried or in the config file, is left out for a model that does not have it.
+    An option for all models (typed, tried or in [train]) is left out for a model that does not have it.
     Raises UsageError for a name that is no model, and for an option that none of the models has.
     """
     models = {name: table.model_of(name) for name in trained_names(settings.models, table)}
@@ -101,7 +101,7 @@ def plan_contenders(
 
 
 def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
-    """The plan with some settings changed; raises UsageError for a value that cannot be meant."""
+    """The plan with some settings changed; raises UsageError for a value that is not allowed."""
 
     def changed(settings: Model) -> Model:
         mine = {name: value for name, value in values.items() if name in type(settings).model_fields}
@@ -128,7 +128,7 @@ def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: 
 
 
 def refuse_untriable(tried: Iterable[str], given: Container[str]) -> None:
-    """Raise UsageError for what cannot be chosen on validation, and for what is given as well."""
+    """Raise UsageError for an option that cannot be chosen on validation, or is both tried and given."""
     for name in tried:
         if name in given:
             raise UsageError(f"--try {option_name(name)}: the option is given too; leave one out")

@@ -1,8 +1,8 @@
-"""The compare stage: a list of models in, each trained and measured over seeds, one table out.
+"""The compare stage: trains a list of models with several seeds, measures them, and writes one table.
 
-Where values are tried, each model takes those of the best validation NDCG@10 at the first seed; only what was
-chosen is measured on the test split. Every run is a run of `tssr train`, in the folder that it would use, so
-whatever is finished is not done again and whatever was interrupted goes on.
+With --try, each model uses the values with the best validation NDCG@10 at the first seed; only the chosen
+candidates are measured on the test split. Every run is a run of `tssr train` in the folder that this command
+would use, so finished runs are not trained again and interrupted ones are resumed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def compare_models(
     contenders: Sequence[Contender],
     blends: Sequence[MixedContender] = (),
 ) -> Summary:
-    """Train, choose, measure and lay the models side by side; writes the tables into the workspace.
+    """Train, choose and measure the models, and write the tables of their comparison into the workspace.
 
     `blends` are made of the contenders' runs and take part with their controls.
     Raises UsageError for a focus or reference that takes no part, TssrError where a run fails.
@@ -89,7 +89,10 @@ def _refuse_equal_names(settings: CompareSettings, names: Sequence[str]) -> None
 
 
 def _left_out(trained: Sequence[tuple[Contender, Chosen]]) -> dict[str, str]:
-    """The contenders of which every candidate diverged, in the words of the first; raises where all are."""
+    """The contenders whose every candidate diverged, with the first one's message.
+
+    Raises DivergedError where these are all contenders.
+    """
     left_out = {one.name: str(of.tried[0].diverged) for one, of in trained if of.choice is None}
     if len(left_out) == len(trained):
         words = left_out[trained[0][0].name]

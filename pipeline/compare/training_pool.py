@@ -1,7 +1,7 @@
 """Training runs in processes of their own, several at once.
 
-A process a run makes its peak memory an honest figure, and is what `tssr train` would have done: the child is
-that command, and the record keeps it so that a person can give it alone.
+Each run is a process with the command `tssr train …`, so that its peak memory is measured by itself. An error
+names this command, and a person can give it alone to see what happens.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from ...model.own_models import environment
 from ..runs.plan import RunPlan
 from ..runs.train import recorded_run
 
-SECONDS_TO_END = 10.0  # what a process has that is told to end, before it is killed
+SECONDS_TO_END = 10.0  # after SIGTERM a process has this long to end before it is killed
 _THREADS = "OMP_NUM_THREADS"
 _ERROR = "error: "  # how the last line of a command that failed begins
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run; `cached` says that it was there already.
+    """A finished run; `cached` says that it was finished before.
 
-    A run that `diverged` ended too, and would end so again: it has words for that, and an empty result.
+    A run that diverged has ended too, because it would diverge again: then `diverged` has its message, and
+    the result is empty.
     """
 
     folder: Path
@@ -49,9 +50,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What training leaves of a contender: a run of every candidate, and the chosen one's, one a seed.
+    """A contender's runs: one of each candidate at the first seed, and one a seed of the chosen candidate.
 
-    `choice` is None where all candidates diverged, and `runs` then empty.
+    Where all candidates diverged, `choice` is None and `runs` is empty.
     """
 
     tried: list[Trained]
@@ -60,7 +61,7 @@ class Chosen:
 
 
 class TrainingPool:
-    """Trains runs, `jobs` at a time, and says how far it is: `total` is how many there will be in all."""
+    """Trains runs, `jobs` at a time, and shows progress; `total` is the number of runs in all."""
 
     def __init__(self, workspace: Workspace, jobs: int, total: int) -> None:
         self._workspace = workspace
@@ -73,11 +74,11 @@ class TrainingPool:
         self._tell: Tell = lambda task, line: None
 
     def train(self, runs: Sequence[tuple[str, RunPlan]]) -> list[Trained]:
-        """Train what is not finished; each run is a label to speak of and a plan.
+        """Train the runs that are not finished; each is given by a label for messages and a plan.
 
-        Runs of one folder are one run, trained once. Raises TssrError where a run fails otherwise than by
-        diverging. Then, and when this process is told to end, the others end within seconds, and all go on
-        from where they were when the same is asked again.
+        Runs with the same folder are one run, trained once. Raises TssrError where a run fails, except by
+        diverging. After a failure or a signal, the other processes are ended within seconds; the same call
+        resumes all of them from their checkpoints.
         """
         self._stopping = False
         folders = [plan.folder(self._workspace, None) for _, plan in runs]
@@ -147,13 +148,13 @@ class TrainingPool:
         code = process.wait()
         with self._lock:
             self._processes.discard(process)
-        if code < 0:  # by a signal, so what it said last is not why
+        if code < 0:  # killed by a signal, so its last line is not the reason
             said = f"killed by {signal.Signals(-code).name}" + (f" after it said: {said}" if said else "")
         if code != 0:
             raise TssrError(f"{label}: {said.removeprefix(_ERROR)}; tried: {shlex.join(command)}")
 
     def _listen(self, label: str, process: subprocess.Popen[str]) -> str:
-        """Tell on what the process says while it runs; returns its last line, and keeps an error's for it."""
+        """Pass on the process's lines while it runs; returns its last line, the error if it failed."""
         last = ""
         assert process.stderr is not None
         for line in filter(None, map(str.strip, process.stderr)):
@@ -164,17 +165,17 @@ class TrainingPool:
         return last
 
     def _environment(self) -> dict[str, str]:
-        """Runs beside each other share the processor cores."""
+        """Environment variables that divide the processor cores among the runs trained at once."""
         environment = dict(os.environ)
         if self._jobs > 1:
             environment.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // self._jobs)))
         return environment
 
     def _stop(self) -> None:
-        """End all processes: they may tidy up and speak their last words, but not for long.
+        """End all processes by SIGTERM, so that they can tidy up, and kill those that take too long.
 
-        By SIGTERM, not by Ctrl-C's SIGINT: what a shell starts in the background ignores that one, and so do
-        its children.
+        SIGINT, which Ctrl-C sends, would not do: processes that a shell starts in the background ignore it,
+        and so do their children.
         """
         with self._lock:
             self._stopping = True

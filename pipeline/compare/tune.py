@@ -1,8 +1,8 @@
-"""The tune stage: one model in, the settings with the best validation NDCG@10 out.
+"""The tune stage: searches one model's settings for the best validation NDCG@10.
 
-Optuna proposes, each trial is a run of `tssr train` at one seed, and the study is an SQLite file. The test
-split is not read. A search that was killed goes on with the trial that it was in, to the proposals of an
-unbroken one: what is proposed depends on the seed and the finished trials alone.
+Optuna proposes the settings of each trial, a trial is a run of `tssr train` at one seed, and the study is an
+SQLite file. The test split is not read. A killed search resumes with the interrupted trial and makes the same
+proposals as one that was never interrupted, because these depend only on the seed and the finished trials.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-_RUN, _ERROR = "run", "error"  # what a trial's record says of its end
+_RUN, _ERROR = "run", "error"  # attributes of a trial in the study: the run it trained, or why it failed
 _SHOWN = 5  # of the best trials
 
 
@@ -59,7 +59,7 @@ def tune(workspace: Workspace, settings: TuneSettings, plan: RunPlan, fixed: Seq
 def plan_search(
     workspace: Workspace, model: str, settings: TuneSettings, table: TrainTable, typed: Mapping[str, Any]
 ) -> RunPlan:
-    """What the search starts from: the model as `tssr compare` would train it. Raises UsageError."""
+    """The plan around which to search: the model as `tssr compare` would train it. Raises UsageError."""
     sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}
     alone = resolve(CompareSettings, {"models": (model,), **sources})
     (contender,) = plan_contenders(workspace, alone, table, typed)
@@ -90,7 +90,7 @@ def _open_study(path: Path) -> Iterator[Study]:
     """The study in the SQLite file `path`, made where there is none; a file that fails becomes one line."""
     try:
         import optuna
-        from sqlalchemy import URL  # optuna stands on it
+        from sqlalchemy import URL  # installed with optuna
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError:
         raise TssrError("tssr tune needs optuna; install it with: pip install 'tssr[tune]'") from None
@@ -125,7 +125,7 @@ def _succeeded(study: Study) -> list[FrozenTrial]:
 
 
 def _retake_interrupted(study: Study) -> None:
-    """Ask again for what a killed search was training; its run goes on from its last checkpoint."""
+    """Queue again the trial that a killed search was training; its run resumes from the last checkpoint."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -135,9 +135,10 @@ def _retake_interrupted(study: Study) -> None:
 
 
 def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[str, list[Any]]) -> None:
-    """Train what the sampler proposes.
+    """Train the next trial that the sampler proposes.
 
-    One that diverges counts, and so does one that fails otherwise, unless nothing has succeeded yet.
+    A trial that diverges counts as a failed trial. So does one that fails for another reason, but only once a
+    trial has succeeded: before that, the reason probably holds for all trials, and the error is raised.
     """
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState

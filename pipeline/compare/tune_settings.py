@@ -23,7 +23,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
 
 
 class TuneSettings(SourceSettings):
-    """How long to search, and among what."""
+    """The number of trials, and the values to search."""
 
-    trials: int = Field(20, ge=1, description="Runs in all; a search that was stopped goes on to so many.")
+    trials: int = Field(20, ge=1, description="Trainings in all, those of an earlier search included.")
     tried: dict[str, tuple[Any, ...]] = Field({}, description="Values to search instead of the stated space.")

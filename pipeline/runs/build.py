@@ -9,7 +9,7 @@ from ...core.dataset import Dataset, Histories, Queries
 from ...core.errors import TssrError, UsageError, memory_errors_as_tssr
 from ...core.memory import free_memory
 from ...features.store import StoreInfo, open_store
-from ...model.settings import BlendSettings
+from ...model.settings import BlendSettings, SequenceSettings
 from .end_to_end import trainable_contents
 from .plan import RunPlan, window_of
 
@@ -33,7 +33,8 @@ def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> N
     """Raise TssrError, before memory is allocated, where a training step certainly needs more than is free.
 
     A step holds at least two arrays of B x L vectors of D float32: the item vectors, and their sums with the
-    positions. With L = 100,000, 60 users and D = 128 these are 5.7 GiB, however short the histories are.
+    positions. With L = 100,000, 60 users and D = 128 these are 5.7 GiB, however short the histories are. A
+    transformer also holds a mask of one byte for each of B x L x L pairs of steps: 559 GiB in this example.
     """
     import torch
 
@@ -42,6 +43,8 @@ def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> N
         return
     rows = min(plan.train.batch_size, len(dataset.histories))
     least = 2 * rows * length * width * torch.float32.itemsize
+    if isinstance(plan.model_settings, SequenceSettings):
+        least += rows * length**2 * torch.bool.itemsize
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
     if free is not None and least > free:
         raise TssrError(

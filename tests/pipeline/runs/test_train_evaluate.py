@@ -152,13 +152,18 @@ def test_old_metrics_stay_until_the_new_ones_are_written(prepared, tmp_path, mon
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.name != READINGS_FILE} == before
 
 
-def test_a_length_beyond_the_memory_is_refused_before_it_is_taken(prepared, monkeypatch):
+@pytest.mark.parametrize(
+    ("model", "length", "gib"),
+    [("gru4rec", 1_000_000, 1.9), ("sasrec-id", 10_000, 1.5)],  # vectors of 16 windows; masks, 16 x 10^8 bytes
+)
+def test_a_length_beyond_the_memory_is_refused_before_it_is_taken(prepared, monkeypatch, model, length, gib):
     monkeypatch.setattr("tssr.pipeline.runs.build.free_memory", lambda: 1 << 30)
     monkeypatch.setattr("tssr.model.registry.ModelSpec.build", lambda *_: 1 / 0)
-    refused = prepared(*TRAIN, "--model", "sasrec-id", "--length", "1000000")
+    small = ("--width", "16", "--batch-size", "16")
+    refused = prepared("train", "--model", model, *small, "--length", str(length))
     assert refused.code == 1
     assert (
-        "--length 1000000: a step of 16 windows takes at least 1.9 GiB of memory, and 1.0 are free"
+        f"--length {length}: a step of 16 windows takes at least {gib} GiB of memory, and 1.0 are free"
         in refused.err
     )
     assert "(the longest history has 8 actions), --batch-size or --width" in refused.err
