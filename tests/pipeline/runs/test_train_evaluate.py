@@ -154,7 +154,10 @@ def test_old_metrics_stay_until_the_new_ones_are_written(prepared, tmp_path, mon
 
 @pytest.mark.parametrize(
     ("model", "length", "gib"),
-    [("gru4rec", 1_000_000, 1.9), ("sasrec-id", 10_000, 1.5)],  # vectors of 16 windows; masks, 16 x 10^8 bytes
+    [
+        ("gru4rec", 1_000_000, 1.9),
+        ("sasrec-id", 10_000, 1.5),
+    ],  # vectors of 16 windows; masks, 16 x 10^8 bytes
 )
 def test_a_length_beyond_the_memory_is_refused_before_it_is_taken(prepared, monkeypatch, model, length, gib):
     monkeypatch.setattr("tssr.pipeline.runs.build.free_memory", lambda: 1 << 30)
