@@ -1,9 +1,9 @@
-"""Fetching a picture from an address a stranger wrote: http(s) to public hosts, bounded in size and time.
+"""Fetching a picture from an untrusted address: http(s) to public hosts only, bounded in size and time.
 
-The address of the host is resolved once, judged, and connected to, so that a name cannot point elsewhere
-between the judgement and the connection: urllib3 is handed the judged address, and the host's name for the
-certificate alone. A redirect is a new address and is judged again. Connections stay open for the next picture
-of the same host at the same address.
+An address in a dump must not reach hosts of the local network. So the host name is resolved once, the IP
+address is checked, and the connection is made to this very address: a second look-up by the HTTP library
+could give another one. urllib3 gets the checked IP address, and the host name for the certificate only. A
+redirect is a new address and is checked again. Connections stay open for further pictures of the same host.
 """
 
 from __future__ import annotations
@@ -155,9 +155,9 @@ def _pool(parts: SplitResult, limits: Limits) -> urllib3.HTTPConnectionPool:
 
 @contextlib.contextmanager
 def _cut_in_time(connection: HTTPConnection) -> Iterator[None]:
-    """Cut the line when the time for an answer is over.
+    """Close the connection when the time for an answer is over.
 
-    A server that drips a byte of its headers now and then never meets a socket's timeout.
+    A socket's timeout is not enough: it begins anew with every byte that a slow server sends.
     """
     watch = threading.Timer(float(connection.timeout or 0), _cut, (connection.sock,))
     watch.start()

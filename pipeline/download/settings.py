@@ -1,4 +1,4 @@
-"""What `tssr download-images` can be told."""
+"""Settings of `tssr download-images`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...core.settings import Settings
 
 
 class DownloadSettings(Settings):
-    """How politely pictures are fetched, and how large they may be."""
+    """How many requests are sent at once and in a second, and how large a picture may be."""
 
     raw: Path | None = Field(None, description="Folder of the raw dump.  [default: WORKSPACE/raw/FORMAT]")
     workers: int = Field(8, ge=1, le=64, description="Pictures fetched at the same time.")

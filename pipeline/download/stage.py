@@ -1,8 +1,7 @@
 """`tssr download-images`: fetch the pictures whose addresses a dump lists, into its folder `images/`.
 
-A picture that is there is not fetched again, so the command goes on where it was stopped. Fetched are
-pictures of items that somebody acted on; what could not be had is listed with its reason in
-`download-failures.tsv`.
+Pictures of all items with an action are fetched. A picture that exists is not fetched again, so the same
+command resumes a stopped download. Failures are listed with their reasons in `download-failures.tsv`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Filling one feature store: find what is missing, encode it, commit.
+"""Filling one feature store: find contents without a vector, encode them, and write the manifest.
 
-Under torchrun the first process finds and commits, and all encode their share of the parts. A part's bytes do
-not depend on who wrote it, so any number of processes makes the same store.
+Under torchrun the first process finds the missing contents and writes the manifest, and each process encodes
+a share of the parts. A part's bytes do not depend on the process, so any number of them makes the same store.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", 
 
 @dataclass(frozen=True)
 class Job:
-    """One modality of a data set's items through one encoder."""
+    """One store to make: the items of a data set, a modality and an encoder."""
 
     choice: EncoderChoice
     settings: FeatureSettings
@@ -61,14 +61,14 @@ class Job:
         return MODALITIES[self.choice.modality]
 
     def request(self) -> dict[str, Any]:
-        """What was asked for, with the state of local files: equal requests give equal stores."""
+        """The choices and the state of local files; stores made for equal requests are equal."""
         files = {name: source_stamp(value) for name, value in self.choice.sources().items()}
         return {**self.choice.record(), "dtype": self.settings.dtype, "files": files}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of one store."""
+    """The outcome for one store: its manifest, and how much was encoded."""
 
     info: StoreInfo
     missing: dict[str, int]
@@ -122,14 +122,14 @@ def _load(job: Job) -> tuple[ContentEncoder, dict[str, Any]]:
 
 
 def _folder(stores: Path, head: dict[str, Any]) -> Path:
-    """Where such rows lie: a folder named after the key, whatever else its name says."""
+    """The store's folder, which is found by the hash of the key at the end of its name."""
     short = fingerprint(head["key"])[:8]
     same = sorted(stores.glob(f"{head['modality']}-*-{short}"))
     return same[0] if same else stores / f"{head['modality']}-{head['encoder']}-{short}"
 
 
 def _answered(stores: Path, request: dict[str, Any]) -> Path | None:
-    """The store that an equal request made: seen without loading the encoder."""
+    """The store that an equal request made, found without loading the encoder."""
     for path in sorted(stores.glob(f"*/{MANIFEST_FILE}")):
         try:
             if read_manifest(path.parent).get("request") == request:
@@ -180,7 +180,7 @@ def _fill(
 
 
 def _clear(folder: Path) -> None:
-    """Drop what was encoded, the manifest first: a store is whole or none."""
+    """Delete the store's files, the manifest first, so that a kill leaves no manifest without its parts."""
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
     for path in folder.glob("part-*.arrow"):
         path.unlink()

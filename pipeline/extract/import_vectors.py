@@ -1,4 +1,4 @@
-"""The stage `features import`: vectors that somebody else made, into a store like any other."""
+"""The stage `features import`: writes vectors made outside tssr into a feature store."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def import_features(workspace: Workspace, settings: ImportSettings) -> Summary:
 
 
 def _head(path: Path, settings: ImportSettings, vectors: NDArray[Any]) -> dict[str, Any]:
-    """What the manifest says of the rows: the hash of the file stands for the encoder's weights."""
+    """The manifest's description of the vectors; the file's hash stands for the hash of an encoder."""
     named = {"key": settings.key, "ids": settings.ids}
     if settings.ids is not None and Path(settings.ids).is_file():
         named["ids"] = sha256_file(Path(settings.ids))

@@ -1,4 +1,4 @@
-"""The stage `extract-features`: every item's content through an encoder, once, into the feature store."""
+"""The stage `extract-features`: encodes the content of every item once and stores the vectors."""
 
 from __future__ import annotations
 

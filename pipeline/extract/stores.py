@@ -1,4 +1,4 @@
-"""`tssr features`: what stores there are, and whether their bytes are those that were written."""
+"""`tssr features`: the list of stores, and the check of their files against the recorded checksums."""
 
 from __future__ import annotations
 

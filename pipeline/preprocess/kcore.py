@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 def core_mask(users: NDArray[np.int32], items: NDArray[np.int32], minimum: int) -> NDArray[np.bool_]:
     """Which of R actions belong to the k-core, (R,); `users` and `items` are codes from 0.
 
-    Weak users and items are peeled off in rounds until none is left. The result does not depend on the order
-    of peeling, because what is weak in a set is weak in every part of it.
+    Users and items with fewer than k actions are removed in rounds, because each removal takes actions from
+    others, until every one left has k. The result does not depend on the order of removal: a user with fewer
+    than k actions in a log has no more in any part of it.
     """
     user_counts, item_counts = np.bincount(users), np.bincount(items)
     user_kept, item_kept = user_counts >= minimum, item_counts >= minimum

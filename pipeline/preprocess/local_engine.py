@@ -1,6 +1,6 @@
 """The steps of the protocol on one machine: NumPy on integer codes.
 
-The log is held once: a step moves the rows that are left to the front of the same columns.
+The log is held in memory once: a step moves the rows that it keeps to the front of the same columns.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .kcore import core_mask
 from .tables import FinishedLog
 
 Mask = NDArray[np.bool_]
-PART = 1 << 20  # rows that are put in order at once, at least
-PARTS = 32  # each part takes a look at every row, so there must not be many
+PART = 1 << 20  # rows that are sorted at once, at least
+PARTS = 32  # parts that are sorted one by one, at most: each needs a pass over all rows
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _packed(values: NDArray[Integer], mask: Mask) -> NDArray[Integer]:
 
 
 def _numbers(present: Int32, size: int, first: int) -> Int32:
-    """What each old code becomes: the present ones count up from `first`, in their order."""
+    """The new number of each old code: those in `present` are numbered from `first` in their order."""
     numbers = np.full(size, -1, np.int32)
     numbers[present] = np.arange(first, first + len(present), dtype=np.int32)
     return numbers

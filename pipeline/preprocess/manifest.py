@@ -1,6 +1,6 @@
-"""The manifest of a data set: what went in, what the settings were, what each step dropped, what came out.
+"""The manifest of a data set: its input files, its settings, the counts after each step, and its tables.
 
-It also answers whether the data set would come out the same if it were made again.
+By it, `preprocess` decides whether making the data set again would change anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..raw.files import RawFile
 from ..raw.pictures import Pictures
 from .formats import PaperRow
 
-VERSION = 2  # counts up when the same input and settings give other tables
+VERSION = 2  # raised when the same input and settings give other tables
 
 
 def input_records(files: Sequence[RawFile]) -> list[dict[str, Any]]:
@@ -42,9 +42,10 @@ def _unchanged(record: Mapping[str, Any]) -> bool:
 
 
 def still_valid(folder: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest in `folder` if its tables answer `request` and stand as they were written, else None.
+    """The manifest in `folder` if its data set is the one requested and its tables are intact, else None.
 
-    No input may have changed since, and nothing come or gone beside it where files are looked for, not named.
+    It is None too if an input has changed, or if a file has come or gone in a folder that is searched for
+    inputs.
     """
     try:
         manifest = read_json(folder / MANIFEST_FILE, cure="")
@@ -62,7 +63,7 @@ def still_valid(folder: Path, request: Mapping[str, Any]) -> dict[str, Any] | No
 
 
 def names_in(folders: Iterable[str]) -> dict[str, Any]:
-    """A hash of what lies in some folders, by name: a part or an archive that comes may be read too."""
+    """A hash of the file names in some folders, because a new part or archive would be read too."""
     digest, count = hashlib.sha256(), 0
     listed = sorted(set(folders))
     for folder in map(Path, listed):
@@ -103,7 +104,7 @@ def table_records(folder: Path) -> dict[str, dict[str, Any]]:
 def actions_fingerprint(
     tables: Mapping[str, Mapping[str, Any]], counts: Mapping[str, int], split: Mapping[str, Any]
 ) -> str:
-    """What runs know a data set by: the actions, how many items can be recommended, and the split.
+    """The hash by which runs identify a data set: of the actions, the number of items, and the split.
 
     Content is left out on purpose. A picture or a title that comes later changes the table of items, but
     not what a model of ids was trained on; one that reads content has its feature stores in its record too.

@@ -1,7 +1,7 @@
-"""Whether the actions and the table of items speak of the same items.
+"""A check that the ids in the actions occur in the table of items.
 
-Where not a single item that was acted on is in the table, something is taken for what it is not: columns are
-swapped, an id lost its leading zeros, or the two files are of different editions of a dump.
+Where not a single item of the actions is in the table, the files do not fit: user and item are swapped, an id
+lost its leading zeros (0012 became 12), or the two files are of different editions of a dump.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .protocol import Engine
 def check_ids_meet(
     engine: Engine, catalogue: Catalogue | None, problems: Problems, editions: str, *, needed: bool
 ) -> None:
-    """Note how many items were acted on that the table of items does not have.
+    """Note how many items of the actions are missing in the table of items.
 
-    Raises DataError where that are all of them and content is `needed`; `editions` says, in words, what tells
+    Raises DataError where all are missing and content is `needed`; `editions` is a sentence on how to tell
     the editions of this format apart.
     """
     if catalogue is None:
@@ -48,7 +48,7 @@ def check_ids_meet(
 
 
 def _why(items: pl.Series, users: pl.Series, known: pl.Series) -> str:
-    """What makes the ids meet, or "" where nothing does that was tried."""
+    """A likely reason why no id is found: swapped columns, leading zeros, or spelling; else a question."""
     if (share := _share(users, known)) > 0.5:
         return (
             f"{share:.0%} of the users are in it, so that user and item are swapped: swap them in --map, or "

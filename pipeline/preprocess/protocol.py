@@ -1,7 +1,8 @@
-"""The protocol of `preprocess`: its settings, and the steps they ask for, in order.
+"""The protocol of `preprocess`: its settings, and the filtering steps that follow from them, in order.
 
-The steps say what is done; an engine says how (`local_engine.py`). The order is the paper's: items without
-content leave first, then the core filter runs to its fixed point, then users are drawn from those that pass.
+The steps are written against the interface `Engine`, which has two implementations (`local_engine.py`,
+`spark_engine.py`). The order is the paper's: first items without content are dropped, then the core filter
+runs to its fixed point, then users are drawn from those that are left.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ Repeats = Literal["keep", "consecutive", "drop"]
 
 
 class ProtocolSettings(Settings):
-    """What becomes of the actions between the raw dump and the tables."""
+    """How actions are filtered, sampled and split between the raw dump and the tables."""
 
     min_actions: int = Field(
         5, ge=0, description="Drop users and items with fewer actions, to a fixed point; 0 turns it off."
     )
     repeats: Repeats = Field(
         "keep",
-        description="A user's repeated actions on an item: keep all, merge consecutive ones, or drop all but "
-        "the first.",
+        description="A user's repeated actions on an item: keep all of them, merge consecutive ones, or keep "
+        "the first only.",
     )
     keep_missing_content: bool = Field(
         False, description="Keep items that have no picture or text, where the data set has such content."
@@ -58,7 +59,7 @@ class ProtocolSettings(Settings):
     seed: int = Field(0, description="Seed of the draw of users.")
     split: Literal["leave-one-out", "time"] = Field(
         "leave-one-out",
-        description="Ask each user's last action, or each user's first action from --test-from on.",
+        description="Test target: each user's last action, or each user's first action from --test-from on.",
     )
     test_from: str | None = Field(
         None, description="Where the test part begins: an ISO date, or a number as in the raw times."
@@ -91,7 +92,7 @@ EngineType = TypeVar("EngineType", bound="Engine")
 
 
 class Engine(Protocol):
-    """The actions in some engine's own form; a step gives what is left and uses up what it began with."""
+    """The actions in an engine's own form; after a step, use the engine it returns and not the old one."""
 
     def counts(self) -> tuple[int, int, int]:
         """Users, items and actions that are left."""
@@ -123,7 +124,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what the funnel calls it, what to try where it leaves nothing, and the work itself."""
+    """One step: its name in the table of counts, what to try where no action is left, and its function."""
 
     name: str
     cure: str
@@ -167,7 +168,7 @@ def steps_of(
 
 
 def run_steps(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, list[dict[str, Any]]]:
-    """Run the steps in order; returns what is left, and the funnel: users, items and actions after each step.
+    """Run the steps in order; returns the remaining log, and users, items and actions after each step.
 
     Raises DataError that names the step that left nothing, what came before it, and what to try.
     """

@@ -1,4 +1,4 @@
-"""What `tssr preprocess` can be told: the protocol, and where the raw files are."""
+"""Settings of `tssr preprocess`: those of the protocol, and the places of the raw files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PreprocessSettings(ProtocolSettings, RawFileSettings):
     )
     items: Path | None = Field(None, description="custom: the items, in the same formats.")
     map: str | None = Field(
-        None, description="custom: which column is what, as user=…,item=…,time=…,text=…+…,image=…"
+        None, description="custom: names of the columns, as user=…,item=…,time=…,text=…+…,image=…"
     )
     format: Literal["rows", "sequences"] = Field(
         "rows", description="custom: rows of actions, or one user a line: user item item …, oldest first."

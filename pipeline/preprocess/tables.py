@@ -28,7 +28,7 @@ ROW_GROUP = 1 << 20
 
 @dataclass(frozen=True)
 class FinishedLog:
-    """What an engine hands over: the ids that are left in the order of their bytes, and the actions.
+    """The result of an engine: the remaining ids in the order of their bytes, and the actions.
 
     Items that have no action, where they are listed at all, come after those that have one.
 

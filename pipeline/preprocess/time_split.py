@@ -1,4 +1,4 @@
-"""Where the parts of a global time split begin, and whether each of them has something to ask."""
+"""The moments at which the parts of a global time split begin, and the number of queries in each part."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Zip and tar archives behind one face: what regular files they hold, and the bytes of each.
+"""Reading zip and tar archives through one interface: the regular files inside, and the bytes of each.
 
-An archive is told by its first bytes, whatever its name: Yelp's tar comes without a suffix, or with that of
-the table inside. An archive within an archive is looked into as well, and its files named as if it were a
+An archive is recognised by its first bytes, whatever its name: Yelp's tar comes without a suffix, or with
+that of the table inside. An archive within an archive is read too, and its files are named as if it were a
 folder: `yelp.zip` holds `yelp.tar/review.json`.
 """
 
@@ -23,9 +23,9 @@ from ...core.errors import DataError
 from .pictures import SUFFIXES as PICTURES
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-DEEPEST = 3  # archives within one another; a bomb has more
+DEEPEST = 3  # archives within one another; more than that is probably an attack (a zip bomb)
 SMALLEST = 22  # bytes, a zip of nothing
-HEAD = 512  # bytes that tell an archive
+HEAD = 512  # first bytes by which an archive is recognised
 _TAR_MARK = slice(257, 262)
 _DAMAGED = (
     zipfile.BadZipFile,

@@ -1,6 +1,6 @@
-"""A text file in blocks of whole lines, so that a file of any size passes through bounded memory.
+"""Reading a text file in blocks of whole lines, so that a file of any size needs bounded memory.
 
-Each block knows the line it starts at: a malformed row is named by file and line without keeping the file.
+Each block has the number of its first line, so that a message can name the line of a malformed row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .files import RawFile
 
 BLOCK_BYTES = 2 << 20
 LONGEST_LINE = 64 << 20
-LONGEST_ROW = 8 << 20  # a quote that stays open longer is a stray one, and costs its own row
+LONGEST_ROW = 8 << 20  # a quote that stays open longer is taken for a stray one; only its own row is dropped
 
 _BOM = b"\xef\xbb\xbf"
 _COMPRESSED = (

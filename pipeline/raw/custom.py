@@ -1,4 +1,4 @@
-"""Any log of one's own: a table of actions, or one user a line, and perhaps a table of items.
+"""The format `custom`: a table of actions of any origin, or one user a line, and perhaps a table of items.
 
 CSV, TSV, JSON lines or Parquet, or the atomic files of RecBole (`.inter`, `.item`: tabs, and types in the
 header), told by the suffix; the text formats may end in `.gz`.
@@ -259,7 +259,7 @@ def _id_lines(
 
 
 def _said(words: Callable[[int], str], word_of: Mapping[int, int], line: int) -> str:
-    """What is wrong with a line, told by its first wrong word."""
+    """The fault of a line's first word that is no id."""
     return words(word_of[line])
 
 

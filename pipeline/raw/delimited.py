@@ -1,6 +1,7 @@
-"""CSV and TSV in columns of text: Arrow parses whole blocks; a block with a malformed row goes row by row.
+"""CSV and TSV as columns of text: Arrow parses whole blocks; a block with a malformed row is read row by row.
 
-The slow way exists to name the line and the reason, so that the fast way never has to.
+Arrow is fast, but cannot say which line is malformed and why. The slow way can, and is used for such blocks
+only.
 """
 
 from __future__ import annotations
@@ -200,8 +201,8 @@ def _at_once(block: ByteBlock, names: Sequence[str], wanted: Sequence[str], dial
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(data),
-            # Arrow's threads go on when one of them has met a malformed row, and a process that ends
-            # meanwhile is aborted: without threads nothing is left half-read.
+            # Without threads: Arrow's threads would go on reading after one has met a malformed row, and a
+            # process that ends meanwhile is aborted ("terminate called without an active exception").
             read_options=pa.csv.ReadOptions(column_names=list(names), block_size=1 << 21, use_threads=False),
             parse_options=pa.csv.ParseOptions(
                 delimiter=dialect.delimiter,
@@ -237,7 +238,7 @@ def read_delimited(
     """
     header = read_header(file, dialect)
     check_columns(file, header, wanted, dialect.delimiter)
-    # A column that nobody wants may occur twice; Arrow needs the names to differ.
+    # A column that is not read may occur twice in the header; Arrow needs distinct names.
     distinct = [name if name in wanted else f"#{place}" for place, name in enumerate(header)]
     for index, block in enumerate(_blocks(file, dialect)):
         body = _without_header(block, dialect) if index == 0 and dialect.names is None else block

@@ -13,8 +13,9 @@ from .settings import UTF_8
 def not_utf_8(data: bytes) -> Reason:
     """The reason to drop a row of these bytes, with the encoding that they look like.
 
-    Latin-1 has no printable letters at 0x80 to 0x9F, where Windows puts its quotes and the euro. A text in
-    yet another encoding reads as nonsense in these two, which the words of the cure show.
+    Latin-1 has no printable letters at 0x80 to 0x9F, where cp1252 (Windows) has quotes and the euro sign; so
+    such a byte means cp1252. The cure shows the text as read in this encoding: if it is nonsense there, the
+    person sees that it is yet another one.
 
     >>> not_utf_8("Café;".encode("latin-1")).cure
     "say how the file is encoded, for example --encoding latin-1 (it reads 'Café;')"

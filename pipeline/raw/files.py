@@ -1,4 +1,4 @@
-"""The files of a raw dump: where they are, how their bytes are read, what is said when they are missing.
+"""The files of a raw dump: finding them, reading their bytes, and the errors for missing ones.
 
 A file may lie in the folder as it is, compressed with gzip, or inside a .zip or .tar archive, which is read
 in place: nothing is unpacked, and memory holds one block of a file at a time.

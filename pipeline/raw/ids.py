@@ -1,4 +1,4 @@
-"""Outside ids as integer codes, given batch by batch, so that no column of text is ever held whole."""
+"""Encoding outside ids as integer codes batch by batch, so that no whole column of text is in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON lines in columns of text: Arrow parses whole blocks; a block it refuses goes line by line."""
+"""JSON lines as columns of text: Arrow parses whole blocks; a block that it refuses is read line by line."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Floating-point numbers where a column of text is wanted.
+"""Converting floating-point numbers to text, for ids and texts.
 
-A table that went through a spreadsheet or a data frame often has whole numbers as floats: one empty cell in a
-column of integers, and 101 is stored as 101.0. The rule is one for all formats:
+A table that went through a spreadsheet or a data frame often has whole numbers as floats: if a column of
+integers has one empty cell, 101 is stored as 101.0. The same rules apply to all file formats:
 
-- NaN and the infinities are nothing, like an empty cell.
+- NaN and the infinities count as an empty cell.
 - A whole float is its integer, with all digits: 101.0 is 101, and 4.006381333901e+12 is 4006381333901.
 - Any other float is written without an exponent, as 0.0000001; as an id it is refused (see `as_ids`).
 
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 WRITTEN_FLOAT = r"^-?(0|[1-9]\d*)\.\d+([eE][+-]?\d{1,3})?$|^-?[1-9][eE]\+\d{1,3}$"
-WHOLE_BELOW = 2.0**53  # from here on a float64 stands for several integers
+WHOLE_BELOW = 2.0**53  # from here on several integers are rounded to the same float64
 
 # As a title "Infinity" is a name; as an id it can only be a number that overflowed.
 NO_TEXT = ("NaN", "nan", "-nan", "inf", "-inf", "+inf", "-Inf", "+Inf", "-Infinity", "+Infinity")

@@ -1,4 +1,4 @@
-"""Parquet in columns of text, a batch of rows at a time."""
+"""Parquet files as columns of text, read in batches of rows."""
 
 from __future__ import annotations
 

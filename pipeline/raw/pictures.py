@@ -1,4 +1,4 @@
-"""Which pictures of a dump are there: each folder is listed once, no picture is opened."""
+"""Which pictures of a dump exist: each folder is listed once, and no picture is opened."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Malformed rows: counted for each file, the first three shown with their line, fatal when strict or many.
 
-A few broken rows of a large log cost nothing. When more than LARGEST_LOSS of a file's rows are dropped for
-one reason, it is not the rows that are broken: the file has another encoding, another way to write times, or
-is another edition than the reader expects. Then nothing is made of it, unless the person allows the loss.
+A few malformed rows of a large log do no harm and are dropped. But if more than LARGEST_LOSS of a file's rows
+are dropped for one reason, the whole file is probably not what the reader expects: it has another encoding,
+another format of times, or is of another edition. Then the command stops, unless --allow-loss is given.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Problems:
         self.notes.append(message)
 
     def tally(self, what: str, count: int = 1) -> None:
-        """Count what is no malformed row and yet worth a line at the end: `count` before the words `what`."""
+        """Count something that is no malformed row but is reported at the end, as "`count` `what`"."""
         if count:
             self._tallies[what] += count
 

@@ -17,7 +17,7 @@ class Rows:
     columns: Mapping[str, pa.Array]
     lines: Callable[[], Sequence[int]]
     cut_times: int = 0
-    """How many times lost a fraction of a second when they were read."""
+    """The number of timestamps whose fraction of a second was cut off."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))

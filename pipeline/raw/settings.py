@@ -1,4 +1,4 @@
-"""What every command that reads raw files can be told; nothing here imports NumPy or Arrow."""
+"""Settings of all commands that read raw files; nothing here imports NumPy or Arrow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RawFileSettings(Settings):
     """How text files are decoded, and how much of a file may be lost."""
 
     encoding: str = Field(
-        UTF_8, description="How text files write their letters: utf-8, latin-1, cp1252 (Windows), utf-16, …"
+        UTF_8, description="Encoding of text files: utf-8, latin-1, cp1252 (Windows), utf-16, …"
     )
     allow_loss: bool = Field(
         False, description="Go on where more than 5 % of a file's rows are dropped for one reason."

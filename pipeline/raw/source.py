@@ -1,4 +1,4 @@
-"""What a reader of a raw dump gives: actions in batches, and the catalogue of items."""
+"""The interface of readers of raw dumps: actions in batches, and the table of items (catalogue)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Actions:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of the items: item_id, text and image (path relative to raw), then further columns.
+    """The table of items: item_id, text and image (path relative to raw), then further columns.
 
     `modalities` are the kinds of content the source has at all; where it has none, no item is dropped for
     lack of content.
@@ -51,7 +51,7 @@ class Catalogue:
     table: pl.DataFrame
     modalities: Sequence[str]
     cure: str = ""
-    """What gets pictures where there are none, as a person types it."""
+    """The command that fetches missing pictures, "" where there is none."""
 
 
 class Source(Protocol):
@@ -118,7 +118,7 @@ def ids_of(rows: Rows, file: RawFile, problems: Problems, name: str, good: NDArr
 
 
 def id_faults(ids: Ids, name: str) -> Iterator[tuple[NDArray[np.bool_], Callable[[int], str], Reason]]:
-    """What may be wrong with a column of ids: which rows, in words for each of them, and why they go."""
+    """The faults of a column of ids: for each kind the rows, a message for a row, and the reason."""
 
     def nothing(index: int) -> str:
         value = ids.texts[index].as_py()
@@ -139,9 +139,9 @@ def shortened(value: object) -> str:
 
 
 def joined(columns: Sequence[str]) -> pl.Expr:
-    """One text of several columns: trimmed, put after one another as sentences.
+    """One text from several columns: trimmed, and joined as sentences.
 
-    Left out is what says nothing: empty texts, and the words for a number that is none (NaN).
+    Empty texts and NaN are left out.
     """
     parts = [pl.col(name).str.replace_all(r"\s+", " ").str.strip_chars(" .") for name in columns]
     text = pl.concat_str(

@@ -1,7 +1,7 @@
-"""Pictures out of an archive: the only part of a dump that has to lie unpacked, since encoders read files.
+"""Unpacking pictures from an archive; all other files of a dump are read inside it.
 
-Nothing in the archive decides where a file is written beyond a plain relative path, and no file may be larger
-than a picture is; links, devices and everything that is no picture stay in the archive.
+An archive is not trusted: a path that leads out of the folder is refused, files larger than a picture are
+left out, and so are links, devices and everything that is no picture.
 """
 
 from __future__ import annotations
