@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,18 +135,22 @@ class Workspace:
 
         return Result(write_report(self._folders, resolve(ReportSettings, spread(settings, ReportSettings))))
 
-    def reproduce(self, what: str, name: str | None = None, **settings: Any) -> Result:
+    def reproduce(
+        self, what: str, name: str | None = None, train: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Result:
         """A table or figure of the paper again, or one that others published; as `tssr reproduce`.
 
         `what` is table1 … figure6, or published with the `name` of an entry. Whatever is missing is trained,
-        each run in a process of its own. Settings: `dataset`, `features`, `seeds`, `quick`, … Raises
-        UsageError for what there is not.
+        each run in a process of its own. Settings: `dataset`, `features`, `seeds`, `quick`, … `train`
+        replaces settings of the paper, as in `{"learning_rate": 1e-3}`. Raises UsageError for an unknown
+        table, figure, entry or setting.
         """
         from ..pipeline.reproduce.settings import ReproduceSettings
         from ..pipeline.reproduce.stage import reproduce
+        from ..pipeline.runs.train_table import TrainTable
 
         chosen = resolve(ReproduceSettings, spread(settings, ReproduceSettings))
-        return Result(reproduce(self._folders, what, name, chosen))
+        return Result(reproduce(self._folders, what, name, chosen, TrainTable.of(train or {}, None)))
 
     def status(self) -> Result:
         """What the workspace holds, what no longer fits and why, and what to do next; as `tssr status`."""

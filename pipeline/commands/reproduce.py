@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..reproduce.settings import ReproduceSettings
+from ..runs.train_table import TrainTable
 from .options import (
     StageCommand,
     config_section,
@@ -30,13 +31,19 @@ def command(ctx: click.Context, /, what: str, name: str | None, as_json: bool, *
     resumes when it is given again. Results are written to the folder reproduced in the workspace: numbers as
     CSV and Markdown, figures as SVG and PNG.
 
+    Training uses the paper's settings; a table [train] of --config replaces those that your data ask for (not
+    those of published entries, which are part of the entry).
+
     \b
     Examples:
       tssr reproduce table3 --dataset toy --features image
       tssr reproduce figure3 --quick
+      tssr reproduce table1 --config sparse.toml
       tssr reproduce published s3rec-toys-poprec --raw downloads
     """
     from ..reproduce.stage import reproduce
 
-    settings = settings_from(ctx, ReproduceSettings, config_section(ctx.params["config"], "reproduce"))
-    show(reproduce(workspace_of(ctx), what, name, settings), as_json=as_json)
+    config_path = ctx.params["config"]
+    settings = settings_from(ctx, ReproduceSettings, config_section(config_path, "reproduce"))
+    table = TrainTable.of(config_section(config_path, "train"), config_path)
+    show(reproduce(workspace_of(ctx), what, name, settings, table), as_json=as_json)

@@ -10,7 +10,7 @@ from typing import Any
 from ...core.artifacts import read_json, write_text
 from ...core.dataset import describe_dataset
 from ...core.errors import UsageError
-from ...core.settings import resolve
+from ...core.settings import option_words, resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace
 from ...evaluation.metrics import metric_title
@@ -32,10 +32,17 @@ from .settings import ReproduceSettings
 BARS, MAPS, LINES = ("figure3", "figure5"), ("figure1", "figure4"), ("figure6",)
 FIGURES = BARS + MAPS + LINES
 _NONE = "\N{EN DASH}"
+THE_PAPERS = TrainTable({}, {}, None)  # no setting but those of --preset paper
 QUICK_NOTE = "--quick: one seed, two epochs, narrow models; it shows that all works and is no evidence"
 
 
-def reproduce(workspace: Workspace, what: str, name: str | None, settings: ReproduceSettings) -> Summary:
+def reproduce(
+    workspace: Workspace,
+    what: str,
+    name: str | None,
+    settings: ReproduceSettings,
+    table: TrainTable = THE_PAPERS,
+) -> Summary:
     """Make `what` again: a table or figure of the paper, or published with the `name` of an entry.
 
     Raises UsageError for what there is not, and for a name where none is taken.
@@ -44,10 +51,10 @@ def reproduce(workspace: Workspace, what: str, name: str | None, settings: Repro
         return reproduce_published(workspace, name, settings.raw)
     if name is not None:
         raise UsageError(f"reproduce {what} takes no name; {name!r} is one too many")
-    return _of_the_paper(workspace, what, settings)
+    return _of_the_paper(workspace, what, settings, table)
 
 
-def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings) -> Summary:
+def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings, table: TrainTable) -> Summary:
     """Train what is missing, and write numbers (CSV, Markdown) and, for a figure, pictures (SVG, PNG).
 
     Raises UsageError where the data set or its features are missing, TssrError where an extra is.
@@ -61,9 +68,9 @@ def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings) 
     experiment = EXPERIMENTS[what]
     if what in FIGURES:
         refuse_without_matplotlib()  # now, not after the trainings
-    record = _compared(workspace, experiment, settings, info.name, name).data
+    record = _compared(workspace, experiment, settings, table, info.name, name).data
     columns, rows = _table(workspace, experiment, record, beside)
-    notes = [str(record["protocol"])] + [QUICK_NOTE] * settings.quick
+    notes = [str(record["protocol"]), *_other_settings(table)] + [QUICK_NOTE] * settings.quick
     notes += what_is_best(experiment, record["models"], beside)
     if what in BARS:
         draw_bars(path, experiment.title, columns, rows)
@@ -77,9 +84,14 @@ def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings) 
 
 
 def _compared(
-    workspace: Workspace, experiment: Comparing, settings: ReproduceSettings, dataset: str, name: str
+    workspace: Workspace,
+    experiment: Comparing,
+    settings: ReproduceSettings,
+    table: TrainTable,
+    dataset: str,
+    name: str,
 ) -> Summary:
-    """The comparison under the experiment; settings of the paper, or those of --quick."""
+    """The comparison under the experiment: settings of the paper, but those of `table` and of --quick."""
     cutoffs = sorted({int(metric.partition("@")[2]) for metric in experiment.metrics} | {10, 20})
     asked = {
         "models": experiment.models,
@@ -92,10 +104,17 @@ def _compared(
         "jobs": settings.jobs,
         "name": name,
     }
-    common = dict(QUICK) if settings.quick else {}
-    table = TrainTable.of({**common, **experiment.variants}, None)
+    common = {**table.common, **(QUICK if settings.quick else {})}
+    whole = TrainTable.of({**common, **table.own, **experiment.variants}, table.path)
     chosen = resolve(CompareSettings, asked)
-    return compare_models(workspace, chosen, plan_contenders(workspace, chosen, table, {}))
+    return compare_models(workspace, chosen, plan_contenders(workspace, chosen, whole, {}))
+
+
+def _other_settings(table: TrainTable) -> list[str]:
+    """The settings that are not the paper's, as a note; none where all are the paper's."""
+    own = [f"{name}: {' '.join(option_words(values))}" for name, values in table.own.items()]
+    words = [" ".join(option_words(table.common)), *own] if table.common else own
+    return [f"settings that are not the paper's: {'; '.join(words)}"] if words else []
 
 
 def _table(

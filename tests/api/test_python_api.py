@@ -375,6 +375,8 @@ def test_the_house_is_kept_and_the_paper_made_again(workspace):
     assert "files:" in repr(made)
     with pytest.raises(UsageError, match="reproduce table2 takes no name; 'x' is one too many"):
         workspace.reproduce("table2", "x")
+    with pytest.raises(UsageError, match=r"none of .* has such an option"):
+        workspace.reproduce("table1", dataset="toy", train={"widht": 8})
 
 
 def test_a_report_is_written(workspace, tmp_path):
