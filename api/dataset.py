@@ -1,4 +1,4 @@
-"""A preprocessed data set: what features are made of it, and what models are trained on it."""
+"""A preprocessed data set as an object: its tables, and methods that extract features and train models."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Dataset:
         key: str | None = None,
         name: str = "vectors",
     ) -> Result:
-        """Vectors made elsewhere, into a store like any other; as `tssr features import`.
+        """Write vectors made outside tssr into a feature store; as `tssr features import`.
 
         `vectors` are a table (Polars, pandas, Arrow) with a column of ids and columns of numbers or one of
         lists (`key` names it), an array (items, F) of float16 or float32, or the path of a file. `ids` is the
@@ -105,9 +105,9 @@ class Dataset:
     ) -> pl.DataFrame:
         """Measure the lists or scores of any other system; as `tssr evaluate --lists`.
 
-        `lists` are a table with columns user, item, and rank or score, an array of all scores, a row for each
-        of `users` and a column for each of `items`, or the path of such a file. `name` is what they are
-        called in the workspace. One row a history mask, as from `Run.evaluate`, whose settings these are.
+        `lists` are a table with columns user, item, and rank or score; or an array of all scores, with a row
+        for each of `users` and a column for each of `items`; or the path of such a file. `name` is their name
+        in the workspace. Returns one row for each history mask; settings are those of `Run.evaluate`.
         """
         from ..pipeline.runs.evaluate_lists import evaluate_lists
 
@@ -143,11 +143,11 @@ class Dataset:
         variants: Mapping[str, Mapping[str, Any]] | None = None,
         **settings: Any,
     ) -> Result:
-        """Train several models over seeds and lay them side by side; as `tssr compare`.
+        """Train several models with several seeds and compare them; as `tssr compare`.
 
-        `tried` gives options of which each model takes the best on validation: `{"learning_rate": [3e-4,
-        1e-3]}`. `variants` are by name what the tables [train.NAME] of a config file are: settings of one
-        model, a variant of one (`{"deep": {"model": "tssr", "blocks": 4}}`), or a blend of several
+        `tried` has values among which each model chooses on validation: `{"learning_rate": [3e-4, 1e-3]}`.
+        `variants` correspond to the tables [train.NAME] of a config file: under a model's name settings of
+        that model, under another name a variant (`{"deep": {"model": "tssr", "blocks": 4}}`) or a blend
         (`{"both": {"blend": ["sasrec-id", "content-knn"]}}`). Each run is a process of its own.
         """
         from ..pipeline.compare.blends import listed_blends

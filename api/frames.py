@@ -1,6 +1,7 @@
-"""Tables of a person's own, in memory: anything that hands over an Arrow stream, as the reader's Parquet.
+"""Tables in memory as input: they are written as Parquet files, which the stages then read.
 
-Polars, pandas and Arrow tables do (`__arrow_c_stream__`), and so do DuckDB's and others' results.
+Any object that can export an Arrow stream (`__arrow_c_stream__`) is accepted: Polars, pandas and Arrow
+tables, results of DuckDB and others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..core.words import first_few
 
 
 def stored(frame: Any, what: str, wanted: Sequence[str], path: Path) -> Path:
-    """Where the rows of `frame` lie for the reader: the file that it names, or `path`, written from it.
+    """The file with the rows of `frame`: the one that it names if it is a path, else `path`, written now.
 
     `wanted` are the columns that will be read. Raises UsageError for what is no table and for a column that
     is missing, DataError for a column whose values cannot be read.
@@ -38,7 +39,7 @@ def stored(frame: Any, what: str, wanted: Sequence[str], path: Path) -> Path:
 
 
 def stored_vectors(vectors: Any, ids: Sequence[Any] | None, stem: Path) -> Path:
-    """Where vectors lie for the reader: the file that they name, or `stem` with an ending, written from them.
+    """The file with the vectors: the one they name if they are a path, else `stem` with an ending.
 
     An array goes with its `ids` into one file, or alone in the order of the data set's items. Raises
     UsageError for what is neither table nor array, DataError for ids that are not as many as rows.
@@ -60,7 +61,7 @@ def stored_vectors(vectors: Any, ids: Sequence[Any] | None, stem: Path) -> Path:
 
 
 def stored_lists(lists: Any, stem: Path) -> Path:
-    """Where lists or scores lie for the reader: the file that they name, or `stem` with an ending.
+    """The file with the lists or scores: the one they name if they are a path, else `stem` with an ending.
 
     Raises UsageError for what is neither table nor array.
     """

@@ -1,4 +1,4 @@
-"""What a stage gives back: the table that its command prints, and the frame behind it."""
+"""The results of stages: the table that the command prints, and the same as a Polars frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workspace: the folder with data sets, features and runs, and the door to all that happens in it."""
+"""The workspace as an object: the folder with data sets, features and runs, and methods for every stage."""
 
 from __future__ import annotations
 

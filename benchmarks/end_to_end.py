@@ -1,4 +1,4 @@
-"""What training a content encoder along costs: memory and time of TSSR's steps, way by way.
+"""The cost of end-to-end training: memory and time of TSSR's steps, for several ways to train the encoder.
 
     python benchmarks/end_to_end.py                     at the paper's size on a GPU, else at a small one
     python benchmarks/end_to_end.py --encoders image --ways full-64 last-stage boundary --batches 128 256

@@ -1,7 +1,7 @@
-"""What the runners of evaluation.py share: options, the best of a few runs, and the JSON line at the end.
+"""Shared by the runners of evaluation.py: options, the best of a few runs, and the JSON line at the end.
 
-Both wall time and processor time are taken: on a machine that is busy with other work only the second says
-what a system costs, and both agree on one that is not.
+Both wall time and processor time are measured. On a machine that is busy with other work, only processor time
+tells what a system costs; on an idle one both agree.
 
 Needs NumPy alone: peers run in environments of their own.
 """

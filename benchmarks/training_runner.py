@@ -1,4 +1,4 @@
-"""What the runners of all systems share: the command line, the clock and the JSON line at the end.
+"""Shared by the runners of all systems: the command line, the clock and the JSON line at the end.
 
 Needs NumPy alone: peers run in environments of their own.
 """

@@ -1,7 +1,7 @@
 """Where the time of a training step goes, and how it grows: tables that need no process of their own.
 
-What is compared is timed in turns, each time the shortest of several runs, so that a busy machine spoils
-single runs and not the ratio. Times are processor time on a CPU.
+Jobs that are compared are timed in turns, and the shortest of several runs counts for each, so that a busy
+moment of the machine affects single runs and not the ratio. Times are processor time on a CPU.
 Imports torch, NumPy and what tssr needs to train: no Polars, no peer.
 """
 

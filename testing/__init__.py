@@ -1,4 +1,4 @@
-"""What every model must hold, to be checked for one of one's own: `from tssr.testing import check_model`."""
+"""A test of the contract of models, for models of your own: `from tssr.testing import check_model`."""
 
 from .contract import CHECKS, check_model
 

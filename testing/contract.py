@@ -1,4 +1,4 @@
-"""The contract of models, on a ring in which item i is always followed by item i + 1.
+"""The contract that every model must fulfil, tested on a ring: item i is always followed by item i + 1.
 
     from tssr.testing import check_model
     import my_models
@@ -64,8 +64,9 @@ def small_model(
 ) -> Any:
     """A small model of the registry, the same for the same seed, in eval mode.
 
-    It is of `train`, the ring where none is given, and reads so many `contents`, of the second of which an
-    item lacks its own. `settings` are options over small sizes; raises a pydantic error for an unknown one.
+    It is built for `train`, by default the ring, and reads `contents` content types; one item has no content
+    of the second type. `settings` are options beside small default sizes; raises a pydantic error for an
+    unknown one.
     """
     spec, histories = model_spec(name), ring() if train is None else train
     small = {key: value for key, value in SMALL.items() if key in spec.settings.model_fields}
@@ -123,7 +124,7 @@ def scores_are_whole(build: Build) -> None:
 
 
 def a_batch_gives_what_each_query_gives_alone(build: Build) -> None:
-    """Who else is asked about changes no answer."""
+    """A query's scores do not depend on the other queries of its batch."""
     model = build(1)
     alone = torch.cat([answers(model, low=row, high=row + 1) for row in range(USERS)])
     torch.testing.assert_close(answers(model), alone, rtol=1e-5, atol=1e-6)
@@ -136,7 +137,7 @@ def the_same_seed_gives_the_same_bits(build: Build) -> None:
 
 
 def saved_and_loaded_it_scores_alike(build: Build) -> None:
-    """What decides the scores is in the weights, or is made from the materials."""
+    """Scores after saving and loading are the same: all that decides them is in weights or materials."""
     model, other = trained(build(4)), build(9)
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder) / "model.safetensors", model, {"step": 2})

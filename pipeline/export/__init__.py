@@ -1,1 +1,1 @@
-"""What leaves tssr: a trained model as files that need no tssr, and data sets as other systems read them."""
+"""The export stage: a trained model as files that need no tssr, and data sets in other systems' formats."""

@@ -1,4 +1,4 @@
-"""README.md of an export: what the files are, what the model was made of and measured at, and its limits."""
+"""README.md of an export: its files, the model's settings, data and metrics, and the model's limits."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export holds: its kind, the window L (None: no window), and what was found by checking it."""
+    """An export's kind, its window L (None for a model without one), and the results of its checks."""
 
     kind: str
     length: int | None
@@ -122,7 +122,7 @@ def _graphs(exported: Exported) -> list[str]:
 
 
 def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
-    """What makes a vector of a new item, or that nothing does."""
+    """How to compute the vector of a new item, or why that is not possible."""
     content = exported.content
     if content is None:
         heads = "; `--head content` or `table+content` give it one from content"

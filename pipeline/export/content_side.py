@@ -1,4 +1,4 @@
-"""What turns the content of new items into item vectors, as a graph, and the check of it."""
+"""The item side of an export: a graph from the content of new items to item vectors, and its check."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 STEM, OUTPUTS = "item_side", ("vectors", "biases")
 CHECKED = 1000  # items, spread evenly
-# Of the largest number of a vector. Scaled content is rounded to the store's float16, where the last bit of a
-# float32 may decide which way, and one step of float16 is 1e-3 of a number at most.
+# Allowed difference, relative to the largest number of a vector. Scaled content is rounded to the store's
+# float16; a difference in the last bit of a float32 may change the direction of rounding, and one step of
+# float16 is at most 1e-3 of a number.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class ContentSide:
-    """What was written: the stores whose vectors it takes, side by side, and what the check found."""
+    """The graph that was written: the stores whose vectors are its input, and the result of its check."""
 
     reads: list[dict[str, Any]]
     items: int
@@ -47,9 +48,9 @@ class ContentSide:
 
 
 def write_content_side(source: Source, run: Path, folder: Path) -> ContentSide | None:
-    """Write the graph for the run in `run` into `folder`; None where an item is known by its actions alone.
+    """Write the graph for the run in `run` into `folder`; None for a model that does not score by content.
 
-    Raises ArtifactError where its vectors are not those that the run gives items which nobody has taken.
+    Raises ArtifactError where its vectors differ from those that the run itself gives cold items.
     """
     if not ranks_cold_items(source.model):
         return None
@@ -122,7 +123,7 @@ def _run(path: Path, given: dict[str, torch.Tensor]) -> list[np.ndarray]:
 
 
 def _reads(plan: RunPlan, widths: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each store in the order of `content`: how wide it is, and what made its vectors."""
+    """For each store, in the order of `content`: its dimension and the encoder of its vectors."""
     along = plan.end_to_end is not None
     return [
         {

@@ -1,7 +1,7 @@
-"""A data set as files that peers read, so that they run on exactly our data.
+"""Writing a data set in the formats of other libraries, so that they train and test on exactly the same data.
 
-Users and items go by their numbers in the tables, which have no spaces, and the order is that of the tables,
-also among equal times.
+Users and items are written as their numbers in the tables, because outside ids may contain spaces. The order
+of actions is that of the tables, also among equal times.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def require_onnx() -> None:
 def write_graphs(
     module: nn.Module, example: Mapping[str, Tensor], outputs: Sequence[str], stem: Path
 ) -> float:
-    """Write `module` as STEM.pt2 and STEM.onnx; returns by how much their answers differ at most.
+    """Write `module` as STEM.pt2 and STEM.onnx; returns the largest difference between their outputs.
 
     `example` are inputs by the names of `forward`'s parameters, (B, …) each with B > 1; a graph takes any B.
     `outputs` are the names of what `forward` returns.
@@ -65,7 +65,7 @@ def _largest_difference(stem: Path, example: Mapping[str, Tensor]) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what the exporters say and print about their own insides; stdout is for results."""
+    """Suppress what the exporters print and log about their own work; stdout is for results."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""What each kind of model leaves: its files, the program that ranks from them, and what that is asked."""
+"""The kinds of exports: for each kind of model its files, the program that ranks from them, and its input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...model.recommender import Recommender
 
 ITEMS_ARROW = "items.arrow"
-LISTED_ITEMS = 100  # of each user, where lists are what is exported
+LISTED_ITEMS = 100  # items of each user, for models that are exported as lists
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Source:
 
     @property
     def most_listed(self) -> int:
-        """How long a list can be: the newest item of a history may be no candidate."""
+        """The greatest length of a list: one less where the newest item of a history is left out."""
         return len(self.listed) - (self.scorer.skipped is not None)
 
     def histories(self) -> list[list[str]]:
@@ -71,7 +71,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Kind:
-    """One way in which models leave: the program that ranks, what it needs, what it is asked, who writes."""
+    """A kind of export: the program that ranks, the packages it needs, its input lines, and the writer."""
 
     program: str
     needs: Sequence[str]
@@ -80,7 +80,7 @@ class Kind:
 
 
 def _write_histories(source: Source, folder: Path) -> float:
-    """The user side as a graph; returns how far its two formats are apart."""
+    """Write the user side as a graph; returns the largest difference between its two formats."""
     _write_vectors(source, folder)
     side = UserSide(source.model)
     windows = torch.zeros(2, source.model.length, dtype=torch.int64)
@@ -98,7 +98,7 @@ def _write_vectors(source: Source, folder: Path) -> None:
 
 
 def _write_users(source: Source, folder: Path) -> None:
-    """A vector for every user: the model has nothing that would turn a history into one."""
+    """Write a vector for every user, for a model that cannot compute one from a history (BPR-MF)."""
     _write_vectors(source, folder)
     everyone = _everyone(source.dataset)
     scorer = scorer_of(source.model, everyone)
@@ -121,7 +121,7 @@ def _write_neighbours(source: Source, folder: Path) -> None:
 
 
 def _write_successors(source: Source, folder: Path) -> None:
-    """What leads to what, and how much each of a history's newest items counts."""
+    """Write the pairs of items with their strengths, and the weights of a history's newest items."""
     names = ("item", "successor", "strength")
     write_arrow(pa.table(dict(zip(names, source.model.pairs(), strict=True))), folder / "successors.arrow")
     np.save(folder / "place_weights.npy", source.model.weights_by_count())
@@ -129,7 +129,7 @@ def _write_successors(source: Source, folder: Path) -> None:
 
 
 def _write_lists(source: Source, folder: Path) -> None:
-    """The best items of every user, ranked here: nothing smaller gives the model's scores."""
+    """Write the best items of every user, for a model whose scores are no inner product of vectors."""
     write_arrow(source.items, folder / ITEMS_ARROW)
     everyone = _everyone(source.dataset)
     without = np.setdiff1d(np.arange(1, source.dataset.info.item_count + 1), source.listed)
@@ -158,7 +158,7 @@ KINDS = {
 
 
 def kind_of(model: Recommender) -> str:
-    """How a model leaves: as what gives its scores to anyone, else to the users that there are."""
+    """The kind of a model's export: for any history where that is possible, else for known users."""
     if reads_windows(model):
         return "histories"
     kinds = {ItemKNN: "neighbours", OrderKNN: "successors", PopRec: "popularity"}

@@ -18,8 +18,8 @@ from ...evaluation.recommending import recommend
 from ...evaluation.scoring import Float64, Scorer, open_index
 
 USERS, TOPK = 1000, 20
-# The state of a user comes out of some ten products one after another; the bound on the rounding of one is
-# what the ranking calls its tolerance.
+# The state of a user is the result of about ten matrix products in a row. The ranking's tolerance bounds the
+# rounding error of one product, so differences of up to this many times the tolerance count as ties.
 PRODUCTS = 10
 _ALONE = (
     "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); "
@@ -29,7 +29,7 @@ _ALONE = (
 
 @dataclass(frozen=True)
 class Proof:
-    """How many users' lists of the `topk` best items are equal, and how many differ among ties alone.
+    """How many users' lists of the `topk` best items are equal, and how many differ only in ties.
 
     `difference` is the largest difference between the scores of one place, in both lists.
     """
@@ -101,7 +101,7 @@ def prove(
 
 
 def _own_scores(histories: Histories, scorer: Scorer, items: Int64) -> tuple[Float64, Float64]:
-    """What tssr itself gives items (Q, k), in float64, and the bound on rounding of each query, (Q,)."""
+    """The scores of items (Q, k) by tssr itself, in float64, and each query's bound on rounding, (Q,)."""
     index = open_index(scorer, histories.item_count, "auto", "cpu")
     block = index.block(0, len(histories))
     rows = np.repeat(np.arange(len(items)), items.shape[1])
@@ -109,7 +109,7 @@ def _own_scores(histories: Histories, scorer: Scorer, items: Int64) -> tuple[Flo
 
 
 def _lists_of(folder: Path, asked: Sequence[Any]) -> list[dict[str, Any]]:
-    """What rank.py answers; -I keeps it from modules that its caller could see by chance."""
+    """The output of rank.py; `python -I` keeps it from importing modules of the current folder."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", _ALONE, str(folder / "rank.py")],
         input="".join(json.dumps(line) + "\n" for line in asked),

@@ -27,8 +27,8 @@ class ExportSettings(Settings):
     )
     cold_items: bool = Field(
         False,
-        description="serving: list items without a single train action too, by their content; else they are "
-        "left out, as tssr recommend does.",
+        description="serving: also list items without a train action, scored by their content; without this "
+        "option they are left out, as by tssr recommend.",
     )
 
     @model_validator(mode="after")

@@ -1,1 +1,1 @@
-"""The report: what a data set holds, what runs learned and how good they are, in one file to look at."""
+"""The report: one HTML file that shows a data set, the training of runs, and their results."""

@@ -1,4 +1,4 @@
-"""The view of a comparison: one run tested against each other over the same users, and who sees how much."""
+"""The view of a comparison: paired tests of one run against each other, and accuracy beside list metrics."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ComparisonView:
 
     @property
     def widest(self) -> float:
-        """How far from 0 the picture of the differences reaches."""
+        """The largest distance from 0 in the chart of differences."""
         ends = [abs(end) for pair in self.tests for end in (pair.test.low, pair.test.high)]
         return max([*ends, 1e-9])
 
@@ -101,7 +101,7 @@ def _test_runs(scope: Scope, k: int) -> tuple[str, list[TestedPair]]:
 
 
 def _trade_offs(scope: Scope, metric: str, k: int) -> list[TradeOff]:
-    """Of the runs whose lists were measured too, which evaluate does since it has these metrics."""
+    """A point for each run whose metrics.json has list metrics; files of older versions have none."""
     found = []
     for place, run in enumerate(scope.runs):
         measurement = run.measurements.get("none")

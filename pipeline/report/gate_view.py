@@ -1,4 +1,4 @@
-"""The view of TSSR's gate: which stream the merged state takes how much of, by item and by place."""
+"""The view of TSSR's gate: the share of each stream in the merged state, by item popularity and by place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...core.schema import PADDING
 from ...evaluation.popularity import POPULARITY_LABELS, popularity_groups
 from .model_answers import GateShares
 
-WINDOWS = 2_000  # histories that the shares are averaged over, drawn by lot
+WINDOWS = 2_000  # randomly drawn histories over which the shares are averaged
 
 
 @dataclass(frozen=True)

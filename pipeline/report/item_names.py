@@ -65,10 +65,11 @@ class ColourColumn:
 
 
 def colour_columns(dataset: DatasetInfo) -> list[ColourColumn]:
-    """The source's own columns with a few values each, the ones that tell most first.
+    """The source's own columns with few different values, ordered by how well they divide the items.
 
-    A column with more than MOST_VALUES values keeps the commonest, and counts where those are most items. Of
-    columns that tell items apart in the same way, as a name and its code do, the first is enough.
+    A column with more than MOST_VALUES values is used where the most common ones cover most items; the others
+    become "other". Of columns that divide the items in the same way, such as a name and its code, only the
+    first is used.
     """
     table = _source_columns(dataset)
     found: list[ColourColumn] = []

@@ -21,7 +21,7 @@ from ...core.progress import note
 from ...evaluation.item_map import draw_item_map, nearest_items
 from .item_names import ColourColumn, ItemNames
 
-ITEMS_SHOWN = 100_000  # the most popular; a canvas draws so many in a blink
+ITEMS_SHOWN = 100_000  # the most popular items; a canvas draws this many without a delay one notices
 WITH_NEIGHBOURS = 10_000  # the most popular; more would take the file beyond 5 MB, as would long titles
 TITLE_LETTERS = 2_500_000  # of all titles together
 _SHORTEST = 24  # letters of a title that are kept in any case
@@ -66,7 +66,7 @@ class MapView:
 
     @property
     def _letters(self) -> int:
-        """How many letters of a title there is room for."""
+        """The number of letters to which titles are cut, so that all fit into TITLE_LETTERS."""
         return max(_SHORTEST, TITLE_LETTERS // max(1, len(self.items)))
 
     @property

@@ -1,4 +1,4 @@
-"""What the report asks of the trained models: lists for some users, item vectors, the gate's shares.
+"""What the report computes with trained models: lists for some users, item vectors, the gate's shares.
 
 Each model is loaded once. Shapes: U users, K places of a list, L steps, N items, D width, S streams.
 """
@@ -40,7 +40,7 @@ class GateShares:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """What one run's model says; `learned` are its learned item vectors (N, D), None where it has none."""
+    """The outputs of one run's model; `learned` are its learned item vectors (N, D), or None."""
 
     lists: Int32
     learned: Float32 | None

@@ -1,7 +1,7 @@
-"""The one file: templates, style and scripts of this folder put together around the views.
+"""Rendering the HTML file: the views are inserted into the templates, style and scripts of this folder.
 
-Whatever comes from data is escaped: in the page by the templates, in the data for the scripts by
-`inline_json`. A policy in the page's head forbids every request.
+Texts from the data are escaped: by the templates in the page, and by `inline_json` in the data for scripts. A
+content security policy in the page's head forbids every request.
 """
 
 from __future__ import annotations

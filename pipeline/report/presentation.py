@@ -16,7 +16,7 @@ from .data_view import Bin
 from .shown_runs import ShownRun
 from .views import ReportViews
 
-COLOURS = 8  # of runs; a ninth has the first's again, drawn otherwise
+COLOURS = 8  # colours of runs; a ninth run has the first colour again, with another line style
 
 
 def share(value: float, whole: float) -> str:

@@ -1,8 +1,8 @@
 """Charts as SVG: histograms, curves and a scatter plot that need no script to be read.
 
 A chart is drawn in a box of WIDTH x HEIGHT units and scaled by the page. Colours come from the page's style
-(classes run-0, run-1, …, and kind-0, …), so that one drawing serves light, dark and print. What a point says
-stands in `data-tip`, which the page shows when one points at it, and in the table beside each chart.
+(classes run-0, run-1, …, and kind-0, …), so that one drawing serves light, dark and print. The values of a
+point are in its attribute `data-tip`, which the page shows as a tooltip, and in the table beside each chart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The view of users: what some took, what each run would have shown them, and what they took next."""
+"""The view of users: histories of some test users, each run's recommendations, and the item taken next."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def draw_users(queries: Queries, count: int, seed: int) -> Int64:
 def users_view(
     dataset: Dataset, rows: Int64, runs: Sequence[ShownRun], answers: Sequence[ModelAnswers]
 ) -> UsersView:
-    """Put together what the runs say to the users in `rows` of the test split."""
+    """The runs' lists and ranks for the users in `rows` of the test split."""
     queries = dataset.split().test
     info = dataset.info
     names = read_table(info.folder / USERS_FILE, USERS, cure=remake(info.name), columns=[USER_ID])[USER_ID]

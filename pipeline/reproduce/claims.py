@@ -1,4 +1,4 @@
-"""What a table or figure says of the paper's claims, in a sentence each."""
+"""Sentences that compare a reproduced table or figure with the claims of the paper."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What each table and figure of the paper trains: models, variants, and the metrics it shows.
 
-Every experiment is a comparison: its runs are those that `tssr compare` would train, so what is finished is
-not trained again, and one that was killed goes on.
+Every experiment is a comparison with the runs that `tssr compare` would train, so finished runs are not
+trained again and killed ones are resumed.
 """
 
 from __future__ import annotations

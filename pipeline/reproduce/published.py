@@ -24,7 +24,7 @@ from ..runs.plan import plan_run
 from ..runs.settings import RunSettings
 from .published_tables import PUBLISHED, Published
 
-NEAR = 0.05  # a relative difference up to this counts as the published number made again
+NEAR = 0.05  # up to this relative difference, a published number counts as reproduced
 
 
 def reproduce_published(workspace: Workspace, name: str | None, raw: Path | None) -> Summary:

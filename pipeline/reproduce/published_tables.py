@@ -3,8 +3,8 @@
 S3-Rec's table has HR and NDCG at 5, 10 and 20 of one test item a user among all items. Its code gives items
 of the user's history a score of 0; here mask `hard` leaves them out, which is the same wherever the 20 best
 scores are above 0. Its SASRec is trained on each user's last window, one negative drawn for each step.
-Patience is 20 epochs here, not its 10: our items have a bias, which learns popularity first, so that on Toys
-the first nine epochs brought no better NDCG@10 than the first one.
+Patience is 20 epochs here and 10 there: our items have a bias, which learns popularity in the first epoch,
+and on Toys the following eight epochs gave no better NDCG@10.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ PaperSet = Literal["hm", "yelp", "phone", "toy", "mind"]
 
 
 class ReproduceSettings(Settings):
-    """On what a table or figure of the paper is made again, and how thoroughly."""
+    """The data set on which a table or figure of the paper is reproduced, and the number of seeds."""
 
     dataset: str | None = Field(None, description="Data set; may be left out where there is just one.")
     features: tuple[str, ...] = Field(

@@ -1,4 +1,4 @@
-"""The reproduce stage: a table or figure of the paper made again, beside the paper's numbers."""
+"""The reproduce stage: a table or figure of the paper from our own runs, beside the paper's numbers."""
 
 from __future__ import annotations
 
