@@ -23,7 +23,7 @@ _VALUES_AT_ONCE = 1 << 18  # float64 numbers held in one step of diversity: 2 Mi
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class ItemStatistics:
     """The items: their train actions, how many of the U train users took each, and their content vectors.
 
     `counts` and `users_of` are (N + 1,) with 0 for the padding; each of `contents` holds vectors (N + 1, C)
@@ -36,7 +36,7 @@ class Catalogue:
     contents: Mapping[str, NDArray[Any]]
 
     @classmethod
-    def of(cls, train: Histories, contents: Mapping[str, NDArray[Any]]) -> Catalogue:
+    def of(cls, train: Histories, contents: Mapping[str, NDArray[Any]]) -> ItemStatistics:
         """Count the train split's actions; `contents` are vectors (N + 1, C) of any length."""
         _, items = train.distinct()
         users_of = np.bincount(items, minlength=train.item_count + 1)
@@ -62,7 +62,7 @@ class Recommended:
 
     items: NDArray[Any]
     targets: NDArray[Any]
-    catalogue: Catalogue
+    catalogue: ItemStatistics
 
     def top(self, k: int) -> NDArray[Any]:
         """The first k places of the users who have a list, (U', k)."""
@@ -89,7 +89,7 @@ def example() -> Recommended:
     took items 4 and 5. After their lists the users took items 2, 5 and 1.
     """
     contents = {"text": np.array([[0, 0], [1, 0], [0, 1], [0.6, 0.8], [1, 0], [1, 0]])}
-    catalogue = Catalogue(np.array([0, 3, 1, 2, 0, 0]), np.array([0, 3, 1, 1, 0, 0]), 3, contents)
+    catalogue = ItemStatistics(np.array([0, 3, 1, 2, 0, 0]), np.array([0, 3, 1, 1, 0, 0]), 3, contents)
     return Recommended(np.array([[1, 2], [1, 3], [1, 0]]), np.array([2, 5, 1]), catalogue)
 
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
 from .batches import newest
-from .blend_weights import BlendWeights, Candidates, choose_weights
+from .blend_weights import BlendWeights, ScoredCandidates, choose_weights
 from .recommender import DenseRecommender, RanksColdItems, Recommender, VectorRecommender
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Blend(nn.Module):
             thirds = [len(ordered) * third // USER_CLASSES for third in range(1, USER_CLASSES)]
             self.user_bounds.copy_(ordered[thirds])
         weights = choose_weights(
-            Candidates.of(self._scored(asked)),
+            ScoredCandidates.of(self._scored(asked)),
             names,
             self.item_class.cpu() if self.of_item.shape[1] > 1 else None,
             torch.bucketize(lengths, self.user_bounds.cpu(), right=True) if len(self.user_bounds) else None,

@@ -33,7 +33,7 @@ FACTORS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ScoredCandidates:
     """The experts' scores of each user's candidates; column 0 is the target.
 
     `scores` (M, Q, C); `items` (Q, C) are numbered from 0. `counted` (Q, C) is False for an item that
@@ -45,7 +45,7 @@ class Candidates:
     counted: Tensor
 
     @classmethod
-    def of(cls, blocks: Iterable[tuple[Sequence[Tensor], Tensor, Tensor | None]]) -> Candidates:
+    def of(cls, blocks: Iterable[tuple[Sequence[Tensor], Tensor, Tensor | None]]) -> ScoredCandidates:
         """Collect candidates from blocks of all scores: M of (B, N), the targets 0…N-1 (B,), skipped items.
 
         The skipped item of each query, (B,), may not be recommended; -1 stands for none, and None in place
@@ -89,7 +89,7 @@ class BlendWeights:
 
 
 def choose_weights(
-    candidates: Candidates,
+    candidates: ScoredCandidates,
     names: Sequence[str],
     item_class: Tensor | None = None,
     user_class: Tensor | None = None,
@@ -119,7 +119,7 @@ def choose_weights(
 
 
 def _judge(
-    candidates: Candidates, item_class: Tensor | None, user_class: Tensor | None
+    candidates: ScoredCandidates, item_class: Tensor | None, user_class: Tensor | None
 ) -> tuple[_Judge, Tensor, Tensor]:
     """The standardised candidates, with the shift and the scale of each expert, (M,)."""
     said = candidates.scores[:, candidates.counted]  # (M, how many)

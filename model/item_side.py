@@ -54,7 +54,7 @@ class HeadSide(nn.Module):
         super().__init__()
         head = model.head
         self.scalings = nn.ModuleList(scalings)
-        self.inputs = nn.ModuleList(_without_tables(enter) for enter in (*head.inputs, *head.tied))
+        self.inputs = nn.ModuleList(_without_tables(item_input) for item_input in (*head.inputs, *head.tied))
         nothing = torch.zeros(1)
         row = nothing if head.weight is None else head.weight.detach()[warm].mean(dim=0)
         self.register_buffer("row", row)
@@ -67,24 +67,24 @@ class HeadSide(nn.Module):
             for scaling, (vectors, present) in zip(self.scalings, given, strict=True)
         ]
         total, met = self.row.expand(given[0][0].shape[0], -1), 0
-        for enter in self.inputs:
+        for item_input in self.inputs:
             read: dict[str, Tensor] = {}
-            for name, part in enter.named_modules():
+            for name, part in item_input.named_modules():
                 if isinstance(part, ContentVectors):
                     vectors, absent = scaled[met % len(scaled)]
                     prefix = f"{name}." if name else ""
                     read |= {f"{prefix}content.features": vectors, f"{prefix}absent": absent}
                     met += 1
             # The items are numbered from 0 as they are given, and the model's tables are replaced by theirs.
-            total = total + functional_call(enter, read, torch.arange(total.shape[0]))
+            total = total + functional_call(item_input, read, torch.arange(total.shape[0]))
         return total, self.bias.expand(total.shape[0])
 
 
-def _without_tables(enter: nn.Module) -> nn.Module:
+def _without_tables(item_input: nn.Module) -> nn.Module:
     """A copy of an input without the content of the N known items: it may be gigabytes and is not read."""
-    parts = [part for part in enter.modules() if isinstance(part, ContentVectors)]
+    parts = [part for part in item_input.modules() if isinstance(part, ContentVectors)]
     tables = [table for part in parts for table in (*part.content.buffers(), part.absent)]
-    return copy.deepcopy(enter, {id(table): torch.zeros_like(table[:1]) for table in tables})
+    return copy.deepcopy(item_input, {id(table): torch.zeros_like(table[:1]) for table in tables})
 
 
 class NeighbourSide(nn.Module):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.dataset import Dataset, Queries, load_times
 from ...core.workspace import Workspace
-from ...evaluation.list_metrics import Catalogue, Recommended
+from ...evaluation.list_metrics import ItemStatistics, Recommended
 from ...evaluation.measurement import Measurement, Protocol, Targets
 from ...evaluation.metrics import RankCounts, measure_lists
 from ...evaluation.ranking import Ranks
@@ -85,7 +85,7 @@ def _measurements(
 
 def _of_lists(ranks: Ranks, question: Question) -> dict[Mask, dict[str, float]]:
     contents = {store.modality: open_store(store).item_features()[0] for store in question.contents}
-    catalogue = Catalogue.of(question.dataset.split().train, contents)
+    catalogue = ItemStatistics.of(question.dataset.split().train, contents)
     return {
         mask: measure_lists(Recommended(lists, ranks.targets, catalogue), question.settings.topk)
         for mask, lists in ranks.lists.items()

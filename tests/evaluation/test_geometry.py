@@ -1,16 +1,7 @@
-import doctest
-
 import numpy as np
 import pytest
 
-from tssr.evaluation import geometry
 from tssr.evaluation.geometry import alignment, uniformity
-
-
-def test_worked_examples_hold():
-    found = doctest.testmod(geometry)
-    assert found.failed == 0
-    assert found.attempted >= 3
 
 
 def test_the_definition_pair_by_pair():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tssr.core.dataset import Histories
-from tssr.evaluation.list_metrics import Catalogue, Recommended, diversity_at
+from tssr.evaluation.list_metrics import ItemStatistics, Recommended, diversity_at
 from tssr.evaluation.metrics import measure_lists
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded_list_metrics.py"
@@ -46,7 +46,7 @@ def catalogue_of(data, users, items):
     train = Histories(data["items"][order].astype(np.int32), starts, ends, items)
     contents = data["contents"].copy()
     contents[0] = 0
-    return Catalogue.of(train, {"text": contents})
+    return ItemStatistics.of(train, {"text": contents})
 
 
 def test_equal_to_rectools(benchmark):
@@ -70,14 +70,14 @@ def test_shares_add_up_and_follow_the_groups(benchmark):
 
 def test_gini_is_0_where_all_get_as_many_and_near_1_where_one_gets_all():
     ones = np.ones(101, int)
-    catalogue = Catalogue(ones, ones, 9, {})
+    catalogue = ItemStatistics(ones, ones, 9, {})
     even = Recommended(np.arange(1, 101).reshape(50, 2), np.ones(50, int), catalogue)
     assert measure_lists(even, (2,))["gini@2"] == 0
     one = Recommended(np.ones((50, 1), int), np.ones(50, int), catalogue)
     assert measure_lists(one, (1,))["gini@1"] == pytest.approx(99 / 100)
     differences = [abs(a - b) for a in (0, 0, 2, 5) for b in (0, 0, 2, 5)]  # its other definition
     uneven = Recommended(
-        np.array([[1, 2]] * 2 + [[2, 0]] * 3), np.ones(5, int), Catalogue(*[np.ones(5, int)] * 2, 9, {})
+        np.array([[1, 2]] * 2 + [[2, 0]] * 3), np.ones(5, int), ItemStatistics(*[np.ones(5, int)] * 2, 9, {})
     )
     assert measure_lists(uneven, (2,))["gini@2"] == pytest.approx(sum(differences) / (2 * 4 * 7))
 
@@ -88,7 +88,7 @@ def test_diversity_leaves_out_items_without_content(monkeypatch, values_at_once)
     draw = np.random.default_rng(2)
     vectors = draw.standard_normal((9, 4))
     vectors[[0, 3, 4]] = 0
-    catalogue = Catalogue.of(
+    catalogue = ItemStatistics.of(
         Histories(np.array([1], np.int32), np.array([0]), np.array([1]), 8), {"a": vectors}
     )
     lists = np.array([[1, 2, 3], [3, 5, 4], [6, 7, 8], [0, 0, 0]])
@@ -107,6 +107,6 @@ def test_diversity_leaves_out_items_without_content(monkeypatch, values_at_once)
 
 
 def test_users_without_any_list():
-    catalogue = Catalogue(np.array([0, 1]), np.array([0, 1]), 1, {"a": np.array([[0.0], [1.0]])})
+    catalogue = ItemStatistics(np.array([0, 1]), np.array([0, 1]), 1, {"a": np.array([[0.0], [1.0]])})
     found = measure_lists(Recommended(np.zeros((2, 3), int), np.array([1, 1]), catalogue), (3,))
     assert set(found.values()) == {0.0}

@@ -1,4 +1,3 @@
-import doctest
 import itertools
 
 import numpy as np
@@ -20,10 +19,6 @@ def ranks(*found, users=None, targets=None):
         {"none": np.array(found, dtype=float)},
         100,
     )
-
-
-def test_docstring_examples():
-    assert doctest.testmod(statistics) == (0, 1)
 
 
 def all_signs(differences):

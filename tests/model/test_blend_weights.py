@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tssr.model import blend_weights
-from tssr.model.blend_weights import Candidates, choose_weights
+from tssr.model.blend_weights import ScoredCandidates, choose_weights
 
 USERS, ITEMS = 400, 60
 
@@ -28,7 +28,7 @@ def two_halves():
 
 def candidates_of(experts, targets, skipped=None):
     halves = [slice(0, 150), slice(150, None)]
-    return Candidates.of(
+    return ScoredCandidates.of(
         ([own[rows] for own in experts], targets[rows], None if skipped is None else skipped[rows])
         for rows in halves
     )
