@@ -19,7 +19,7 @@ Shapes: B queries, M parts, N items, D_m width of part m, K classes of items, G 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -30,7 +30,14 @@ from torch import Tensor, nn
 from ..core.dataset import Histories, Queries
 from .batches import newest
 from .blend_weights import BlendWeights, ScoredCandidates, choose_weights
-from .recommender import DenseRecommender, RanksColdItems, Recommender, VectorRecommender
+from .recommender import (
+    ColdScores,
+    ColdVectors,
+    DenseRecommender,
+    RanksColdItems,
+    Recommender,
+    VectorRecommender,
+)
 
 if TYPE_CHECKING:
     from .settings import BlendSettings
@@ -82,6 +89,16 @@ class Blend(nn.Module):
     def reads_lengths(self) -> bool:
         """Whether weights depend on how long a history is."""
         return len(self.user_bounds) > 0
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether one of the parts knows an item by its content."""
+        return any(isinstance(part, RanksColdItems) and part.ranks_cold_items for part in self.parts)
+
+    @property
+    def class_of_new(self) -> int:
+        """The class of a new item: that of the rarest taken items, for which weights were chosen."""
+        return min(1, self.of_item.shape[1] - 1)
 
     def user_factors(self, lengths: Tensor) -> Tensor:
         """The parts' weights for histories of these lengths: (B,) -> (M, B)."""
@@ -157,16 +174,6 @@ class VectorBlend(Blend):
             blocks += [vectors * weight[:, None], ((bias - shift) * weight)[:, None]]
         return torch.cat(blocks, dim=1), torch.zeros_like(weights[0])
 
-    @property
-    def ranks_cold_items(self) -> bool:
-        """Whether one of the parts knows an item by its content."""
-        return any(isinstance(part, RanksColdItems) and part.ranks_cold_items for part in self.parts)
-
-    @property
-    def class_of_new(self) -> int:
-        """The class of a new item: that of the rarest taken items, for which weights were chosen."""
-        return min(1, self.of_item.shape[1] - 1)
-
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vectors and biases as `items`, those of `cold` items, (N,) bool, from content alone.
 
@@ -185,13 +192,29 @@ class DenseBlend(Blend):
 
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The weighted sums of all items' scores for queries low…high-1, (B, N)."""
-        factors = self.user_factors(torch.from_numpy(queries.histories.lengths[low:high])).double()
-        weights = self.of_item[:, self.item_class].double()
-        total = torch.zeros(high - low, len(self.item_class), dtype=torch.float64)
+        lengths = torch.from_numpy(queries.histories.lengths[low:high])
+        return self._summed(lambda part: _scores(part, queries, low, high), lengths, self.item_class)
+
+    def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
+        """The same, (B, N), with `cold` items, (N,) bool, from content alone.
+
+        To a part that knows items by their actions, a cold item has the mean of the others' scores.
+        """
+        lengths = torch.from_numpy(queries.histories.lengths[low:high])
+        classes = self.item_class.masked_fill(cold.to(self.item_class.device), self.class_of_new)
+        return self._summed(lambda part: _scores_with_cold(part, queries, low, high, cold), lengths, classes)
+
+    def _summed(
+        self, score: Callable[[Recommender], Tensor], lengths: Tensor, item_class: Tensor
+    ) -> NDArray[np.float64]:
+        """The weighted sum of what the parts say, (B, N), for histories of these lengths, (B,)."""
+        factors = self.user_factors(lengths).double()
+        weights = self.of_item[:, item_class].double()
+        total = torch.zeros(len(lengths), len(item_class), dtype=torch.float64)
         for m, part in enumerate(self.recommenders):
             if not weights[m].any():
                 continue
-            said = _scores(part, queries, low, high).cpu() - self.shift[m].double().cpu()
+            said = score(part).cpu() - self.shift[m].double().cpu()
             total += said * weights[m].cpu() * factors[m, :, None].cpu()
         summed: NDArray[np.float64] = total.numpy().round(DECIMALS)
         return summed
@@ -216,8 +239,23 @@ def _scores(part: Recommender, queries: Queries, low: int, high: int) -> Tensor:
         return states.double() @ vectors.double().T + bias.double()
 
 
+def _scores_with_cold(part: Recommender, queries: Queries, low: int, high: int, cold: Tensor) -> Tensor:
+    """A part's scores in float64, (B, N), those of cold items from content or as the others' mean."""
+    if isinstance(part, DenseRecommender):
+        if isinstance(part, ColdScores) and part.ranks_cold_items:
+            return torch.from_numpy(part.scores_with_cold(queries, low, high, cold)).double()
+        scores, warm = torch.from_numpy(part.scores(queries, low, high)).double(), ~cold.cpu()
+        return scores.where(warm, scores[:, warm].mean(dim=1, keepdim=True))
+    with torch.inference_mode():
+        vectors, bias = part.items()
+        cold = cold.to(vectors.device)
+        vectors, bias = _with_cold(part, cold, ~cold)
+        states = part.encode_queries(queries, low, high)
+        return states.double() @ vectors.double().T + bias.double()
+
+
 def _with_cold(part: VectorRecommender, cold: Tensor, warm: Tensor) -> tuple[Tensor, Tensor]:
-    if isinstance(part, RanksColdItems) and part.ranks_cold_items:
+    if isinstance(part, ColdVectors) and part.ranks_cold_items:
         return part.items_with_cold(cold, warm)
     vectors, bias = part.items()
     average = vectors[warm].mean(dim=0), bias[warm].mean()

@@ -84,21 +84,29 @@ class Evidence:
         """F."""
         return OF_ORDER + len(self.contents) * OF_CONTENT + OF_ITEMS
 
-    def candidates(self, histories: Histories, low: int, high: int) -> Candidates:
-        """Who comes into question after histories low…high-1, and what speaks for each."""
+    def candidates(
+        self, histories: Histories, low: int, high: int, cold: NDArray[np.bool_] | None = None
+    ) -> Candidates:
+        """Who comes into question after histories low…high-1, and what speaks for each.
+
+        Items of `cold`, (N + 1,), are candidates by their content alone, and nothing else speaks for them, as
+        if nobody had ever taken them.
+        """
+        known = np.ones(self._width, dtype=bool) if cold is None else ~cold
         inputs = newest(histories, low, high, self.length)
         inputs = F.pad(inputs, (max(0, CONTENT_PLACES - self.length), 0))
-        cells, sums = self._reached(inputs)
-        proposals = [self._strongest(cells, sums[:, 0], len(inputs)), self._everyone(len(inputs))]
+        cells, sums = self._reached(inputs, known)
+        popular = self._popular[known[self._popular]]
+        proposals = [self._strongest(cells, sums[:, 0], len(inputs)), self._everyone(popular, len(inputs))]
         proposals += [self._nearest(vectors, inputs) for vectors in self.contents]
         items = self._lists(np.unique(np.concatenate(proposals)), len(inputs))
         parts = [
-            self._order(inputs.numpy(), items, cells, sums),
+            self._order(inputs.numpy(), items, cells, sums) * known[items, None],
             *(
                 _content(vectors, present, inputs, torch.from_numpy(items))
                 for vectors, present in zip(self.contents, self._present, strict=True)
             ),
-            self._items(inputs.numpy(), items),
+            self._items(inputs.numpy(), items, known),
         ]
         features = np.concatenate(parts, axis=2).round(DECIMALS).astype(np.float32)
         return Candidates(items, features)
@@ -107,12 +115,17 @@ class Evidence:
     def _width(self) -> int:
         return len(self.taken)
 
-    def _reached(self, inputs: Tensor) -> tuple[Int64, Float64]:
-        """What histories lead to, as cells row · (N + 1) + item (K,), and how strongly (K, decays)."""
+    def _reached(self, inputs: Tensor, known: NDArray[np.bool_]) -> tuple[Int64, Float64]:
+        """Which `known` items histories lead to, and how strongly.
+
+        Cells row · (N + 1) + item (K,), and their strengths (K, decays).
+        """
         weights = np.stack(
             [place_weights(inputs != PADDING, decay).double().numpy() for decay in ORDER_DECAYS], axis=2
         )
-        found, places, entries = self.pairs.reached(inputs.numpy())
+        reached = self.pairs.reached(inputs.numpy())
+        kept = known[reached[0] % self._width]
+        found, places, entries = (numbers[kept] for numbers in reached)
         cells, which = np.unique(found, return_inverse=True)
         parts = weights.reshape(-1, len(ORDER_DECAYS))[places] * self.pairs.leads[entries, None]
         sums = [np.bincount(which, part, minlength=len(cells)) for part in parts.T]
@@ -125,9 +138,9 @@ class Evidence:
         place = np.arange(len(cells)) - first[cells[order] // self._width]
         return cells[order[place < self.proposed]]
 
-    def _everyone(self, rows: int) -> Int64:
+    def _everyone(self, popular: Int64, rows: int) -> Int64:
         """The cells of the popular items, for all rows."""
-        return (np.arange(rows)[:, None] * self._width + self._popular).ravel()
+        return (np.arange(rows)[:, None] * self._width + popular).ravel()
 
     @full_float32()
     def _nearest(self, vectors: Tensor, inputs: Tensor) -> Int64:
@@ -159,7 +172,7 @@ class Evidence:
         scaled = np.log1p(STRENGTH_UNIT * np.concatenate([together, *single], axis=2))
         return np.concatenate([scaled, np.log1p(counts)], axis=2)
 
-    def _items(self, inputs: Int64, items: Int64) -> Float64:
+    def _items(self, inputs: Int64, items: Int64, known: NDArray[np.bool_]) -> Float64:
         """How often candidate and newest item were taken, how long the history is, what it holds."""
         newest_item = inputs[:, -1, None]
         held = (inputs[:, None] == items[..., None]).any(axis=2)
@@ -167,7 +180,7 @@ class Evidence:
         of_query = np.concatenate([np.log1p(self.taken[newest_item]), np.log1p(length)], axis=1)
         return np.concatenate(
             [
-                np.log1p(self.taken[items])[..., None],
+                np.log1p(self.taken[items] * known[items])[..., None],
                 np.broadcast_to(of_query[:, None], (*items.shape, 2)),
                 held[..., None],
                 (items == newest_item)[..., None],

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
 from ..core.settings import resolve
@@ -85,6 +85,15 @@ class LateTSSR(NeuralRecommender):
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The weighted sums of all items' scores for queries low…high-1, (B, N)."""
         return self.blend.scores(queries, low, high)
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether content is known of an item that nobody took: by the content neighbours it always is."""
+        return self.blend.ranks_cold_items
+
+    def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
+        """The same, (B, N), with `cold` items, (N,) bool, from content alone, as in a blend."""
+        return self.blend.scores_with_cold(queries, low, high, cold)
 
     def weigh(self, validation: Queries) -> dict[str, float]:
         """Choose the parts' weights on `validation`, keep them, and say how much each decides."""

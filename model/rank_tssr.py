@@ -16,6 +16,11 @@ see the counts of all train actions. The loss is the cross-entropy of the target
 with one relevant item: Cao et al., ICML 2007); users whose target is no candidate teach nothing. Items that
 are no candidates follow behind all candidates, by popularity.
 
+An item that nobody took yet is hardly ever the answer in these lessons, so the network learns to put it last,
+whatever its content. With `--cold-share` some items are taken for cold while it learns: content alone speaks
+for them, and they are the answer as often as before. (DropoutNet likewise leaves out what is known of items
+by actions: Volkovs et al., NeurIPS 2017.)
+
 Rank-ID is the same without content, neither among the candidates nor in what speaks for them: the control by
 which one sees what content adds.
 
@@ -46,12 +51,12 @@ from .evidence import DECIMALS, Candidates, Evidence
 from .gathering import mean_share
 from .precision import in_float32
 from .recommender import Losses, NeuralRecommender
-from .settings import ScaleSettings
+from .settings import RankTSSRSettings
 from .shapes import filled
 
 if TYPE_CHECKING:
     from .materials import Materials
-    from .settings import RankIDSettings, RankTSSRSettings
+    from .settings import RankIDSettings
 
 AT_ONCE = 32  # histories whose candidates' content is held at once: more would not stay in the cache
 USERS = 50_000  # at most so many are learned from, evenly spread: the network has some thousand weights
@@ -73,21 +78,30 @@ class ListBatch:
 class Lists:
     """The candidates of many histories, and which one was taken; kept one after another, without padding."""
 
-    def __init__(self, evidence: Evidence, train: Histories, device: torch.device) -> None:
+    def __init__(
+        self, evidence: Evidence, train: Histories, device: torch.device, cold_share: float = 0.0
+    ) -> None:
+        """`cold_share` of the items are taken for cold, drawn anew for every block of users.
+
+        Items without a train action are then in no list: they would be wrong answers that look like them.
+        """
         users = np.flatnonzero(train.lengths >= 2)
         if len(users) > USERS:
             users = users[np.linspace(0, len(users) - 1, USERS).astype(np.int64)]
         targets = train.items[train.ends[users] - 1]
         asked = Histories(train.items, train.starts[users], train.ends[users] - 1, train.item_count)
+        listed = (train.counts() > 0) | (cold_share == 0)
         features, lengths, places = [], [], []
         with progress("gathering candidates", len(users), "users", shown=current_world().leads) as advance:
             for low in range(0, len(users), AT_ONCE):
-                found = evidence.candidates(asked, low, min(low + AT_ONCE, len(users)))
+                cold = torch.rand(len(listed)).numpy() < cold_share if cold_share else None
+                found = evidence.candidates(asked, low, min(low + AT_ONCE, len(users)), cold)
+                real = found.real & listed[found.items]
                 taken = found.items == targets[low : low + AT_ONCE, None]
                 learned = taken.any(axis=1)
-                features.append(found.features[learned][found.real[learned]])
-                lengths.append(found.real[learned].sum(axis=1))
-                places.append(taken[learned].argmax(axis=1))
+                features.append(found.features[learned][real[learned]])
+                lengths.append(real[learned].sum(axis=1))
+                places.append((real.cumsum(axis=1) - 1)[taken])
                 advance(len(taken))
         self.count = self.transitions = sum(map(len, lengths))
         if self.count == 0:
@@ -119,8 +133,9 @@ class RankTSSR(NeuralRecommender):
     def __init__(self, materials: Materials, settings: RankIDSettings | RankTSSRSettings) -> None:
         super().__init__()
         self.length, self.settings = materials.length, settings
-        self._names = []
-        if isinstance(settings, ScaleSettings):
+        self._names, self._cold_share = [], 0.0
+        if isinstance(settings, RankTSSRSettings):
+            self._cold_share = settings.cold_share
             for type_ in materials.features():
                 vectors = F.normalize(type_.centred(settings, materials.train_counts))
                 self._names.append(f"content_{type_.name}")
@@ -149,7 +164,7 @@ class RankTSSR(NeuralRecommender):
             train.items, train.starts, np.maximum(train.ends - 1, train.starts), train.item_count
         )
         evidence = Evidence(before, self._contents(), self.length, self.settings.candidates)
-        lists = Lists(evidence, train, device)
+        lists = Lists(evidence, train, device, self._cold_share)
         self.mean.copy_(lists.features.mean(dim=0))
         deviation = lists.features.std(dim=0, correction=0)
         self.deviation.copy_(deviation.where(deviation > 0, 1))
@@ -181,6 +196,18 @@ class RankTSSR(NeuralRecommender):
             rows, places = np.nonzero(found.real)
             block[rows, found.items[rows, places] - 1] = logits[rows, places]
         return scores
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether content speaks for an item that nobody took."""
+        return bool(self._names)
+
+    def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
+        """The same scores, (B, N): of `cold` items, (N,) bool, nothing but content is known in any case.
+
+        Those that are no candidates have been taken equally often, never, and tie behind all others.
+        """
+        return self.scores(queries, low, high)
 
     def _logits(self, network: nn.Module, found: Candidates) -> NDArray[np.float64]:
         """The network's answers in float64, (B, C), so that neither block nor threads decide an order."""

@@ -71,12 +71,20 @@ Recommender = VectorRecommender | DenseRecommender
 
 @runtime_checkable
 class RanksColdItems(Protocol):
-    """A vector recommender that may know items without a train action by their content."""
+    """A recommender that may know items without a train action by their content.
+
+    How it is asked for them is what `ColdVectors` and `ColdScores` tell.
+    """
 
     @property
     def ranks_cold_items(self) -> bool:
         """Whether this model can, with the settings that it was built with."""
         ...
+
+
+@runtime_checkable
+class ColdVectors(RanksColdItems, Protocol):
+    """A vector recommender that has vectors for cold items too."""
 
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The vectors (N, D) and biases (N,), those of `cold` items, (N,) bool, from content alone.
@@ -84,6 +92,15 @@ class RanksColdItems(Protocol):
         A model may replace what it could not learn of a cold item, such as its bias, by the mean over the
         `warm` items, (N,) bool; these are by default all items that are not cold.
         """
+        ...
+
+
+@runtime_checkable
+class ColdScores(RanksColdItems, Protocol):
+    """A dense recommender that has scores for cold items too."""
+
+    def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
+        """The scores as `scores`, (B, N), those of `cold` items, (N,) bool, from content alone."""
         ...
 
 

@@ -220,6 +220,16 @@ class RankIDSettings(LengthSettings):
 class RankTSSRSettings(RankIDSettings, ScaleSettings):
     """The same settings, and the scaling of the content among the features of a candidate."""
 
+    cold_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description=(
+            "Share of the items, others for every 32 users, that are taken for cold while it learns, so that "
+            "it learns what content is worth where nothing else is known (for --cold-items)."
+        ),
+    )
+
 
 class WindowSettings(LengthSettings, EmbeddingSettings):
     """A trained model that reads a window of actions."""

@@ -14,9 +14,9 @@ from ...core.errors import ArtifactError
 from ...core.float32 import full_float32
 from ...model.blend import VectorBlend
 from ...model.item_side import BlendSide, ItemSide, side_of
+from ...model.recommender import ColdVectors
 from ..runs.build import content_features
 from ..runs.kept_encoders import kept_contents
-from ..runs.scorer import ranks_cold_items
 from .graphs import write_graphs
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class ContentSide:
 
 
 def write_content_side(source: Source, run: Path, folder: Path) -> ContentSide | None:
-    """Write the graph for the run in `run` into `folder`; None for a model that does not score by content.
+    """Write the graph for the run in `run` into `folder`; None where content makes no item vector.
 
     Raises ArtifactError where its vectors differ from those that the run itself gives cold items.
     """
-    if not ranks_cold_items(source.model):
+    if not (isinstance(source.model, ColdVectors) and source.model.ranks_cold_items):
         return None
     contents = _contents(run, source.plan)
     counts = torch.from_numpy(source.train_counts)

@@ -16,7 +16,7 @@ from ...evaluation.metrics import RankCounts
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
 from ...evaluation.scoring import DenseScorer, Scorer, VectorScorer
 from ...model.batches import newest
-from ...model.recommender import DenseRecommender, RanksColdItems
+from ...model.recommender import ColdScores, ColdVectors, DenseRecommender, RanksColdItems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +34,13 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
     if cold is not None and not ranks_cold_items(model):
         raise UsageError(
             "--cold-items: this model knows an item by its actions alone and cannot rank one without any; "
-            "train content-knn, or a model that reads content with --head content or --head table+content"
+            "train content-knn, tssr-rank, or a model that reads content with --head content or "
+            "--head table+content"
         )
     skipped = partial(_newest_items, queries) if model.skips_last else None
     if isinstance(model, DenseRecommender):
+        if cold is not None and isinstance(model, ColdScores):
+            return DenseScorer(partial(model.scores_with_cold, queries, cold=torch.from_numpy(cold)), skipped)
         return DenseScorer(partial(model.scores, queries), skipped)
 
     def encode(low: int, high: int) -> NDArray[np.float32]:
@@ -46,7 +49,7 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
         return states
 
     with torch.inference_mode(), full_float32():
-        if cold is not None and isinstance(model, RanksColdItems):
+        if cold is not None and isinstance(model, ColdVectors):
             parts = model.items_with_cold(torch.from_numpy(cold))
         else:
             parts = model.items()

@@ -112,3 +112,23 @@ def test_a_file_holds_weights_and_parts(build, ring, counts, tmp_path):
     again = blend([build(name, seed=5) for name in names], counts, CLASSES)
     load_model(tmp_path / "model.safetensors", again)
     assert torch.equal(scores(again, asked(ring)), scores(model, asked(ring)))
+
+
+def test_cold_items_count_by_their_content_in_a_dense_blend_too(build, ring, counts):
+    """To the part that counts pairs a cold item has the others' mean score, in every history."""
+    parts = [build("itemknn"), build("sasrec-id"), build("content-knn"), build("tssr-rank")]
+    model, queries = weighted(blend(parts, counts, CLASSES), ring), asked(ring)
+    assert model.ranks_cold_items
+    cold = torch.tensor([True, False, False, True] + [False] * 4)
+    before, found = model.scores(queries, 0, 24), model.scores_with_cold(queries, 0, 24, cold)
+    np.testing.assert_array_equal(found[:, ~cold], before[:, ~cold])
+    expected = torch.zeros(24, 2, dtype=torch.float64)
+    groups = [0 if n < 4 else 1 if n < 6 else 2 for n in ring.lengths]
+    for m, part in enumerate(parts):
+        own = scores(part, queries)
+        said = own[:, cold] if m >= 2 else own[:, ~cold].mean(dim=1, keepdim=True)
+        expected += (said - model.shift[m]) * model.of_item[m, 1] * model.of_user[m][groups][:, None]
+    torch.testing.assert_close(torch.from_numpy(found[:, cold]), expected, rtol=1e-5, atol=1e-5)
+    assert not blend(
+        [build("itemknn"), build("sasrec-id"), build("rank-id")], counts, CLASSES
+    ).ranks_cold_items

@@ -96,3 +96,27 @@ def test_neither_blocks_nor_neighbours_in_a_block_change_a_bit(logs):
         count = int(alone.real.sum())
         assert together.items[row][:count].tolist() == alone.items[0][:count].tolist()
         np.testing.assert_array_equal(together.features[row][:count], alone.features[0][:count])
+
+
+def test_of_a_cold_item_content_alone_is_known(logs):
+    """Taken for cold, it is proposed by content alone and counts as never taken; of others nothing changes."""
+    train, histories, asked = logs
+    vectors, cold = vectors_of(1), np.arange(N + 1) % 3 == 2
+    evidence = Evidence(train, [vectors], length=6, proposed=4)
+    usual, found = (evidence.candidates(histories, 0, len(histories), *given) for given in ((), (cold,)))
+    content = slice(-5 - CONTENT_PLACES - 3, -5)
+    seen = 0
+    for row, history in enumerate(asked):
+        before = dict(zip(usual.items[row], usual.features[row], strict=True))
+        for item, features in zip(found.items[row][found.real[row]], found.features[row], strict=False):
+            if not cold[item]:
+                if item in before:
+                    np.testing.assert_array_equal(features, before[item])
+                continue
+            seen += 1
+            nearest = (vectors @ vectors[history[-1]]).topk(4).indices.tolist()
+            assert item in nearest, "proposed by what users did"
+            assert not features[: content.start].any()
+            assert features[-5] == 0, "it was never taken"
+            np.testing.assert_array_equal(features[content], before[item][content])
+    assert seen > 3

@@ -77,3 +77,20 @@ def test_the_part_that_knows_gets_the_weight(build, ring):
     """Untrained experts know nothing of the ring, and pairs in their order everything."""
     shares = build("tssr-late").weigh(following(ring))
     assert max(shares, key=shares.get) == "order neighbours"
+
+
+def test_of_a_cold_item_its_content_decides(build, ring):
+    """What the item table and the counts say of it is the same for all cold items; the others stay as they are."""
+    model, queries = build("tssr-late"), following(ring)
+    model.blend.of_item[:] = torch.tensor([[0.3], [0.2], [0.4], [0.1]])
+    assert model.ranks_cold_items
+    cold = torch.tensor([False, True, False, False, True, False, False, False])
+    before, found = (
+        model.scores(queries, 0, len(queries)),
+        model.scores_with_cold(queries, 0, len(queries), cold),
+    )
+    np.testing.assert_array_equal(found[:, ~cold], before[:, ~cold])
+    near = inner_products(model.blend.parts[2], queries)
+    apart = found[:, cold] - 0.4 * near[:, cold]
+    np.testing.assert_allclose(apart[:, 0], apart[:, 1], atol=1e-6)
+    assert np.abs(found - before)[:, cold].max() > 1e-3

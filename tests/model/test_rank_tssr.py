@@ -120,3 +120,61 @@ def test_blocks_change_no_bit(build, ring, monkeypatch):
     monkeypatch.setattr("tssr.model.rank_tssr.AT_ONCE", 5)
     np.testing.assert_array_equal(model.scores(queries, 0, len(queries)), whole)
     np.testing.assert_array_equal(model.scores(queries, 3, 9), whole[3:9])
+
+
+KINDS, ALIKE = 5, 6
+NEW = [kind * ALIKE + ALIKE for kind in range(KINDS)]  # one item of each kind was never taken
+
+
+def shop_of_kinds(histories_of):
+    """Everyone takes things of one kind; items are alike within a kind, a little more so by their numbers."""
+    draw = np.random.default_rng(1)
+    walks = [kind * ALIKE + 1 + draw.permutation(ALIKE - 1)[:4] for kind in range(KINDS) for _ in range(40)]
+    vectors = torch.zeros(KINDS * ALIKE + 1, KINDS + 1)
+    vectors[torch.arange(1, KINDS * ALIKE + 1), torch.arange(KINDS * ALIKE) // ALIKE] = 1
+    vectors[1:, -1] = torch.linspace(-0.2, 0.2, KINDS * ALIKE)
+    content = ContentFeatures("text", vectors, torch.arange(KINDS * ALIKE + 1) > 0)
+    train = histories_of([walk.tolist() for walk in walks], KINDS * ALIKE)
+    return Materials(KINDS * ALIKE, 5, [content], train, torch.from_numpy(train.counts()))
+
+
+def ranks_of_new(materials, histories_of, **settings):
+    """The rank of each kind's new item for someone who took two things of the kind."""
+    torch.manual_seed(1)
+    model = trained(RankTSSR(materials, RankTSSRSettings(dropout=0, **settings)), materials.train)
+    histories = histories_of([[kind * ALIKE + 1, kind * ALIKE + 2] for kind in range(KINDS)], KINDS * ALIKE)
+    cold = materials.train_counts[1:] == 0
+    assert (cold.nonzero()[:, 0] + 1).tolist() == NEW
+    queries = asked(histories, KINDS * ALIKE)
+    scores = model.scores_with_cold(queries, 0, KINDS, cold)
+    assert np.array_equal(scores, model.scores(queries, 0, KINDS)), "warm items' scores are another's"
+    own = scores[np.arange(KINDS), np.array(NEW) - 1]
+    return (scores > own[:, None]).sum(axis=1) + 1
+
+
+def test_who_learned_from_items_taken_for_cold_ranks_new_ones_among_their_kind(histories_of):
+    """Without them it has seen that what nobody took is never the answer: it puts it behind all others."""
+    materials = shop_of_kinds(histories_of)
+    assert ranks_of_new(materials, histories_of, cold_share=0.3).max() <= ALIKE
+    assert ranks_of_new(materials, histories_of).min() > ALIKE
+
+
+def test_what_nobody_took_is_no_wrong_answer_beside_items_taken_for_cold(histories_of):
+    materials = shop_of_kinds(histories_of)
+
+    def lists(share):
+        torch.manual_seed(1)
+        model = RankTSSR(materials, RankTSSRSettings(cold_share=share, candidates=30))
+        return model.samples(materials.train, "last", CPU)
+
+    whole, without = (lists(share).batch(torch.arange(200)) for share in (0.0, 0.3))
+    assert whole.real.sum(dim=1).tolist() == [KINDS * ALIKE] * 200
+    assert without.real.sum(dim=1).tolist() == [(ALIKE - 1) * KINDS] * 200
+    taken = materials.train.items[materials.train.ends - 1]
+    assert without.targets.tolist() == [item - 1 - item // ALIKE for item in taken.tolist()]
+    assert torch.equal(without.features, lists(0.3).batch(torch.arange(200)).features), "one seed, one draw"
+
+
+def test_only_content_tells_of_items_that_nobody_took(build):
+    assert build("tssr-rank").ranks_cold_items
+    assert not build("rank-id").ranks_cold_items

@@ -35,6 +35,7 @@ RUNS = {
     "looks": ("--model", "sasrec-content", "--head", "content", *SMALL),
     "near": ("--model", "content-knn", "--decay", "0.5", "--last-item", "left-out"),
     "next": ("--model", "order-knn"),
+    "rank": ("--model", "tssr-rank", "--max-epochs", "1"),
 }
 BLENDS = {
     "ids-near": ("ids", "near", "--by-history"),
@@ -267,8 +268,9 @@ def test_the_card_of_a_blend_shows_its_parts(export, tmp_path):
     assert "of the sum: `--model content-knn" in card
 
 
-def test_cold_items_stand_in_lists_on_request(export, tssr, workspace, tmp_path):
-    found = export("--run", "looks", "--cold-items").json
+@pytest.mark.parametrize("run", ["looks", "rank"])
+def test_cold_items_stand_in_lists_on_request(export, tssr, workspace, tmp_path, run):
+    found = export("--run", run, "--cold-items").json
     assert (found["listed_items"], found["check"]["equal"] + found["check"]["ties"]) == (ITEMS, 20)
     refused = tssr(
         "export", "--workspace", workspace, "--run", "ids", "--cold-items", "--output", tmp_path / "more"

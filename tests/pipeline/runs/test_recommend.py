@@ -20,7 +20,10 @@ RUNS = {
     "bpr": ("--model", "bpr-mf", "--width", "8", "--max-epochs", "2"),
     "ids": ("--model", "sasrec-id", *SMALL),
     "looks": ("--model", "sasrec-content", "--head", "content", *SMALL),
+    "rank": ("--model", "tssr-rank", "--cold-share", "0.2", "--width", "8", "--max-epochs", "2"),
+    "late": ("--model", "tssr-late", *SMALL),
 }
+BY_CONTENT = ["looks", "rank", "late"]  # they rank what nobody took
 
 
 @pytest.fixture(scope="module")
@@ -119,19 +122,22 @@ def test_a_user_of_the_data_set_is_ranked_by_all_actions(ask, workspace, tmp_pat
     assert known["u3"] == items_of(ask(run, "--history", tmp_path / "same.txt"))["line 1"]
 
 
-def test_items_without_a_train_action_are_listed_on_request_alone(ask, history):
-    left_out = ask("looks", "--history", history, "--topk", "12").json
-    assert {row["item_id"] for row in left_out["users"][0]["items"]} == {f"i{n}" for n in range(10)}
+@pytest.mark.parametrize("run", BY_CONTENT)
+def test_items_without_a_train_action_are_listed_on_request_alone(ask, history, run):
+    left_out = ask(run, "--history", history, "--topk", "12").json
+    newest = {"i3"} if run == "late" else set()  # which tssr-late never offers again
+    listed = {row["item_id"] for row in left_out["users"][0]["items"]}
+    assert listed == {f"i{n}" for n in range(10)} - newest
     assert left_out["notes"] == ["2 items without a train action are left out (--cold-items ranks them)"]
-    assert set(items_of(ask("looks", "--history", history, "--topk", "12", "--cold-items"))["line 1"]) == {
-        f"i{n}" for n in range(12)
-    }
+    all_listed = items_of(ask(run, "--history", history, "--topk", "12", "--cold-items"))["line 1"]
+    assert set(all_listed) == {f"i{n}" for n in range(12)} - newest
     refused = ask("ids", "--history", history, "--cold-items")
     assert refused.code == 2
     assert "--head content or --head table+content" in refused.err
 
 
-def test_an_article_nobody_ever_bought_can_be_recommended(tssr, workspace, bert, tmp_path):
+@pytest.mark.parametrize("run", ["looks", "rank"])
+def test_an_article_nobody_ever_bought_can_be_recommended(tssr, workspace, bert, tmp_path, run):
     items = (workspace / "items.csv").read_text() + "\nnew,red [shirt] z"
     (tmp_path / "items.csv").write_text(items)
     mapping = "user=user_id,item=item_id,time=time,text=text"
@@ -140,7 +146,7 @@ def test_an_article_nobody_ever_bought_can_be_recommended(tssr, workspace, bert,
     for command in (
         ("preprocess", "custom", "--dataset", "late", "--min-actions", "0", "--whole-catalogue", *files),
         ("extract-features", "--modality", "text", "--encoder", bert),
-        ("train", *RUNS["looks"]),
+        ("train", *RUNS[run]),
         ("evaluate", "--cold-items", "--topk", "3"),
     ):
         assert tssr(*command, *of).code == 0
@@ -150,9 +156,10 @@ def test_an_article_nobody_ever_bought_can_be_recommended(tssr, workspace, bert,
     assert "new" in items_of(tssr(*ask, "--cold-items"))["line 1"]
 
 
-def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace):
+@pytest.mark.parametrize("run", BY_CONTENT)
+def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace, run):
     of = ("evaluate", "--workspace", workspace, "--topk", "3", "--mask", "none", "hard")
-    measured = tssr(*of, "--run", "looks", "--cold-items", "--json").json
+    measured = tssr(*of, "--run", run, "--cold-items", "--json").json
     assert measured["cold"] == {"items": LATE, "targets": 8, "rankable": True}
     asked = {m["protocol"]["targets"]: m["protocol"]["queries"] for m in measured["by_target"]}
     assert asked == {"warm": 12, "cold": 8}
@@ -162,7 +169,7 @@ def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace):
         total = sum(m["metrics"]["recall@3"] * m["protocol"]["queries"] for m in parts)
         assert whole["metrics"]["recall@3"] == pytest.approx(total / 20)
         assert whole["protocol"]["cold_items"] == "from content"
-    shown = tssr(*of, "--run", "looks", "--cold-items").out
+    shown = tssr(*of, "--run", run, "--cold-items").out
     assert [line.split()[:2] for line in shown.splitlines()[2:8]] == [
         [targets, users]
         for targets, users in (("all", "20"), ("warm", "12"), ("cold", "8"))
@@ -172,8 +179,8 @@ def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace):
     plain = tssr(*of, "--run", "ids")
     assert "have no train action and are scored by what training left in their rows" in plain.out
     assert "warm" not in plain.out
-    for run in ("ids", "pop", "knn", "bpr"):
-        refused = tssr(*of, "--run", run, "--cold-items")
+    for blind in ("ids", "pop", "knn", "bpr"):
+        refused = tssr(*of, "--run", blind, "--cold-items")
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert "knows an item by its actions alone" in refused.err
         assert "--head content or --head table+content" in refused.err
@@ -327,9 +334,8 @@ def test_ids_may_hold_commas_and_a_user_named_twice_gets_one_list(tssr, tmp_path
 
 def test_cold_items_are_hinted_at_where_the_model_can_rank_them(ask, tssr, workspace, history):
     notes = {run: ask(run, "--history", history).json["notes"] for run in RUNS}
-    assert [run for run in RUNS if any("(--cold-items ranks them)" in note for note in notes[run])] == [
-        "looks"
-    ]
+    hinted = [run for run in RUNS if any("(--cold-items ranks them)" in note for note in notes[run])]
+    assert hinted == BY_CONTENT
     of = ("evaluate", "--workspace", workspace, "--topk", "3", "--run")
     shown = {run: tssr(*of, run).out for run in RUNS}
-    assert [run for run in RUNS if "(--cold-items scores them" in shown[run]] == ["looks"]
+    assert [run for run in RUNS if "(--cold-items scores them" in shown[run]] == BY_CONTENT
