@@ -133,9 +133,9 @@ class RankTSSR(NeuralRecommender):
     def __init__(self, materials: Materials, settings: RankIDSettings | RankTSSRSettings) -> None:
         super().__init__()
         self.length, self.settings = materials.length, settings
-        self._names, self._cold_share = [], 0.0
+        self._names, self._cold_share, self._cold_bonus = [], 0.0, 0.0
         if isinstance(settings, RankTSSRSettings):
-            self._cold_share = settings.cold_share
+            self._cold_share, self._cold_bonus = settings.cold_share, settings.cold_bonus
             for type_ in materials.features():
                 vectors = F.normalize(type_.centred(settings, materials.train_counts))
                 self._names.append(f"content_{type_.name}")
@@ -178,9 +178,30 @@ class RankTSSR(NeuralRecommender):
         logits[batch.real] = answers[: len(batch.features)]
         return {"ce": mean_share(F.cross_entropy(logits, batch.targets, reduction="none"))}
 
-    @torch.no_grad()
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The network's scores of candidates, all other items below them by popularity, (B, N)."""
+        return self._scores(queries, low, high, np.zeros(len(self._evidence.taken)))
+
+    @property
+    def ranks_cold_items(self) -> bool:
+        """Whether content speaks for an item that nobody took."""
+        return bool(self._names)
+
+    def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
+        """The same scores, (B, N), with the bonus for candidates among the `cold` items, (N,) bool.
+
+        Of a cold item nothing but content is known in any case. Those that are no candidates have been taken
+        equally often, never, and tie behind all others.
+        """
+        bonus = np.zeros(len(self._evidence.taken))
+        bonus[1:][cold.cpu().numpy()] = self._cold_bonus
+        return self._scores(queries, low, high, bonus)
+
+    @torch.no_grad()
+    def _scores(
+        self, queries: Queries, low: int, high: int, bonus: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Scores (B, N), with each candidate's `bonus`, (N + 1,), added to its own."""
         self._evidence.use(self._contents())  # they may have moved to a GPU since
         network = copy.deepcopy(self.network).double()
         taken = self._evidence.taken[1:]
@@ -194,20 +215,9 @@ class RankTSSR(NeuralRecommender):
             block = scores[start - low : end - low]
             block[:] = lowest[:, None] + behind
             rows, places = np.nonzero(found.real)
-            block[rows, found.items[rows, places] - 1] = logits[rows, places]
+            items = found.items[rows, places]
+            block[rows, items - 1] = logits[rows, places] + bonus[items]
         return scores
-
-    @property
-    def ranks_cold_items(self) -> bool:
-        """Whether content speaks for an item that nobody took."""
-        return bool(self._names)
-
-    def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
-        """The same scores, (B, N): of `cold` items, (N,) bool, nothing but content is known in any case.
-
-        Those that are no candidates have been taken equally often, never, and tie behind all others.
-        """
-        return self.scores(queries, low, high)
 
     def _logits(self, network: nn.Module, found: Candidates) -> NDArray[np.float64]:
         """The network's answers in float64, (B, C), so that neither block nor threads decide an order."""

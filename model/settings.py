@@ -229,6 +229,13 @@ class RankTSSRSettings(RankIDSettings, ScaleSettings):
             "it learns what content is worth where nothing else is known (for --cold-items)."
         ),
     )
+    cold_bonus: float = Field(
+        0.0,
+        description=(
+            "Added to the scores of cold candidates under --cold-items: content alone is weak evidence, so "
+            "without a bonus few of them stand before items that many took."
+        ),
+    )
 
 
 class WindowSettings(LengthSettings, EmbeddingSettings):
