@@ -99,7 +99,7 @@ def test_neither_blocks_nor_neighbours_in_a_block_change_a_bit(logs):
 
 
 def test_of_a_cold_item_content_alone_is_known(logs):
-    """Taken for cold, it is proposed by content alone and counts as never taken; of others nothing changes."""
+    """Taken for cold, it is proposed by content alone and counts as never taken; others stay as they are."""
     train, histories, asked = logs
     vectors, cold = vectors_of(1), np.arange(N + 1) % 3 == 2
     evidence = Evidence(train, [vectors], length=6, proposed=4)

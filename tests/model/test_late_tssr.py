@@ -80,7 +80,7 @@ def test_the_part_that_knows_gets_the_weight(build, ring):
 
 
 def test_of_a_cold_item_its_content_decides(build, ring):
-    """What the item table and the counts say of it is the same for all cold items; the others stay as they are."""
+    """What item table and counts say of cold items is the same for all; the others stay as they are."""
     model, queries = build("tssr-late"), following(ring)
     model.blend.of_item[:] = torch.tensor([[0.3], [0.2], [0.4], [0.1]])
     assert model.ranks_cold_items
