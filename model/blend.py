@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
+from ..core.float32 import full_float32
 from .batches import newest
 from .blend_weights import BlendWeights, ScoredCandidates, choose_weights
 from .recommender import (
@@ -108,6 +109,7 @@ class Blend(nn.Module):
         return self.of_user[:, classes]
 
     @torch.inference_mode()
+    @full_float32()
     def choose(self, validation: Queries, names: Sequence[str]) -> BlendWeights:
         """Choose the weights on `validation` and keep them; `names` are those of the parts, for a record."""
         asked = _spread(validation, USERS_ASKED)

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..core.errors import TssrError
+from ..core.float32 import full_float32
 from ..core.torchrun import current_world
 
 Read = Callable[[Tensor], tuple[Tensor, ...]]  # the inputs of contents (K,) by number, on their device
@@ -226,6 +227,7 @@ class TrainedContent(nn.Module):
                 if counted is not None:
                     counted.copy_(world.sum(counted.clone()) / world.size)
 
+    @full_float32()
     def encode_all(self) -> Tensor:
         """All items' vectors as the encoder gives them in evaluation, (N + 1, C) float32, without a graph.
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from tssr.core.dataset import Histories, Queries
+from tssr.core.dataset import Histories, Queries, Split
 from tssr.core.float32 import full_float32
+from tssr.core.settings import resolve
 from tssr.evaluation.ranking import RankingOptions, rank_targets
 from tssr.evaluation.recommending import recommend
 from tssr.evaluation.scoring import VectorScorer
@@ -23,9 +24,13 @@ from tssr.features.encoding import encode_chunks
 from tssr.features.modality import MODALITIES
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import KEY, KEY_TYPE
-from tssr.model.recommender import NeuralRecommender
-from tssr.model.settings import TrainSettings
+from tssr.model.blend import blend
+from tssr.model.content import EncoderTraining, TrainedContent
+from tssr.model.heads import ItemHead
+from tssr.model.recommender import NeuralRecommender, SequenceRecommender
+from tssr.model.settings import BlendSettings, TrainSettings
 from tssr.model.stepping import Stepping
+from tssr.pipeline.runs.representation import representation_probe
 from tssr.pipeline.runs.scorer import scorer_of
 
 ALLOWED = {
@@ -181,3 +186,48 @@ def test_encoders_are_float32(low_precision, tmp_path):
     encode_chunks(image, encoder, content, chunks, tmp_path, tmp_path, settings, lambda _: None)
     assert len(seen) == 1
     assert set(seen[0].values()) == {"ieee"}
+
+
+def test_weights_of_a_blend_are_chosen_in_float32(low_precision):
+    probes, (queries, _, _) = [Probe(), Probe()], toy()
+    blend(probes, torch.zeros(10, dtype=torch.int64), resolve(BlendSettings, {})).choose(queries, ["a", "b"])
+    for probe in probes:
+        assert set(probe.seen) == {"encode_queries", "items"}
+        assert all(set(each.values()) == {"ieee"} for each in probe.seen.values())
+
+
+def test_alignment_and_uniformity_are_measured_in_float32(low_precision):
+    class Views(SequenceRecommender):
+        def __init__(self):
+            super().__init__(length=2)
+            self.head = ItemHead(9, 4)
+            self.seen = []
+
+        def item_views(self, items):
+            self.seen.append(switches())
+            return {"model": self.head.vectors(items)}
+
+        def user_views(self, queries):
+            return self.item_views(torch.tensor(queries.targets))
+
+    model, (queries, _, _) = Views(), toy()
+    split = Split(queries.histories, queries, queries)
+    representation_probe(model, split, seed=1)()
+    assert len(model.seen) == 2
+    assert all(set(each.values()) == {"ieee"} for each in model.seen)
+
+
+def test_vectors_of_a_trained_encoder_are_float32(low_precision):
+    seen = []
+
+    class Recorder(nn.Linear):
+        def forward(self, inputs):
+            seen.append(switches())
+            return super().forward(inputs)
+
+    how = EncoderTraining(1e-3, 0.0, chunk=2, train_batchnorm=False)
+    contents = torch.tensor([-1, 0, 1, 2])
+    content = TrainedContent(Recorder(1, 3), lambda wanted: (wanted[:, None].float(),), contents, 3, how)
+    content.encode_all()
+    assert len(seen) == 2  # three contents in chunks of two
+    assert all(set(each.values()) == {"ieee"} for each in seen)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import UsageError
+from ...core.float32 import full_float32
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,6 +51,7 @@ def write_graphs(
     return _largest_difference(stem, example)
 
 
+@full_float32()
 def _largest_difference(stem: Path, example: Mapping[str, Tensor]) -> float:
     """How far the two files, read back, are apart on the example."""
     import onnxruntime

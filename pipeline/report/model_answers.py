@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...core.dataset import Dataset, Histories, Int32, Int64, Queries
 from ...core.device import choose_device
+from ...core.float32 import full_float32
 from ...evaluation.recommending import recommend
 from ..runs.evaluate import trained_model
 from ..runs.record import record_test_reading
@@ -82,6 +83,7 @@ def learned_vectors(model: SequenceRecommender) -> Float32 | None:
     return vectors
 
 
+@full_float32()
 def _gate_shares(model: TSSR, run: ShownRun, queries: Queries) -> GateShares | None:
     import torch
 

@@ -11,6 +11,7 @@ import numpy as np
 from ...core.artifacts import atomic_path
 from ...core.dataset import load_dataset
 from ...core.errors import TssrError
+from ...core.float32 import full_float32
 from ...core.workspace import Workspace
 from ...evaluation.item_map import draw_item_map
 from ..runs.evaluate import trained_model
@@ -95,6 +96,7 @@ def draw_maps(workspace: Workspace, path: Path, title: str, runs: Mapping[str, s
     _save(figure, path, title)
 
 
+@full_float32()
 def _item_views(workspace: Workspace, run: str) -> dict[str, NDArray[np.float32]]:
     """Each stream's vectors of the same items, drawn with one seed from those with a train action."""
     import torch

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ...core.dataset import Histories, Int64, Queries, Split
+from ...core.float32 import full_float32
 from ...evaluation.geometry import alignment, uniformity
 from ...evaluation.scoring import Float64
 from ...model.recommender import SequenceRecommender
@@ -34,6 +35,7 @@ def representation_probe(model: object, split: Split, seed: int) -> Callable[[],
     users = _some(draw, np.arange(len(split.validation)))
     queries = _part(split.validation, users)
 
+    @full_float32()
     def measure() -> dict[str, float]:
         device = model.head.bias.device
         with torch.inference_mode():
