@@ -21,6 +21,9 @@ from .search import Float32, exact_search
 LAID_OUT = 5_000  # items that t-SNE itself places
 PLACED_BY = 5  # laid-out items that decide where another item stands
 PERPLEXITY = 30.0  # about how many neighbours t-SNE keeps near; scikit-learn's default
+# Half of scikit-learn's default, and of its time. On 5,000 made-up items in 20 groups the ten nearest on the
+# map are as truly neighbours as after 1,000 iterations: a trustworthiness of .986 beside .988.
+ITERATIONS = 500
 _DIMENSIONS = 50  # vectors are cut to these by their principal components, as scikit-learn advises
 _SHARPNESS = 10.0  # of the weights: a cosine that is greater by .1 weighs e = 2.7 times as much
 
@@ -67,6 +70,7 @@ def draw_item_map(vectors: Float32, seed: int = 1, laid_out: int = LAID_OUT) -> 
             init="pca" if vectors.shape[1] > 1 else "random",
             perplexity=min(PERPLEXITY, (len(drawn) - 1) / 3),
             random_state=seed,
+            max_iter=ITERATIONS,
         ).fit_transform(vectors[drawn])
     places = _place_others(vectors, drawn, placed)
     return ItemMap(_to_unit_square(places), len(drawn))
