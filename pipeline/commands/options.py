@@ -18,6 +18,8 @@ from ...core.settings import Model, Settings, Verbatim, option_name, read_config
 from ...core.summary import Summary
 from ...core.words import nearest_name
 from ...core.workspace import Workspace
+from ...model.registry import MODELS
+from ...model.settings import TrainSettings
 from . import COMMANDS
 
 WIDTH_WHEN_PIPED = 200
@@ -146,8 +148,18 @@ def _shown_default(field: FieldInfo) -> str:
     return f" [default: {default}]"
 
 
-def _option(name: str, field: FieldInfo) -> SettingsOption:
-    help_text = (field.description or "") + (_shown_default(field) if field.annotation is not bool else "")
+def _own_defaults(owner: type[Settings], name: str) -> str:
+    """Which models have another default for a setting of training or of models, as words of its help."""
+    models: dict[str, list[str]] = {}
+    for model, spec in MODELS.items():
+        if name in spec.defaults and (owner is TrainSettings or issubclass(spec.settings, owner)):
+            models.setdefault(str(spec.defaults[name]), []).append(model)
+    return "".join(f" [{' and '.join(names)}: {value}]" for value, names in models.items())
+
+
+def _option(name: str, field: FieldInfo, more: str = "") -> SettingsOption:
+    shown = _shown_default(field) if field.annotation is not bool else ""
+    help_text = (field.description or "") + shown + more
     if field.annotation is bool:
         flag = option_name(name)
         both = f"{flag}/--no-{flag[2:]}"  # a config file's true is overridden by --no-…
@@ -181,8 +193,9 @@ def settings_options(*models: type[Settings]) -> Callable[[click.Command], click
         for model in models:
             for name, field in model.model_fields.items():
                 if name not in known:
-                    option = _option(name, field)
-                    option.section = _declaring(model, name).model_config.get("title") or ""
+                    owner = _declaring(model, name)
+                    option = _option(name, field, _own_defaults(owner, name))
+                    option.section = owner.model_config.get("title") or ""
                     command.params.append(option)
                     known.add(name)
         return command

@@ -204,7 +204,7 @@ def train_command(workspace: Workspace, plan: RunPlan) -> list[str]:
     """The `tssr train …` that trains the plan into the folder of the plan's own name."""
     command = ["tssr", "train", "--workspace", str(workspace.root), "--dataset", plan.dataset.name]
     command += ["--model", plan.model]
-    changed = plan.train.changed() | plan.model_settings.changed()
+    changed = plan.options()
     names = [store.name for store in plan.stores]
     if plan.end_to_end is not None:
         names, changed = list(plan.end_to_end.modalities), changed | plan.end_to_end.settings.changed()

@@ -199,7 +199,7 @@ def _written(
 
 def _toml(model: str, plan: RunPlan, searched: Iterable[str]) -> str:
     """What was searched, and the other settings where they differ from the defaults, for `--config`."""
-    values = plan.train.changed() | plan.model_settings.changed()
+    values = plan.options()
     values |= {name: _setting(plan, name) for name in searched}
     lines = [
         f"{name.replace('_', '-')} = {json.dumps(value)}"

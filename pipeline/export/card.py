@@ -163,7 +163,7 @@ def _settings(run: Path, plan: RunPlan) -> list[str]:
 
 
 def _options(plan: RunPlan) -> str:
-    return as_options({"model": plan.model, **plan.train.changed(), **plan.model_settings.changed()})
+    return as_options({"model": plan.model, **plan.options()})
 
 
 def _data(plan: RunPlan) -> list[str]:

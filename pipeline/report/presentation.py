@@ -39,8 +39,7 @@ def run_style(run: int) -> str:
 
 def changed_settings(run: ShownRun) -> str:
     """The settings that differ from the defaults, as one types them."""
-    plan = run.plan
-    return as_options(plan.train.changed() | plan.model_settings.changed())
+    return as_options(run.plan.options())
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

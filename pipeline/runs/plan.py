@@ -76,6 +76,13 @@ class RunPlan:
             record["end_to_end"] = self.end_to_end.record()
         return record
 
+    def options(self) -> dict[str, Any]:
+        """The settings that are not the model's defaults: what one types to train the plan again."""
+        usual = dict(resolve(TrainSettings, {})) | dict(resolve(type(self.model_settings), {}))
+        defaults = {**usual, **self.spec.defaults}
+        settings = {**dict(self.train), **dict(self.model_settings)}
+        return {name: value for name, value in settings.items() if value != defaults[name]}
+
     def key(self) -> str:
         """The hash of the plan without settings that change a result by rounding at most, such as device."""
         record = {"version": VERSION, **self.record()}
@@ -116,8 +123,9 @@ def plan_run(
 ) -> RunPlan:
     """Resolve what the person asked for.
 
-    `typed` are the options given, `table` those of the config file; what neither sets comes from the preset.
-    Raises UsageError for an option that the chosen model does not have, and for missing data or features.
+    `typed` are the options given, `table` those of the config file. What neither sets comes from the model's
+    own defaults, and after these from the preset. Raises UsageError for an option that the chosen model does
+    not have, and for missing data or features.
     """
     spec = model_spec(chosen.model)
     if chosen.preset not in PRESETS:
@@ -142,7 +150,8 @@ def plan_run(
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: values[name] for name in values if name in model.model_fields and name in settable}
 
-        return resolve(model, of(typed), of(PRESETS[chosen.preset]) | of(table), config_path)
+        usual = {**PRESETS[chosen.preset], **spec.defaults}
+        return resolve(model, of(typed), of(usual) | of(table), config_path)
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
     if train.train_users_share != 1.0 and getattr(model_settings, "count_all", False):
