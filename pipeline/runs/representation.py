@@ -18,6 +18,7 @@ from ...evaluation.scoring import Float64
 from ...model.recommender import SequenceRecommender
 
 SAMPLE = 1_000
+DECIMALS = 6  # more would depend on how many threads numpy adds with, and so would a log
 
 
 def representation_probe(model: object, split: Split, seed: int) -> Callable[[], dict[str, float]]:
@@ -64,4 +65,5 @@ def _measured(of: str, views: dict[str, Float64]) -> dict[str, float]:
     """Alignment of the first view with each other one, and uniformity of each."""
     first, *others = views
     found = {f"alignment_{of}_{name}": alignment(views[first], views[name]) for name in others}
-    return found | {f"uniformity_{of}_{name}": uniformity(view) for name, view in views.items()}
+    found |= {f"uniformity_{of}_{name}": uniformity(view) for name, view in views.items()}
+    return {name: round(value, DECIMALS) for name, value in found.items()}
