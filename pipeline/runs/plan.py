@@ -28,6 +28,10 @@ from .train_table import TrainTable
 
 VERSION = 4  # raised when the same plan gives other numbers, so that older runs have another hash
 
+# Settings that came after the first runs, and the value that means what those did: with it a run has the hash
+# of one that is older than the setting, so that nothing is trained again.
+ADDED_LATER = {"item_start": "random", "train_users_share": 1.0, "cold_share": 0.0, "cold_bonus": 0.0}
+
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -90,10 +94,10 @@ class RunPlan:
             record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
-        if not from_content(self.model_settings):  # runs older than this option keep their hash
-            record["settings"]["model"].pop("item_start", None)
-        if self.train.train_users_share == 1.0:  # runs older than this option keep their hash
-            del record["settings"]["train"]["train_users_share"]
+        for settings in (record["settings"]["train"], record["settings"]["model"]):
+            for name, value in ADDED_LATER.items():
+                if settings.get(name) == value:
+                    del settings[name]
         if self.end_to_end is not None:
             del record["end_to_end"]["settings"]["encoder_chunk"]
         return fingerprint(record)

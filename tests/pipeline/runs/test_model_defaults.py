@@ -1,5 +1,7 @@
 """A model's own defaults: above those of a preset, below what a person gives."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,8 @@ from tssr.core.workspace import Workspace
 from tssr.model.registry import MODELS
 from tssr.model.settings import PRESETS
 from tssr.pipeline.compare.training_pool import train_command
-from tssr.pipeline.runs.plan import plan_run
+from tssr.pipeline.runs import plan as plan_module
+from tssr.pipeline.runs.plan import ADDED_LATER, options_of, plan_run
 from tssr.pipeline.runs.settings import RunSettings
 
 OWN = [model for model, spec in MODELS.items() if spec.defaults]
@@ -63,3 +66,12 @@ def test_the_command_that_compare_runs_means_the_same_plan(workspace, model, typ
     assert planned(workspace, model, plan.options()).key() == plan.key()
     words = option_words(plan.options())
     assert train_command(Workspace("w"), plan)[-len(words) :] == words or not words
+
+
+@pytest.mark.parametrize("name", ADDED_LATER)
+def test_a_setting_that_came_later_changes_no_key_by_its_default(workspace, monkeypatch, name):
+    monkeypatch.setattr(plan_module, "fingerprint", json.dumps)
+    model = next(model for model, spec in MODELS.items() if name in options_of(model) and spec.reads_content)
+    assert name not in planned(workspace, model).key()
+    other = "content" if name == "item_start" else 0.5
+    assert name in planned(workspace, model, {name: other}).key()
