@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..core.errors import UsageError
 from ..core.settings import resolve
+from .bpr import BPRMF
 from .inputs import ItemVectors
 from .principal_components import principal_components
 from .settings import ScaleSettings
@@ -37,19 +38,27 @@ def start_from_content(model: nn.Module, materials: Materials) -> None:
 
     Raises UsageError for a model without such a table, and without fixed content vectors.
     """
-    inputs = [part for part in model.modules() if isinstance(part, ItemVectors)]
-    if not inputs:
+    tables = _tables(model, materials.item_count)
+    if not tables:
         raise UsageError(
             "--item-start content: this model reads no learned item vectors; leave the option out"
         )
     components, present = _components(materials)
-    rows = present.nonzero()[:, 0]
-    for part in inputs:
-        table = part.table.weight
+    items = present.nonzero()[:, 0]
+    for table in tables:
         width = min(table.shape[1], components.shape[1])
-        usual = table[1 : len(present)].std()
-        chosen = components[rows, :width]
-        table[rows, :width] = (chosen * (usual / chosen.square().mean().sqrt())).to(table.dtype)
+        chosen = components[items, :width]
+        scale = table.std() / chosen.square().mean().sqrt()
+        table[items - 1, :width] = (chosen * scale).to(table.dtype)
+
+
+def _tables(model: nn.Module, item_count: int) -> list[Tensor]:
+    """The vectors of items 1…N of each table, (N, D); writing into one changes the model."""
+    inputs = [part for part in model.modules() if isinstance(part, ItemVectors)]
+    tables: list[Tensor] = [part.table.weight[1 : item_count + 1] for part in inputs]
+    if isinstance(model, BPRMF):
+        tables.append(model.vectors)
+    return tables
 
 
 def _components(materials: Materials) -> tuple[Tensor, Tensor]:

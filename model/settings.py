@@ -138,6 +138,14 @@ class EmbeddingSettings(Settings):
     model_config = ConfigDict(title="All learned models")
 
     width: int = Field(128, ge=1, description="D, the width of embeddings and states.")
+    item_start: Literal["random", "content"] = Field(
+        "random",
+        description=(
+            "Initial values of the learned item vectors that a model reads (BPR-MF: its only ones): random, "
+            "or the principal components of the items' content (also for a model that reads no content; see "
+            "--features)."
+        ),
+    )
 
 
 class BPRSettings(EmbeddingSettings):
@@ -251,14 +259,6 @@ class WindowSettings(LengthSettings, EmbeddingSettings):
         description=(
             "Item vectors on the output side. table: a learned table of its own; tied: the learned vectors "
             "of the input; content: projected content vectors; table+content: the sum of both."
-        ),
-    )
-
-    item_start: Literal["random", "content"] = Field(
-        "random",
-        description=(
-            "Initial values of the learned item vectors that a model reads: random, or the principal "
-            "components of the items' content (also for a model that reads no content; see --features)."
         ),
     )
     softmax_sample: int = Field(
