@@ -1,18 +1,18 @@
-"""What speaks for an item as the next one of a history: who comes into question, and numbers about each.
+"""The candidates for the next item of a history, and the features of each candidate that a ranker reads.
 
-Candidates are the items to which the history leads most strongly (Order-KNN), those whose content is nearest
-to the newest item's, for each content type (Content-KNN), and the most popular ones. About each candidate
-there are numbers of three kinds:
+Candidates are the items that Order-KNN scores highest after the history, the items whose content is nearest
+to that of the newest item, for each content type (as Content-KNN finds them), and the most popular items.
+Each candidate has features of three kinds:
 
-- what users did: how strongly the newest items lead to it, and back to them, one place of the history after
-  the other and all together;
-- what items look and read like, for each content type: the cosine with the newest items, one place after the
-  other, the largest of them, and that with the mean of the history;
-- how often it was taken, how often the newest item was, how long the history is, whether it holds the
-  candidate.
+- from actions: how often it followed, and preceded, each of the newest items in training, scaled by the
+  popularity of both (`near_pairs`), and the weighted sum over the whole history;
+- from content, for each type: its cosine with each of the newest items, the largest of these, and its cosine
+  with the mean of the history;
+- counts: how often the candidate and the newest item were taken, the length of the history, and whether the
+  history contains the candidate.
 
-Example: for a history that ends in a puzzle, a puzzle of the same make that nobody took after it has
-strengths of 0 and a cosine of .9; a game that many took next has a strength of .02 and a cosine of .3.
+Example: the history ends in a puzzle. Another puzzle of the same make, which nobody took after it, has
+strengths of 0 and a cosine of .9. A game that many users took next has a strength of .02 and a cosine of .3.
 
 Shapes: B queries, L steps, N items, C candidates of a query, D dimensions of a content type, F features.
 """
@@ -36,11 +36,11 @@ from .near_pairs import Float64, NearPairs, looked_up, near_pairs
 from .place_weights import place_weights
 
 POPULAR = 50  # of the most popular items are candidates of everyone
-SPARE = 32  # nearest items that a float32 product finds beyond those wanted, before float64 decides
-DECIMALS = 9  # of a feature; what should be equal is, whatever the block or the number of threads
-STRENGTH_UNIT = 3000.0  # strengths of single meetings are about 1 / 3000; the logarithm starts there
-ORDER_PLACES, CONTENT_PLACES = 3, 5  # newest items that are looked at one by one
-ORDER_DECAYS, CONTENT_DECAY = (0.6, 1.0), 0.8  # what older items weigh where all are looked at together
+SPARE = 32  # a float32 product proposes so many more nearest items than wanted; float64 chooses among them
+DECIMALS = 9  # features are rounded to these, so that block size and number of threads change none
+STRENGTH_UNIT = 3000.0  # a pair that met once has a strength of about 1 / 3000: log(1 + 3000 s) is then log 2
+ORDER_PLACES, CONTENT_PLACES = 3, 5  # newest items that have a feature of their own
+ORDER_DECAYS, CONTENT_DECAY = (0.6, 1.0), 0.8  # in sums over the history, weight of an item beside the next
 OF_ORDER = len(ORDER_DECAYS) + 2 * ORDER_PLACES + 2
 OF_CONTENT = CONTENT_PLACES + 3
 OF_ITEMS = 5
@@ -48,20 +48,20 @@ OF_ITEMS = 5
 
 @dataclass(frozen=True)
 class Candidates:
-    """The `items` that come into question, (B, C) in ascending order, 0 where a list is shorter."""
+    """The candidates of B histories: `items` (B, C), ascending; 0 fills up shorter lists."""
 
     items: Int64
-    features: NDArray[np.float32]  # what speaks for each, (B, C, F)
+    features: NDArray[np.float32]  # (B, C, F)
 
     @property
     def real(self) -> NDArray[np.bool_]:
-        """Which are items, (B, C)."""
+        """Which places of the lists hold an item, (B, C)."""
         real: NDArray[np.bool_] = self.items != PADDING
         return real
 
 
 class Evidence:
-    """Candidates and their features, from some train histories and the items' content.
+    """Finds candidates and computes their features, from train histories and the items' content.
 
     `contents` are vectors of length 1, (N + 1, D) each, zeros for items without content.
     """
@@ -87,10 +87,10 @@ class Evidence:
     def candidates(
         self, histories: Histories, low: int, high: int, cold: NDArray[np.bool_] | None = None
     ) -> Candidates:
-        """Who comes into question after histories low…high-1, and what speaks for each.
+        """The candidates of histories low…high-1, with their features.
 
-        Items of `cold`, (N + 1,), are candidates by their content alone, and nothing else speaks for them, as
-        if nobody had ever taken them.
+        Items marked in `cold`, (N + 1,), are treated as if nobody had ever taken them: only content makes
+        them candidates, and their features from actions and their count are 0.
         """
         known = np.ones(self._width, dtype=bool) if cold is None else ~cold
         inputs = newest(histories, low, high, self.length)
@@ -116,7 +116,7 @@ class Evidence:
         return len(self.taken)
 
     def _reached(self, inputs: Tensor, known: NDArray[np.bool_]) -> tuple[Int64, Float64]:
-        """Which `known` items histories lead to, and how strongly.
+        """The `known` items that followed or preceded an item of a history, and the sums of their strengths.
 
         Cells row · (N + 1) + item (K,), and their strengths (K, decays).
         """
@@ -164,7 +164,7 @@ class Evidence:
         return lists
 
     def _order(self, inputs: Int64, items: Int64, cells: Int64, sums: Float64) -> Float64:
-        """What users did after and before, (B, C, OF_ORDER)."""
+        """The features from actions, (B, C, OF_ORDER)."""
         together = looked_up(cells, sums, np.arange(len(items))[:, None] * self._width + items)
         pairs = [inputs[:, -back, None] * self._width + items for back in range(1, ORDER_PLACES + 1)]
         single = [looked_up(self.pairs.keys, self.pairs.strengths, keys) for keys in pairs]
@@ -173,7 +173,7 @@ class Evidence:
         return np.concatenate([scaled, np.log1p(counts)], axis=2)
 
     def _items(self, inputs: Int64, items: Int64, known: NDArray[np.bool_]) -> Float64:
-        """How often candidate and newest item were taken, how long the history is, what it holds."""
+        """Counts, and whether the history contains the candidate, (B, C, OF_ITEMS)."""
         newest_item = inputs[:, -1, None]
         held = (inputs[:, None] == items[..., None]).any(axis=2)
         length = (inputs != PADDING).sum(axis=1, keepdims=True)

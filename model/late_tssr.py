@@ -1,20 +1,21 @@
-"""TSSR-Late: the two streams kept apart, each with what its neighbours say, their scores added late.
+"""TSSR-Late: an ID stream, a content stream and two kinds of neighbours, whose scores are added at the end.
 
-TSSR merges its streams inside, by alignment, cross-attention and a gate. On sparse data that leaves little of
-the content in use: neighbours by content, which learn nothing, added to SASRec-ID rank better than it does
-(docs/results.md). Here nothing is shared, so that no part learns only what another leaves to it:
+TSSR merges its streams inside the model, by alignment, cross-attention and a gate. On sparse data it then
+uses little of the content: SASRec-ID plus neighbours by content, which are not trained, ranks better than
+TSSR (docs/results.md). Here the parts share neither weights nor gradients, so each learns all that its own input
+offers:
 
     items ─┬─ learned vectors ──── transformer · item table ──┐
-           ├─ what was taken near one another (Order-KNN) ────┤
+           ├─ neighbours by order (Order-KNN) ────────────────┤
            │                                                  ├─ weighted sum of scores
            ├─ projected content ── transformer · item table ──┤
-           └─ what has near content (Content-KNN) ────────────┘
+           └─ neighbours by content (Content-KNN) ────────────┘
 
 The two transformers are SASRec-ID and SASRec-Content, trained side by side on the same batches, each with a
 loss and a table of its own and no gradient from the other. While they train, the plain sum of their scores is
 what validation sees. Then the four weights are chosen on validation, as `tssr blend` chooses them (see
-`blend_weights`). That independent experts, added late, beat models that fuse earlier is what EnsRec found too
-(arXiv 2512.17820).
+`blend_weights`). EnsRec (arXiv 2512.17820) also found that independent models, added up at the end, beat
+models that fuse IDs and text earlier.
 
 Shapes: B queries, N items.
 """

@@ -1,28 +1,29 @@
 """TSSR-Rank: what users did and what items look and read like, weighed candidate by candidate.
 
-TSSR merges two streams of *items* into one state of the user, and compares that with all items. Here the two
-streams are of *evidence about a candidate*: how strongly the history leads to it, and how alike its content
-is, place by place (see `evidence`). A small network reads both beside each other and says how likely the
-candidate is the next one. So it can learn what no sum of scores can: that likeness counts where few have
-taken an item, and what others took next where many have.
+TSSR merges an ID stream and a content stream into one state of the user, and scores all items by it.
+TSSR-Rank joins the two at the candidate instead: each candidate has features from actions (how often others
+took it after the items of the history) and from content (its cosines with them), see `evidence`, and a small
+network turns these into its score. So it can learn what a weighted sum of two scores cannot express: for a candidate
+that few users have taken the cosines decide, and for one that many have taken, what they took it after.
 
-    history ─┬─ led to by what users did ──┐
-             ├─ near by content ───────────┼─ candidates ── features ── network ── score
-             └─ popular ───────────────────┘
+    history ─┬─ neighbours by order ───┐
+             ├─ neighbours by content ─┼─ candidates ── features ── network ── score
+             └─ popular items ─────────┘
 
-It learns from each user's last train action. The counts behind the features are then those of all train
-actions but these, for an action that was counted would find itself in its own evidence. Validation and test
-see the counts of all train actions. The loss is the cross-entropy of the target among the candidates (ListNet
-with one relevant item: Cao et al., ICML 2007); users whose target is no candidate teach nothing. Items that
-are no candidates follow behind all candidates, by popularity.
+The training samples are the last train actions of all users: the history before it, its candidates, and which
+of them was taken. For them, features count all train actions except these last ones; otherwise the pair to be
+predicted would have been counted in its own features. In validation and test, features count all train
+actions. The loss is the cross-entropy of the target among the candidates (ListNet with one relevant item: Cao
+et al., ICML 2007); a user whose target is not among the candidates is left out. In a ranking of all items,
+those that are no candidates come after the candidates, ordered by popularity.
 
-An item that nobody took yet is hardly ever the answer in these lessons, so the network learns to put it last,
-whatever its content. With `--cold-share` some items are taken for cold while it learns: content alone speaks
-for them, and they are the answer as often as before. (DropoutNet likewise leaves out what is known of items
-by actions: Volkovs et al., NeurIPS 2017.)
+A cold item is hardly ever the target of such a sample, so the network learns to score it low, whatever its
+content. With `--cold-share` a share of the items is treated as cold in training: their features from actions
+are 0, and they are targets as often as before. (DropoutNet also hides from training what actions tell about
+some items: Volkovs et al., NeurIPS 2017.)
 
-Rank-ID is the same without content, neither among the candidates nor in what speaks for them: the control by
-which one sees what content adds.
+Rank-ID is the same without content, among the candidates and in the features. It is the control that shows
+what content adds.
 
 Ranking candidates in a second stage is how recommender systems are built where catalogues are large
 (Covington et al., RecSys 2016). On purpose different: the candidates come from neighbours alone, which need
@@ -58,8 +59,8 @@ if TYPE_CHECKING:
     from .materials import Materials
     from .settings import RankIDSettings
 
-AT_ONCE = 32  # histories whose candidates' content is held at once: more would not stay in the cache
-USERS = 50_000  # at most so many are learned from, evenly spread: the network has some thousand weights
+AT_ONCE = 32  # histories in a block: the content vectors of their candidates fit into the processor's cache
+USERS = 50_000  # training samples at most, evenly spread: enough for a network of some thousand weights
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class ListBatch:
 
 
 class Lists:
-    """The candidates of many histories, and which one was taken; kept one after another, without padding."""
+    """The candidates of many histories, and the one that was taken; stored without padding."""
 
     def __init__(
         self, evidence: Evidence, train: Histories, device: torch.device, cold_share: float = 0.0
     ) -> None:
-        """`cold_share` of the items are taken for cold, drawn anew for every block of users.
+        """A share `cold_share` of the items is treated as cold, drawn anew for every block of users.
 
         Items without a train action are then in no list: they would be wrong answers that look like them.
         """
@@ -184,7 +185,7 @@ class RankTSSR(NeuralRecommender):
 
     @property
     def ranks_cold_items(self) -> bool:
-        """Whether content speaks for an item that nobody took."""
+        """Whether the features include content, by which alone a cold item can be told from another."""
         return bool(self._names)
 
     def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
