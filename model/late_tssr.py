@@ -2,8 +2,8 @@
 
 TSSR merges its streams inside the model, by alignment, cross-attention and a gate. On sparse data it then
 uses little of the content: SASRec-ID plus neighbours by content, which are not trained, ranks better than
-TSSR (docs/results.md). Here the parts share neither weights nor gradients, so each learns all that its own input
-offers:
+TSSR (docs/results.md). Here the parts share neither weights nor gradients, so each learns all that its own
+input offers:
 
     items ─┬─ learned vectors ──── transformer · item table ──┐
            ├─ neighbours by order (Order-KNN) ────────────────┤

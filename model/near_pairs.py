@@ -1,9 +1,9 @@
 """Counts of how often two items were taken near one another in training, and in which order.
 
 A pair (i, j) counts 1 where j was the next action after i, .8 where one action lay between, .8² where two
-did, and so on for REACH steps; counts of all users and places are added up. Example: the history a b c adds 1 to
-(a, b) and (b, c), and .8 to (a, c). How often j came after i and how often it came before are kept apart: a
-phone case is bought after the phone, and seldom the other way round.
+did, and so on for REACH steps; counts of all users and places are added up. Example: the history a b c adds
+1 to (a, b) and (b, c), and .8 to (a, c). How often j came after i and how often it came before are kept
+apart: a phone case is bought after the phone, and seldom the other way round.
 
 Shapes: E pairs of different items that met, N items.
 """

@@ -2,9 +2,10 @@
 
 TSSR merges an ID stream and a content stream into one state of the user, and scores all items by it.
 TSSR-Rank joins the two at the candidate instead: each candidate has features from actions (how often others
-took it after the items of the history) and from content (its cosines with them), see `evidence`, and a small
-network turns these into its score. So it can learn what a weighted sum of two scores cannot express: for a candidate
-that few users have taken the cosines decide, and for one that many have taken, what they took it after.
+took it after the items of the history) and from content (its cosines with them), see `evidence`, and a
+small network turns these into its score. So it can learn what a weighted sum of two scores cannot express:
+for a candidate that few users have taken the cosines decide, and for one that many have taken, what they
+took it after.
 
     history ─┬─ neighbours by order ───┐
              ├─ neighbours by content ─┼─ candidates ── features ── network ── score
