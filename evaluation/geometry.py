@@ -14,6 +14,7 @@ import numpy as np
 
 from .scoring import Float64
 
+MEASURES = ("alignment", "uniformity")
 _SHARPNESS = 2.0  # t of the kernel exp(-t * squared distance)
 
 
@@ -41,6 +42,20 @@ def uniformity(vectors: Float64) -> float:
     upper = np.triu_indices(len(rows), k=1)
     squared = np.maximum(2 - 2 * (rows @ rows.T)[upper], 0.0)
     return float(np.log(np.mean(np.exp(-_SHARPNESS * squared)))) if len(squared) else 0.0
+
+
+def measure_title(name: str) -> str:
+    """The name that a measure of a model's vectors has in logs, in words.
+
+    >>> measure_title("alignment_items_image"), measure_title("uniformity_users_id")
+    ('Alignment of items, id and image', 'Uniformity of users, id stream')
+    >>> measure_title("uniformity_items_model")
+    'Uniformity of items, the only stream'
+    """
+    measure, of, stream = name.split("_", 2)
+    streams = "the only stream" if stream == "model" else f"{stream} stream"
+    told = f"id and {stream}" if measure == "alignment" else streams
+    return f"{measure.capitalize()} of {of}, {told}"
 
 
 def _on_sphere(vectors: Float64) -> Float64:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ...core.errors import ArtifactError, os_errors_as_tssr
 from ...core.schema import SELECTION_METRIC
+from ...evaluation.geometry import MEASURES, measure_title
 from ...model.tracking import LOG_FILE
 from .shown_runs import ShownRun
 
 _NO_CURVES = {"step", "epoch", "learning_rate", "seconds"}
 _LOSS, _TOTAL = "loss_", "loss_total"
-_GEOMETRY = ("alignment", "uniformity")  # Wang & Isola's measures of vectors, where the log has them
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def curves_view(runs: Sequence[ShownRun]) -> CurvesView:
     names = list(dict.fromkeys(name for log in logs for line in log for name in line))
     names = [name for name in names if name not in _NO_CURVES]
     losses = sorted((name for name in names if name.startswith(_LOSS)), key=lambda name: name != _TOTAL)
-    geometry = sorted(name for name in names if name.startswith(_GEOMETRY))
+    geometry = sorted(name for name in names if name.startswith(MEASURES))
     validation = [name for name in names if name not in losses and name not in geometry]
 
     def panels(chosen: Iterable[str]) -> list[Panel]:
@@ -74,18 +74,11 @@ def _title(name: str) -> str:
 
     >>> _title("validation_ndcg@10"), _title("loss_ce")
     ('Validation NDCG@10', 'Loss: ce')
-    >>> _title("alignment_items_image"), _title("uniformity_users_id")
-    ('Alignment of items, id and image', 'Uniformity of users, id stream')
-    >>> _title("uniformity_items_model")
-    'Uniformity of items, the only stream'
     """
     if name.startswith(_LOSS):
         return f"Loss: {name.removeprefix(_LOSS)}"
-    if name.startswith(_GEOMETRY):
-        measure, of, stream = name.split("_", 2)
-        streams = "the only stream" if stream == "model" else f"{stream} stream"
-        told = f"id and {stream}" if measure == "alignment" else streams
-        return f"{measure.capitalize()} of {of}, {told}"
+    if name.startswith(MEASURES):
+        return measure_title(name)
     words = name.replace("_", " ").replace("ndcg", "NDCG")
     return words[:1].upper() + words[1:]
 

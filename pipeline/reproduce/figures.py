@@ -13,7 +13,9 @@ from ...core.dataset import load_dataset
 from ...core.errors import TssrError
 from ...core.float32 import full_float32
 from ...core.workspace import Workspace
+from ...evaluation.geometry import MEASURES, measure_title
 from ...evaluation.item_map import draw_item_map
+from ...evaluation.metrics import metric_title
 from ..runs.evaluate import trained_model
 from ..runs.record import open_run
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAPPED = 1_000  # items on a map, as in the paper
+_PANELS = 4  # beside each other; more would be too small on a page
 _COLOURS = ("#3b6fb6", "#d1762f", "#4f9a5b")
 _MARKERS = "os^Dvxp*"  # of lines, so that they are told apart in print
 
@@ -37,19 +40,32 @@ def refuse_without_matplotlib() -> None:
         ) from None
 
 
+def column_title(column: str) -> str:
+    """The heading of a metric, its gain, or a measure of vectors.
+
+    >>> column_title("ndcg@10 gain"), column_title("uniformity_users_id")
+    ('NDCG@10 gain', 'Uniformity of users, id stream')
+    """
+    if column.startswith(MEASURES):
+        return measure_title(column)
+    metric, space, rest = column.partition(" ")
+    return metric_title(metric) + space + rest if "@" in metric else column
+
+
 def draw_bars(path: Path, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """One panel a metric, one bar a model; alignment and uniformity have panels of their own."""
+    """One panel for each metric and each measure of vectors, with a bar for each model that starts at 0."""
     shown = [place for place, name in enumerate(columns) if place and not name.endswith("gain")]
-    figure = _figure((3.2 * len(shown), 3.4))
+    lines = -(-len(shown) // _PANELS)
+    figure = _figure((3.2 * min(len(shown), _PANELS), 3.2 * lines))
     names = [str(row[0]) for row in rows]
     for number, place in enumerate(shown):
-        axes = figure.add_subplot(1, len(shown), number + 1)
+        axes = figure.add_subplot(lines, min(len(shown), _PANELS), number + 1)
         heights = [float(str(row[place])) if row[place] is not None else 0.0 for row in rows]
-        axes.bar(range(len(rows)), heights, color=_COLOURS[0 if "@" in columns[place] else 1])
+        bars = axes.bar(range(len(rows)), heights, color=_COLOURS[0 if "@" in columns[place] else 1])
+        axes.bar_label(bars, fmt="%.3g", fontsize=6, padding=1)
         axes.set_xticks(range(len(rows)), names, rotation=60, ha="right", fontsize=7)
-        axes.set_title(columns[place], fontsize=9)
-        if "@" in columns[place] and min(heights) > 0:
-            axes.set_ylim(0.9 * min(heights), 1.05 * max(heights))
+        axes.set_title(column_title(columns[place]), fontsize=9)
+        axes.margins(y=0.12)  # room for the numbers above and below the bars
     _save(figure, path, title)
 
 
@@ -71,7 +87,7 @@ def draw_lines(
             axes.plot(*zip(*line, strict=True), marker=marker, markersize=4, linewidth=1.2, label=model)
         axes.set_xticks(sorted({percentage for _, percentage in points.values()}))
         axes.set_xlabel("% of train users", fontsize=8)
-        axes.set_title(columns[place], fontsize=9)
+        axes.set_title(column_title(columns[place]), fontsize=9)
         axes.legend(fontsize=7)
     _save(figure, path, title)
 

@@ -13,7 +13,6 @@ from ...core.errors import UsageError
 from ...core.settings import option_words, resolve
 from ...core.summary import Summary
 from ...core.workspace import Workspace
-from ...evaluation.metrics import metric_title
 from ...evaluation.tables import csv_table, markdown_table
 from ..compare.contenders import plan_contenders
 from ..compare.settings import CompareSettings
@@ -24,7 +23,7 @@ from ..runs.evaluate import metrics_name
 from ..runs.train_table import TrainTable
 from .claims import gain_over, what_is_best
 from .experiments import EXPERIMENTS, QUICK, Comparing
-from .figures import draw_bars, draw_lines, draw_maps, refuse_without_matplotlib
+from .figures import column_title, draw_bars, draw_lines, draw_maps, refuse_without_matplotlib
 from .paper import DATASETS, TITLES, column_of
 from .published import reproduce_published
 from .settings import ReproduceSettings
@@ -171,18 +170,13 @@ def _written(
 ) -> Summary:
     """Write the numbers and show them."""
     shown = [[_cell(column, value) for column, value in zip(columns, row, strict=True)] for row in rows]
-    titles = [_column_title(column) for column in columns]
+    titles = [column_title(column) for column in columns]
     write_text(path.with_name(f"{path.name}.csv"), csv_table(columns, rows))
     words = "\n\n".join(notes)
     write_text(path.with_name(f"{path.name}.md"), f"# {title}\n\n{markdown_table(titles, shown)}\n{words}\n")
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     data = {"stage": "reproduce", "title": title, "rows": records, "notes": notes, "files": str(path)}
     return Summary(title, shown, data, titles, notes)
-
-
-def _column_title(column: str) -> str:
-    metric, space, rest = column.partition(" ")
-    return metric_title(metric) + space + rest if "@" in metric else column
 
 
 def _cell(column: str, value: object) -> str:
