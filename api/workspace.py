@@ -136,7 +136,7 @@ class Workspace:
         return Result(write_report(self._folders, resolve(ReportSettings, spread(settings, ReportSettings))))
 
     def reproduce(
-        self, what: str, name: str | None = None, train: Mapping[str, Any] | None = None, **settings: Any
+        self, what: str, name: str | None = None, *, train: Mapping[str, Any] | None = None, **settings: Any
     ) -> Result:
         """A table or figure of the paper again, or one that others published; as `tssr reproduce`.
 

@@ -32,7 +32,7 @@ PUBLIC = {
     "Workspace.demo": ["force", "settings"],
     "Workspace.blend": ["runs", "name", "device", "force", "settings"],
     "Workspace.report": ["settings"],
-    "Workspace.reproduce": ["what", "name", "settings"],
+    "Workspace.reproduce": ["what", "name", "train", "settings"],
     "Workspace.status": [],
     "Workspace.clean": ["yes"],
     "Dataset.extract_features": ["modalities", "force", "settings"],
