@@ -135,20 +135,7 @@ def plan_run(
     if chosen.preset not in PRESETS:
         raise UsageError(f"--preset: {unknown_name('preset', chosen.preset, list(PRESETS))}")
     settable = options_of(chosen.model)
-    for name in typed:
-        if name not in settable:
-            own = ", ".join(option_name(field) for field in spec.settings.model_fields)
-            raise UsageError(f"{option_name(name)}: {chosen.model} has no such option; it has {own}")
-    known = {
-        *TrainSettings.model_fields,
-        *EndToEndSettings.model_fields,
-        *spec.settings.model_fields,
-    }  # a file may be for several models
-    for name in table:
-        if name not in known:
-            words = unknown_name("setting", name, sorted(known), "known here:")
-            where = option_name(name) if config_path is None else f"--config {config_path}, {name}"
-            raise UsageError(f"{where}: {words}")
+    _refuse_foreign(chosen.model, table, typed, settable, config_path)
 
     def settle(model: type[Model]) -> Model:
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,6 +163,30 @@ def plan_run(
     stores = stores_of(workspace, dataset, chosen.features) if content else []
     stores.sort(key=lambda store: store.name)
     return RunPlan(chosen.model, dataset, stores, train, model_settings)
+
+
+def _refuse_foreign(
+    model: str,
+    table: Mapping[str, Any],
+    typed: Mapping[str, Any],
+    settable: set[str],
+    config_path: Path | None,
+) -> None:
+    """Raise UsageError for a typed option that the model does not have, and for an unknown key of the table.
+
+    A config file may be for several models, so its table may hold training settings that this one leaves out.
+    """
+    own = model_spec(model).settings.model_fields
+    for name in typed:
+        if name not in settable:
+            has = ", ".join(option_name(field) for field in own)
+            raise UsageError(f"{option_name(name)}: {model} has no such option; it has {has}")
+    known = {*TrainSettings.model_fields, *EndToEndSettings.model_fields, *own}
+    for name in table:
+        if name not in known:
+            words = unknown_name("setting", name, sorted(known), "known here:")
+            where = option_name(name) if config_path is None else f"--config {config_path}, {name}"
+            raise UsageError(f"{where}: {words}")
 
 
 def plan_asked(
