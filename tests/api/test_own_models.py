@@ -81,6 +81,7 @@ def test_changed_code_is_another_run_and_does_not_measure_the_old_one(module, sh
         before.evaluate(topk=[5])
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_learns_of_it(module, shop, tmp_path):
     """What compare starts: the command, with the environment that names the module and where it lies."""
     assert environment()["TSSR_MODELS"] == "my_own_models"

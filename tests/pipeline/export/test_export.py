@@ -261,6 +261,7 @@ def test_a_content_side_that_gives_other_vectors_leaves_no_folder(export, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_card_of_a_blend_shows_its_parts(export, tmp_path):
     export("--run", "ids-near")
     card = (tmp_path / "out" / "README.md").read_text()
