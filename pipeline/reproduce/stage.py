@@ -69,7 +69,7 @@ def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings, 
         refuse_without_matplotlib()  # now, not after the trainings
     record = _compared(workspace, experiment, settings, table, info.name, name).data
     columns, rows = _table(workspace, experiment, record, beside)
-    notes = [str(record["protocol"]), *_other_settings(table)] + [QUICK_NOTE] * settings.quick
+    notes = [str(record["protocol"]), *_other_settings(experiment, table)] + [QUICK_NOTE] * settings.quick
     notes += what_is_best(experiment, record["models"], beside)
     if what in BARS:
         draw_bars(path, experiment.title, columns, rows)
@@ -109,9 +109,13 @@ def _compared(
     return compare_models(workspace, chosen, plan_contenders(workspace, chosen, whole, {}))
 
 
-def _other_settings(table: TrainTable) -> list[str]:
+def _other_settings(experiment: Comparing, table: TrainTable) -> list[str]:
     """The settings that are not the paper's, as a note; none where all are the paper's."""
-    own = [f"{name}: {' '.join(option_words(values))}" for name, values in table.own.items()]
+    own = [
+        f"{name}: {' '.join(option_words(values))}"
+        for name, values in table.own.items()
+        if name in experiment.models
+    ]
     words = [" ".join(option_words(table.common)), *own] if table.common else own
     return [f"settings that are not the paper's: {'; '.join(words)}"] if words else []
 

@@ -135,12 +135,14 @@ def test_what_cannot_be_reproduced_is_told_in_one_line(prepared, tssr, monkeypat
 
 def test_a_config_replaces_settings_of_the_paper_and_the_table_says_so(prepared, commands, tmp_path):
     (tmp_path / "own.toml").write_text(
-        "[train]\nlearning-rate = 3e-3\nbatch-size = 4\n[train.tssr]\ninput-dropout = 0.5\n"
+        "[train]\nlearning-rate = 3e-3\nbatch-size = 4\n[train.sasrec-id]\ninput-dropout = 0.5\n"
+        '[train.mv-rnn]\nlayers = 2\n[train.both]\nblend = ["sasrec-id", "content-knn"]\n'
     )
     done = prepared("reproduce", "table1", "--quick", "--config", tmp_path / "own.toml", "--json")
     assert done.code == 0, done.err
     assert (
-        "settings that are not the paper's: --learning-rate 0.003 --batch-size 4; tssr: --input-dropout 0.5"
+        "settings that are not the paper's: --learning-rate 0.003 --batch-size 4; "
+        "sasrec-id: --input-dropout 0.5"
     ) in done.json["notes"]
     runs = [json.loads(path.read_text()) for path in (tmp_path / "workspace" / "runs").glob("*/run.json")]
     assert {run["settings"]["train"]["learning_rate"] for run in runs} == {0.003}
