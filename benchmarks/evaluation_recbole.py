@@ -12,14 +12,23 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from evaluation_runner import BLOCKS, FEEDFORWARD, HEADS, LENGTH, WIDTH, Works, run
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 from training_data import Log
-from training_recbole import write_atomic
 
 BATCH = 512  # test users at once, as ours
+
+
+def write_atomic(log: Log, folder: Path) -> None:
+    """The generated log in RecBole's own text format: user, item and place in time."""
+    (folder / "log").mkdir()
+    users = np.repeat(np.arange(len(log.lengths)), log.lengths)
+    columns = np.stack([users, log.items, np.arange(len(users))], axis=1)
+    header = "user_id:token\titem_id:token\ttimestamp:float"
+    np.savetxt(folder / "log" / "log.inter", columns, "%d", "\t", header=header, comments="")
 
 
 def prepare(log: Log, chosen: argparse.Namespace) -> tuple[int, Works]:
