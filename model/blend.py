@@ -93,8 +93,15 @@ class Blend(nn.Module):
 
     @property
     def ranks_cold_items(self) -> bool:
-        """Whether one of the parts knows an item by its content."""
-        return any(isinstance(part, RanksColdItems) and part.ranks_cold_items for part in self.parts)
+        """Whether a part that knows an item by its content has a weight for items of the rarest class.
+
+        Where only parts without such knowledge have one, all cold items would score the same.
+        """
+        weights = self.of_item[:, self.class_of_new] * self.of_user.amax(dim=1)
+        return any(
+            isinstance(part, RanksColdItems) and part.ranks_cold_items and bool(weight)
+            for part, weight in zip(self.parts, weights, strict=True)
+        )
 
     @property
     def class_of_new(self) -> int:

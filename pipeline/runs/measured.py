@@ -64,6 +64,10 @@ def _slices_table(record: Mapping[str, Any], settings: EvaluateSettings) -> list
 
 def _cold_note(cold: Mapping[str, int], *, from_content: bool) -> str:
     hint = " (--cold-items scores them from content)" if cold.get("rankable") else ""
-    how = "from content alone" if from_content else f"by what training left in their rows{hint}"
+    how = (
+        "from content alone"
+        if from_content
+        else f"as the model scores items that it has not learned about{hint}"
+    )
     whose = f"{cold['items']:,} items, the targets of {cold['targets']:,} users"
     return f"{whose}, have no train action and are scored {how}"

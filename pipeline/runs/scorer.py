@@ -33,9 +33,9 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
     """
     if cold is not None and not ranks_cold_items(model):
         raise UsageError(
-            "--cold-items: this model knows an item by its actions alone and cannot rank one without any; "
-            "train content-knn, tssr-rank, or a model that reads content with --head content or "
-            "--head table+content"
+            "--cold-items: this model knows an item by its actions alone and cannot rank one without any "
+            "(a blend whose weights leave content out is such a model); train content-knn, tssr-rank, or a "
+            "model that reads content with --head content or --head table+content"
         )
     skipped = partial(_newest_items, queries) if model.skips_last else None
     if isinstance(model, DenseRecommender):

@@ -105,6 +105,15 @@ def test_cold_items_count_by_their_content_alone(build, ring, counts):
     assert not blend([build("sasrec-id"), build("poprec")], counts, CLASSES).ranks_cold_items
 
 
+def test_a_blend_whose_weights_leave_content_out_ranks_no_cold_items(build, ring, counts):
+    """Without a weight for the part that reads content, all cold items would score the same."""
+    model = weighted(blend([build("sasrec-id"), build("content-knn")], counts, CLASSES), ring)
+    model.of_item[1, 2:] = 0  # frequent items only: new ones still count by their content
+    assert model.ranks_cold_items
+    model.of_item[1, 1] = 0
+    assert not model.ranks_cold_items
+
+
 def test_a_file_holds_weights_and_parts(build, ring, counts, tmp_path):
     names = ("sasrec-id", "content-knn")
     model = weighted(blend([build(name) for name in names], counts, CLASSES), ring)

@@ -177,7 +177,10 @@ def test_evaluate_reports_warm_and_cold_targets_apart(tssr, workspace, run):
     ]
     assert "2 items, the targets of 8 users, have no train action and are scored from content alone" in shown
     plain = tssr(*of, "--run", "ids")
-    assert "have no train action and are scored by what training left in their rows" in plain.out
+    assert (
+        "have no train action and are scored as the model scores items that it has not learned about"
+        in plain.out
+    )
     assert "warm" not in plain.out
     for blind in ("ids", "pop", "knn", "bpr"):
         refused = tssr(*of, "--run", blind, "--cold-items")
