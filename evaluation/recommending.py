@@ -18,7 +18,7 @@ from .settings import Backend
 
 
 @dataclass(frozen=True)
-class Lists:
+class RecommendedLists:
     """The best items of Q queries, the best first, and their scores, (Q, k) each; 0 and NaN fill up."""
 
     items: Int32
@@ -35,7 +35,7 @@ def recommend(
     without: Int64 | None = None,
     backend: Backend = "auto",
     device: str = "cpu",
-) -> Lists:
+) -> RecommendedLists:
     """The k items with the greatest scores for each of Q histories.
 
     Items with equal scores are ordered by item number. Items of `without`, and those the scorer skips, are in
@@ -46,7 +46,9 @@ def recommend(
     listed = np.setdiff1d(np.arange(1, histories.item_count + 1), left_out)  # (K,), the items of the index
     place_of = np.zeros(histories.item_count + 1, np.int64)  # 1…K, 0 for what is left out
     place_of[listed] = np.arange(1, len(listed) + 1)
-    lists = Lists(np.full((len(histories), k), PADDING, dtype=np.int32), np.full((len(histories), k), np.nan))
+    lists = RecommendedLists(
+        np.full((len(histories), k), PADDING, dtype=np.int32), np.full((len(histories), k), np.nan)
+    )
     if len(listed) == 0:
         return lists
     index = open_index(scorer, histories.item_count, backend, device, listed if len(left_out) else None)

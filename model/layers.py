@@ -110,16 +110,16 @@ class Residual(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.gate = nn.Parameter(torch.tensor(REZERO_START)) if norm == "rezero" else None
 
-    def enter(self, states: Tensor) -> Tensor:
+    def branch_input(self, states: Tensor) -> Tensor:
         """What the branch reads, (P, D)."""
-        entered: Tensor = self.norm(states) if self.before else states
-        return entered
+        inputs: Tensor = self.norm(states) if self.before else states
+        return inputs
 
-    def leave(self, states: Tensor, branch: Tensor) -> Tensor:
+    def add(self, states: Tensor, branch: Tensor) -> Tensor:
         """Add the branch's result to what was there, (P, D)."""
         branch = self.dropout(branch if self.gate is None else self.gate * branch)
-        left: Tensor = states + branch if self.before else self.norm(states + branch)
-        return left
+        summed: Tensor = states + branch if self.before else self.norm(states + branch)
+        return summed
 
 
 class TransformerBlock(nn.Module):
@@ -135,19 +135,20 @@ class TransformerBlock(nn.Module):
 
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(P, D) -> (P, D); contexts, (P, D) each, are used as they are."""
-        entered = self.attention_residual.enter(states)
-        return self._left(states, self.attention(entered, contexts or (entered,), steps))
+        inputs = self.attention_residual.branch_input(states)
+        return self._after_attention(states, self.attention(inputs, contexts or (inputs,), steps))
 
     def newest(self, states: Tensor, steps: RealSteps, rows: Tensor) -> Tensor:
         """(P, D) -> (B, D): what `forward` gives at `rows`, the last steps of the B windows; cheaper."""
-        entered = self.attention_residual.enter(states)
-        return self._left(states[rows], self.attention(entered[rows], (entered,), steps, newest=True))
+        inputs = self.attention_residual.branch_input(states)
+        attended = self.attention(inputs[rows], (inputs,), steps, newest=True)
+        return self._after_attention(states[rows], attended)
 
-    def _left(self, states: Tensor, read: Tensor) -> Tensor:
-        """What leaves the block at some steps, given what they have read."""
-        states = self.attention_residual.leave(states, read)
-        thought = self.feedforward(self.feedforward_residual.enter(states))
-        return self.feedforward_residual.leave(states, thought)
+    def _after_attention(self, states: Tensor, attended: Tensor) -> Tensor:
+        """The rest of the block for some steps: both residual branches added, (P, D) -> (P, D)."""
+        states = self.attention_residual.add(states, attended)
+        transformed = self.feedforward(self.feedforward_residual.branch_input(states))
+        return self.feedforward_residual.add(states, transformed)
 
 
 class Mix(nn.Module):

@@ -77,7 +77,7 @@ class ListBatch:
     targets: Tensor
 
 
-class Lists:
+class CandidateLists:
     """The candidates of many histories, and the one that was taken; stored without padding."""
 
     def __init__(
@@ -160,13 +160,13 @@ class RankTSSR(NeuralRecommender):
     def _contents(self) -> list[Tensor]:
         return [getattr(self, name) for name in self._names]
 
-    def samples(self, train: Histories, which: str, device: torch.device) -> Lists:
+    def samples(self, train: Histories, which: str, device: torch.device) -> CandidateLists:
         """Each user's last train action among its candidates; `which` windows changes nothing."""
         before = Histories(
             train.items, train.starts, np.maximum(train.ends - 1, train.starts), train.item_count
         )
         evidence = Evidence(before, self._contents(), self.length, self.settings.candidates)
-        lists = Lists(evidence, train, device, self._cold_share)
+        lists = CandidateLists(evidence, train, device, self._cold_share)
         self.mean.copy_(lists.features.mean(dim=0))
         deviation = lists.features.std(dim=0, correction=0)
         self.deviation.copy_(deviation.where(deviation > 0, 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from .kinds import KINDS, Kind
+from .garment_types import GARMENT_TYPES, GarmentType
 from .looks import COLOURS, PATTERNS, Colour, Pattern
 
 SINGLE_LOOK_SHARE = 0.15  # products sold in one look only; the others come in two to five
@@ -27,7 +27,7 @@ class Article(NamedTuple):
     article_id: str
     product: int
     product_name: str
-    kind: Kind
+    kind: GarmentType
     details: tuple[str, ...]
     proportions: tuple[float, float]  # width and length relative to the type's usual cut
     colour: Colour
@@ -48,14 +48,14 @@ def make_articles(count: int, rng: random.Random) -> list[Article]:
     articles: list[Article] = []
     codes = rng.sample(range(100_000, 1_000_000), count)
     for product in range(count):
-        kind = KINDS[product % len(KINDS)]
+        kind = GARMENT_TYPES[product % len(GARMENT_TYPES)]
         articles += _make_product(product, codes[product], kind, rng)
         if len(articles) >= count:
             break
     return articles[:count]
 
 
-def _make_product(product: int, code: int, kind: Kind, rng: random.Random) -> list[Article]:
+def _make_product(product: int, code: int, kind: GarmentType, rng: random.Random) -> list[Article]:
     details = tuple(rng.choice(group) for group in kind.details)
     proportions = (rng.uniform(0.9, 1.1), rng.uniform(0.9, 1.1))
     name = f"{rng.choice(PRODUCT_NAMES)} {kind.noun}"

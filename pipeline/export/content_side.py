@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...core.dataset import Int64
     from ...model.materials import ContentFeatures
     from ..runs.plan import RunPlan
-    from .kinds import Source
+    from .kinds import ExportedRun
 
 STEM, OUTPUTS = "item_side", ("vectors", "biases")
 CHECKED = 1000  # items, spread evenly
@@ -47,25 +47,25 @@ class ContentSide:
         return asdict(self)
 
 
-def write_content_side(source: Source, run: Path, folder: Path) -> ContentSide | None:
+def write_content_side(exported_run: ExportedRun, run: Path, folder: Path) -> ContentSide | None:
     """Write the graph for the run in `run` into `folder`; None where content makes no item vector.
 
     Raises ArtifactError where its vectors differ from those that the run itself gives cold items.
     """
-    if not (isinstance(source.model, ColdVectors) and source.model.ranks_cold_items):
+    if not (isinstance(exported_run.model, ColdVectors) and exported_run.model.ranks_cold_items):
         return None
-    contents = _contents(run, source.plan)
-    counts = torch.from_numpy(source.train_counts)
+    contents = _contents(run, exported_run.plan)
+    counts = torch.from_numpy(exported_run.train_counts)
     warm = counts[1:] > 0
     widths = [content.vectors.shape[1] for content in contents]
-    side = ItemSide(_part(source.model, source.plan, contents, counts, warm), widths).eval()
+    side = ItemSide(_part(exported_run.model, exported_run.plan, contents, counts, warm), widths).eval()
     asked = np.unique(np.linspace(1, len(warm), min(CHECKED, len(warm))).astype(np.int64))
     given = _given(contents, asked)
     example = {name: value[:2] for name, value in given.items()}
     graphs = write_graphs(side, example, OUTPUTS, folder / STEM)
     vectors, bias = _run(folder / f"{STEM}.onnx", given)
     with torch.inference_mode(), full_float32():
-        own = source.model.items_with_cold(torch.ones_like(warm), warm)
+        own = exported_run.model.items_with_cold(torch.ones_like(warm), warm)
     expected = [part.float().numpy()[asked - 1] for part in own]
     difference = max(float(np.abs(a - b).max()) for a, b in zip((vectors, bias), expected, strict=True))
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected[0]).max())):
@@ -73,7 +73,7 @@ def write_content_side(source: Source, run: Path, folder: Path) -> ContentSide |
             f"the exported content side gives items other vectors than the run, by {difference:.1e}, so "
             "nothing was written; report this model"
         )
-    return ContentSide(_reads(source.plan, widths), len(asked), difference, graphs)
+    return ContentSide(_reads(exported_run.plan, widths), len(asked), difference, graphs)
 
 
 def _contents(run: Path, plan: RunPlan) -> list[ContentFeatures]:

@@ -34,7 +34,7 @@ LISTED_ITEMS = 100  # items of each user, for models that are exported as lists
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportedRun:
     """The run that is exported: its model, the users whose lists are checked, the items lists may hold."""
 
     plan: RunPlan
@@ -70,38 +70,38 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ExportKind:
     """A kind of export: the program that ranks, the packages it needs, its input lines, and the writer."""
 
     program: str
     needs: Sequence[str]
-    ask: Callable[[Source], list[Any]]
-    write: Callable[[Source, Path], float | None]
+    ask: Callable[[ExportedRun], list[Any]]
+    write: Callable[[ExportedRun, Path], float | None]
 
 
-def _write_histories(source: Source, folder: Path) -> float:
+def _write_histories(run: ExportedRun, folder: Path) -> float:
     """Write the user side as a graph; returns the largest difference between its two formats."""
-    _write_vectors(source, folder)
-    side = UserSide(source.model)
-    windows = torch.zeros(2, source.model.length, dtype=torch.int64)
+    _write_vectors(run, folder)
+    side = UserSide(run.model)
+    windows = torch.zeros(2, run.model.length, dtype=torch.int64)
     windows[0, -1], windows[1] = 1, 1
-    given = {"items": windows, "lengths": torch.tensor([1, source.model.length])}
+    given = {"items": windows, "lengths": torch.tensor([1, run.model.length])}
     example = {name: given[name] for name in side.inputs}
     return write_graphs(side, example, side.outputs, folder / "user_side")
 
 
-def _write_vectors(source: Source, folder: Path) -> None:
-    scorer = source.scorer
+def _write_vectors(run: ExportedRun, folder: Path) -> None:
+    scorer = run.scorer
     assert isinstance(scorer, VectorScorer)
-    write_items(folder, source.items, scorer.items, scorer.bias)
-    write_index(folder / "items.faiss", scorer.items, scorer.bias, source.listed)
+    write_items(folder, run.items, scorer.items, scorer.bias)
+    write_index(folder / "items.faiss", scorer.items, scorer.bias, run.listed)
 
 
-def _write_users(source: Source, folder: Path) -> None:
+def _write_users(run: ExportedRun, folder: Path) -> None:
     """Write a vector for every user, for a model that cannot compute one from a history (BPR-MF)."""
-    _write_vectors(source, folder)
-    everyone = _everyone(source.dataset)
-    scorer = scorer_of(source.model, everyone)
+    _write_vectors(run, folder)
+    everyone = _everyone(run.dataset)
+    scorer = scorer_of(run.model, everyone)
     assert isinstance(scorer, VectorScorer)
     np.save(folder / "user_vectors.npy", scorer.encode(0, len(everyone)))
     if scorer.skipped is not None:
@@ -114,46 +114,52 @@ def _everyone(dataset: Dataset) -> Queries:
     return Queries(np.arange(len(whole), dtype=np.int32), whole, np.zeros(len(whole), np.int32))
 
 
-def _write_neighbours(source: Source, folder: Path) -> None:
+def _write_neighbours(run: ExportedRun, folder: Path) -> None:
     names = ("item", "neighbour", "similarity")
-    write_arrow(pa.table(dict(zip(names, source.model.pairs(), strict=True))), folder / "neighbours.arrow")
-    write_arrow(source.items, folder / ITEMS_ARROW)
+    write_arrow(pa.table(dict(zip(names, run.model.pairs(), strict=True))), folder / "neighbours.arrow")
+    write_arrow(run.items, folder / ITEMS_ARROW)
 
 
-def _write_successors(source: Source, folder: Path) -> None:
+def _write_successors(run: ExportedRun, folder: Path) -> None:
     """Write the pairs of items with their strengths, and the weights of a history's newest items."""
     names = ("item", "successor", "strength")
-    write_arrow(pa.table(dict(zip(names, source.model.pairs(), strict=True))), folder / "successors.arrow")
-    np.save(folder / "place_weights.npy", source.model.weights_by_count())
-    write_arrow(source.items, folder / ITEMS_ARROW)
+    write_arrow(pa.table(dict(zip(names, run.model.pairs(), strict=True))), folder / "successors.arrow")
+    np.save(folder / "place_weights.npy", run.model.weights_by_count())
+    write_arrow(run.items, folder / ITEMS_ARROW)
 
 
-def _write_lists(source: Source, folder: Path) -> None:
+def _write_lists(run: ExportedRun, folder: Path) -> None:
     """Write the best items of every user, for a model whose scores are no inner product of vectors."""
-    write_arrow(source.items, folder / ITEMS_ARROW)
-    everyone = _everyone(source.dataset)
-    without = np.setdiff1d(np.arange(1, source.dataset.info.item_count + 1), source.listed)
-    deep = min(LISTED_ITEMS, source.most_listed)
-    scorer = scorer_of(source.model, everyone)
+    write_arrow(run.items, folder / ITEMS_ARROW)
+    everyone = _everyone(run.dataset)
+    without = np.setdiff1d(np.arange(1, run.dataset.info.item_count + 1), run.listed)
+    deep = min(LISTED_ITEMS, run.most_listed)
+    scorer = scorer_of(run.model, everyone)
     lists = recommend(everyone.histories, scorer, deep, without=without, device="cpu")
     users = np.repeat(everyone.users, deep)
     columns = {"user": users, "item": lists.items.ravel(), "score": lists.scores.ravel()}
     write_arrow(pa.table(columns), folder / "lists.arrow")
 
 
-def _write_popularity(source: Source, folder: Path) -> None:
-    _, counts = source.model.items()
-    write_arrow(source.items.append_column(BIAS, pa.array(counts.numpy())), folder / ITEMS_ARROW)
+def _write_popularity(run: ExportedRun, folder: Path) -> None:
+    _, counts = run.model.items()
+    write_arrow(run.items.append_column(BIAS, pa.array(counts.numpy())), folder / ITEMS_ARROW)
 
 
 _VECTORS = ("numpy", "pyarrow", "faiss")
 KINDS = {
-    "histories": Kind("rank_histories", (*_VECTORS, "onnxruntime"), Source.histories, _write_histories),
-    "users": Kind("rank_users", _VECTORS, Source.user_ids, _write_users),
-    "neighbours": Kind("rank_neighbours", ("numpy", "pyarrow"), Source.histories, _write_neighbours),
-    "successors": Kind("rank_successors", ("numpy", "pyarrow"), Source.histories, _write_successors),
-    "lists": Kind("rank_lists", ("pyarrow",), Source.user_ids, _write_lists),
-    "popularity": Kind("rank_popular", ("pyarrow",), Source.histories, _write_popularity),
+    "histories": ExportKind(
+        "rank_histories", (*_VECTORS, "onnxruntime"), ExportedRun.histories, _write_histories
+    ),
+    "users": ExportKind("rank_users", _VECTORS, ExportedRun.user_ids, _write_users),
+    "neighbours": ExportKind(
+        "rank_neighbours", ("numpy", "pyarrow"), ExportedRun.histories, _write_neighbours
+    ),
+    "successors": ExportKind(
+        "rank_successors", ("numpy", "pyarrow"), ExportedRun.histories, _write_successors
+    ),
+    "lists": ExportKind("rank_lists", ("pyarrow",), ExportedRun.user_ids, _write_lists),
+    "popularity": ExportKind("rank_popular", ("pyarrow",), ExportedRun.histories, _write_popularity),
 }
 
 

@@ -21,7 +21,7 @@ from ..runs.scorer import scorer_of
 from .card import Exported, write_card
 from .content_side import write_content_side
 from .graphs import require_onnx
-from .kinds import KINDS, Source, kind_of
+from .kinds import KINDS, ExportedRun, kind_of
 from .proof import TOPK, prove, some_users
 from .settings import ExportSettings
 from .tables import item_table, user_table, write_arrow
@@ -35,23 +35,30 @@ def export_run(workspace: Workspace, folder: Path, settings: ExportSettings) -> 
     require_onnx()
     run = workspace.choose_run(settings.run)
     plan = open_run(workspace, run)
-    source = _source(run, plan, settings)
-    name = kind_of(source.model)
+    exported_run = _open_run_to_export(run, plan, settings)
+    name = kind_of(exported_run.model)
     kind = KINDS[name]
     with atomic_folder(folder) as temporary:
         note(f"exporting {run.name} as {name}")
         shutil.copy(Path(__file__).parent / "standalone" / f"{kind.program}.py", temporary / "rank.py")
-        content = write_content_side(source, run, temporary)  # before the user side, which changes the model
-        graphs = kind.write(source, temporary)
-        write_arrow(source.users, temporary / "users.arrow")
-        asked = kind.ask(source)
+        content = write_content_side(
+            exported_run, run, temporary
+        )  # before the user side, which changes the model
+        graphs = kind.write(exported_run, temporary)
+        write_arrow(exported_run.users, temporary / "users.arrow")
+        asked = kind.ask(exported_run)
         note(f"checking the lists of {len(asked):,} users")
-        ids = source.items[ITEM_ID].to_pylist()
-        topk = min(TOPK, source.most_listed)
-        proof = prove(temporary, asked, source.queries, source.scorer, source.listed, ids, topk)
-        length, cold = source.model.length, source.dataset.info.item_count - len(source.listed)
-        skips = source.scorer.skipped is not None
-        exported = Exported(name, length, len(source.listed), cold, skips, proof, graphs, content)
+        ids = exported_run.items[ITEM_ID].to_pylist()
+        topk = min(TOPK, exported_run.most_listed)
+        proof = prove(
+            temporary, asked, exported_run.queries, exported_run.scorer, exported_run.listed, ids, topk
+        )
+        length, cold = (
+            exported_run.model.length,
+            exported_run.dataset.info.item_count - len(exported_run.listed),
+        )
+        skips = exported_run.scorer.skipped is not None
+        exported = Exported(name, length, len(exported_run.listed), cold, skips, proof, graphs, content)
         data = _record(run, plan, exported)
         write_json(temporary / "export.json", data)
         write_card(temporary, run, plan, exported, kind.needs)
@@ -59,7 +66,7 @@ def export_run(workspace: Workspace, folder: Path, settings: ExportSettings) -> 
     return _summary(folder, plan, exported, {**data, "folder": str(folder), "files": files})
 
 
-def _source(run: Path, plan: RunPlan, settings: ExportSettings) -> Source:
+def _open_run_to_export(run: Path, plan: RunPlan, settings: ExportSettings) -> ExportedRun:
     dataset = load_dataset(plan.dataset)
     model = trained_model(run, plan, dataset, "cpu")
     queries = some_users(dataset)
@@ -68,7 +75,7 @@ def _source(run: Path, plan: RunPlan, settings: ExportSettings) -> Source:
     everything = np.arange(1, plan.dataset.item_count + 1)
     listed = everything if settings.cold_items else np.flatnonzero(~cold) + 1
     items, users = item_table(plan.dataset, listed), user_table(plan.dataset)
-    return Source(plan, dataset, model, queries, scorer, listed, items, users)
+    return ExportedRun(plan, dataset, model, queries, scorer, listed, items, users)
 
 
 def _record(run: Path, plan: RunPlan, exported: Exported) -> dict[str, Any]:

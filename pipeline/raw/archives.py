@@ -39,7 +39,7 @@ _DAMAGED_TABLE = (*_DAMAGED, NotImplementedError, OverflowError, ValueError)  # 
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchivedFile:
     """One regular file of an archive; `key` opens it faster than its name, also when it is opened again."""
 
     name: str
@@ -67,7 +67,7 @@ class Archive:
         self._depth = depth
         self._inner: dict[str, Archive] = {}
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ArchivedFile]:
         """The regular files, also of archives inside; folders, links and devices are left out."""
         for entry in self._own_entries():
             inner = self._archive_in(entry) if self._depth < DEEPEST else None
@@ -75,22 +75,22 @@ class Archive:
                 yield entry
                 continue
             for file in inner.entries():
-                yield Entry(f"{entry.name}/{file.name}", file.size, InnerKey(entry.name, file.key))
+                yield ArchivedFile(f"{entry.name}/{file.name}", file.size, InnerKey(entry.name, file.key))
 
-    def _own_entries(self) -> Iterator[Entry]:
+    def _own_entries(self) -> Iterator[ArchivedFile]:
         if isinstance(self._opened, zipfile.ZipFile):
             for zipped in self._opened.infolist():
                 if not zipped.filename.endswith("/"):  # is_dir fails on an entry without a name
-                    yield Entry(zipped.filename, zipped.file_size, zipped)
+                    yield ArchivedFile(zipped.filename, zipped.file_size, zipped)
         else:
             try:
                 for tarred in self._opened:
                     if tarred.isfile():
-                        yield Entry(tarred.name, tarred.size, tarred)
+                        yield ArchivedFile(tarred.name, tarred.size, tarred)
             except _DAMAGED_TABLE as error:
                 raise _damaged(self._path, error) from None
 
-    def _archive_in(self, entry: Entry) -> Archive | None:
+    def _archive_in(self, entry: ArchivedFile) -> Archive | None:
         """The archive that a file is, or None: also where it cannot be read, which its reader will say."""
         if _is_picture(entry.name) or entry.size < SMALLEST:
             return None
@@ -138,7 +138,7 @@ class Archive:
         folders = ("/".join(parts[:length]) for length in range(1, len(parts)))
         return next((folder for folder in folders if folder in names), None)
 
-    def read(self, entry: Entry) -> bytes:
+    def read(self, entry: ArchivedFile) -> bytes:
         """The whole of a file; raises DataError where it is damaged or cannot be read."""
         try:
             with self.open(entry.key) as source:

@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 from ...core.artifacts import atomic_folder
 from ...core.errors import DataError
 from ...core.progress import note, progress
-from .archives import Entry, archives_in, open_archive
+from .archives import ArchivedFile, archives_in, open_archive
 from .pictures import SUFFIXES
 
 LARGEST_PICTURE = 64 << 20
-Chosen = dict[PurePosixPath, Entry]  # where each goes, below the folder
+Chosen = dict[PurePosixPath, ArchivedFile]  # where each goes, below the folder
 SPARE = 1 << 30  # bytes of the disk that unpacking leaves free
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...core.errors import os_errors_as_tssr
 from ...core.summary import Summary
 from ...core.workspace import Workspace
-from .inventory import Entry, next_step, take_inventory
+from .inventory import WorkspaceEntry, next_step, take_inventory
 
 
 def workspace_status(workspace: Workspace) -> Summary:
@@ -37,12 +37,12 @@ def workspace_status(workspace: Workspace) -> Summary:
     return Summary(f"Workspace {workspace.root}", rows, data, columns, notes)
 
 
-def unused_entries(workspace: Workspace) -> list[Entry]:
+def unused_entries(workspace: Workspace) -> list[WorkspaceEntry]:
     """The entries that nothing refers to and nothing can use."""
     return [entry for entry in take_inventory(workspace) if entry.unused]
 
 
-def unused_summary(workspace: Workspace, unused: Sequence[Entry]) -> Summary:
+def unused_summary(workspace: Workspace, unused: Sequence[WorkspaceEntry]) -> Summary:
     """A table of the unused entries, which would be removed or were removed."""
     freed = sum(entry.size for entry in unused)
     rows = [[entry.kind, entry.name, _size(entry.size), entry.state] for entry in unused]
@@ -52,7 +52,7 @@ def unused_summary(workspace: Workspace, unused: Sequence[Entry]) -> Summary:
     return Summary(title, rows, data, ["what", "name", "size", "why"])
 
 
-def remove(unused: Sequence[Entry]) -> None:
+def remove(unused: Sequence[WorkspaceEntry]) -> None:
     """Delete files and folders; raises TssrError for the first that cannot be."""
     for entry in unused:
         with os_errors_as_tssr(f"remove {entry.path}", entry.path):

@@ -28,7 +28,7 @@ _HOUR = 3600.0  # seconds; a temporary file that is younger may belong to a runn
 
 
 @dataclass(frozen=True)
-class Entry:
+class WorkspaceEntry:
     """One thing in the workspace: its kind and name, where it lies, and `state`: fine, or what is wrong.
 
     `unused` says that nothing refers to it and nothing can use it any more, so that it may be removed.
@@ -54,7 +54,7 @@ class Entry:
         return max(0.0, time.time() - self.path.stat().st_mtime)
 
 
-def take_inventory(workspace: Workspace) -> list[Entry]:
+def take_inventory(workspace: Workspace) -> list[WorkspaceEntry]:
     """Everything in the workspace, data sets first, then what is made from them."""
     named = _named_runs(workspace)
     return [
@@ -69,7 +69,7 @@ def take_inventory(workspace: Workspace) -> list[Entry]:
     ]
 
 
-def next_step(workspace: Workspace, entries: list[Entry]) -> str:
+def next_step(workspace: Workspace, entries: list[WorkspaceEntry]) -> str:
     """The command that goes on from here."""
     datasets = [entry.name for entry in entries if entry.kind == "data set"]
     if not datasets:
@@ -86,7 +86,7 @@ def next_step(workspace: Workspace, entries: list[Entry]) -> str:
     return f"tssr compare --dataset {datasets[0]}"
 
 
-def _datasets(workspace: Workspace) -> Iterator[Entry]:
+def _datasets(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     for name in workspace.dataset_names():
         folder = workspace.dataset(name)
         try:
@@ -94,14 +94,14 @@ def _datasets(workspace: Workspace) -> Iterator[Entry]:
             state = f"{FINE}: {info.user_count:,} users, {info.item_count:,} items"
         except TssrError as error:
             state = str(error)
-        yield Entry("data set", name, folder, state)
+        yield WorkspaceEntry("data set", name, folder, state)
 
 
-def _stores(workspace: Workspace) -> Iterator[Entry]:
+def _stores(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     known = workspace.dataset_names()
     for folder in sorted(path for path in (workspace.root / "features").glob("*") if path.is_dir()):
         if folder.name not in known:
-            yield Entry("features", folder.name, folder, _GONE, unused=True)
+            yield WorkspaceEntry("features", folder.name, folder, _GONE, unused=True)
             continue
         for store in list_stores(folder):
             try:
@@ -110,10 +110,10 @@ def _stores(workspace: Workspace) -> Iterator[Entry]:
                 state = f"{FINE}: {store.items:,} items"
             except (TssrError, KeyError) as error:
                 state = f"stale: {error}"
-            yield Entry("features", f"{folder.name}/{store.name}", store.folder, state)
+            yield WorkspaceEntry("features", f"{folder.name}/{store.name}", store.folder, state)
 
 
-def _runs(workspace: Workspace, named: set[str]) -> Iterator[Entry]:
+def _runs(workspace: Workspace, named: set[str]) -> Iterator[WorkspaceEntry]:
     for path in sorted((workspace.root / "runs").glob(f"*/{RUN_FILE}")):
         folder, unused = path.parent, False
         try:
@@ -123,7 +123,7 @@ def _runs(workspace: Workspace, named: set[str]) -> Iterator[Entry]:
             state = (FINE if measured else f"{FINE}, not measured on test") if finished else "unfinished"
         except TssrError as error:
             state, unused = f"stale: {error}", folder.name not in named
-        yield Entry("run", folder.name, folder, state, unused)
+        yield WorkspaceEntry("run", folder.name, folder, state, unused)
 
 
 def _named_runs(workspace: Workspace) -> set[str]:
@@ -141,11 +141,11 @@ def _runs_of(path: Path) -> set[str]:
     return {run["run"] for one in contenders for part in ("tried", "runs") for run in one.get(part, [])}
 
 
-def _comparisons(workspace: Workspace) -> Iterator[Entry]:
+def _comparisons(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     for path in _records(workspace):
         gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
         state = f"stale: its run {gone[0]} is gone" if gone else FINE
-        yield Entry("comparison", path.stem, path, state, beside=_beside(path))
+        yield WorkspaceEntry("comparison", path.stem, path, state, beside=_beside(path))
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
@@ -155,12 +155,12 @@ def _beside(path: Path) -> tuple[Path, ...]:
     )
 
 
-def _lists(workspace: Workspace) -> Iterator[Entry]:
+def _lists(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     """Measurements of other systems' lists; which data set they are of is known once they are finished."""
     for folder in sorted(path for path in (workspace.root / "lists").glob("*") if path.is_dir()):
         written = sorted(folder.glob("metrics*.json"))
         if not written:
-            yield Entry("lists", folder.name, folder, "unfinished")
+            yield WorkspaceEntry("lists", folder.name, folder, "unfinished")
             continue
         try:
             record = read_json(written[0], cure="run tssr evaluate --lists again, with --force")
@@ -168,27 +168,27 @@ def _lists(workspace: Workspace) -> Iterator[Entry]:
             state = _GONE if gone else f"{FINE}: {record.get('title')}"
         except TssrError as error:
             gone, state = False, f"stale: {error}"
-        yield Entry("lists", folder.name, folder, state, unused=gone)
+        yield WorkspaceEntry("lists", folder.name, folder, state, unused=gone)
 
 
-def _tuning(workspace: Workspace) -> Iterator[Entry]:
+def _tuning(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     """The studies of `tssr tune`, each of one data set, and the settings that they found."""
     owners = tuple(f"{name}-" for name in workspace.dataset_names())
     for path in sorted((workspace.root / "tuning").glob("*.db")):
         gone = not path.name.startswith(owners)
-        yield Entry("study", path.stem, path, _GONE if gone else FINE, unused=gone)
+        yield WorkspaceEntry("study", path.stem, path, _GONE if gone else FINE, unused=gone)
     for path in sorted((workspace.root / "tuning").glob("*.toml")):
-        yield Entry("tuned settings", path.stem, path, FINE)
+        yield WorkspaceEntry("tuned settings", path.stem, path, FINE)
 
 
-def _reproduced(workspace: Workspace) -> Iterator[Entry]:
+def _reproduced(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     for path in sorted((workspace.root / "reproduced").glob("*.md")):
-        yield Entry("reproduced", path.stem, path, FINE, beside=_beside(path))
+        yield WorkspaceEntry("reproduced", path.stem, path, FINE, beside=_beside(path))
 
 
-def _leftovers(workspace: Workspace) -> Iterator[Entry]:
+def _leftovers(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     """Temporary files of processes that were killed; younger ones may belong to a running process."""
     for path in sorted(workspace.root.rglob(f".*{TEMPORARY_SUFFIX}")):
-        entry = Entry("leftover", path.name, path, "left by a process that was killed", unused=True)
+        entry = WorkspaceEntry("leftover", path.name, path, "left by a process that was killed", unused=True)
         if entry.age > _HOUR:
             yield entry

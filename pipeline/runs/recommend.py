@@ -19,7 +19,7 @@ from ...core.errors import UsageError
 from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, PADDING, TEXT, USER_ID, read_table
 from ...core.summary import Summary
 from ...core.workspace import Workspace
-from ...evaluation.recommending import Lists, recommend
+from ...evaluation.recommending import RecommendedLists, recommend
 from .asked_users import Ask, AskedUsers, users_in, users_of
 from .evaluate import trained_model
 from .list_lengths import with_fitting_topk
@@ -69,7 +69,7 @@ def lists_of(workspace: Workspace, run: str | None, ask: Ask, settings: ListSett
 
 def _lists(
     folder: Path, plan: RunPlan, dataset: Dataset, asked: AskedUsers, settings: ListSettings
-) -> tuple[Lists, list[str]]:
+) -> tuple[RecommendedLists, list[str]]:
     from .scorer import ranks_cold_items, scorer_of
 
     cold = plan.split(dataset).cold_items()
@@ -91,7 +91,7 @@ def _lists(
     return lists, [f"{len(left_out):,} items without a train action are left out{hint}"]
 
 
-def _table(dataset: DatasetInfo, asked: AskedUsers, lists: Lists) -> pa.Table:
+def _table(dataset: DatasetInfo, asked: AskedUsers, lists: RecommendedLists) -> pa.Table:
     """One row for each recommended item: user_id, rank, item_id, score, text."""
     cure = remake(dataset.name)
     items = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID, TEXT])

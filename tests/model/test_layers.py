@@ -94,8 +94,8 @@ def test_residuals(norm, formula):
         residual.gate.fill_(0.25)
     states, branch = torch.randn(2, D), torch.randn(2, D)
     entered = residual.norm(states) if norm == "pre" else states
-    torch.testing.assert_close(residual.enter(states), entered)
-    torch.testing.assert_close(residual.leave(states, branch), formula(residual.norm, states, branch))
+    torch.testing.assert_close(residual.branch_input(states), entered)
+    torch.testing.assert_close(residual.add(states, branch), formula(residual.norm, states, branch))
 
 
 @torch.no_grad()

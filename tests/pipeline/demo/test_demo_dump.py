@@ -16,8 +16,8 @@ from tssr.pipeline.demo.articles import article_row, make_articles
 from tssr.pipeline.demo.customers import draw_purchases, draw_taste
 from tssr.pipeline.demo.drawing import HEIGHT, WIDTH, draw
 from tssr.pipeline.demo.dump import make_purchases, write_dump
+from tssr.pipeline.demo.garment_types import GARMENT_TYPES
 from tssr.pipeline.demo.geometry import Cut
-from tssr.pipeline.demo.kinds import KINDS
 from tssr.pipeline.demo.looks import SOLID
 from tssr.pipeline.demo.settings import DemoSettings
 from tssr.pipeline.demo.shop import DAYS, Shop
@@ -102,7 +102,7 @@ def test_text_and_columns_agree_with_the_article():
         assert article.kind.noun in article.kind.name.lower() or article.kind.noun == article.kind.name
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", GARMENT_TYPES, ids=lambda kind: kind.name)
 def test_every_detail_named_in_the_text_is_seen_in_the_picture(kind):
     usual = tuple(group[0] for group in kind.details)
     for place, group in enumerate(kind.details):
