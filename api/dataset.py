@@ -8,12 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from ..core.dataset import describe_dataset
-from ..core.errors import UsageError
+from ..core.dataset import describe_dataset, remake
+from ..core.errors import ArtifactError, UsageError
 from ..core.schema import INTERACTIONS_FILE, ITEMS_FILE, MANIFEST_FILE, USERS_FILE
 from ..core.settings import resolve
 from ..core.summary import Summary
+from ..core.words import reason_of
 from ..core.workspace import Workspace as Folders
+from ..core.workspace import check_name
 from ..evaluation.settings import EvaluateSettings
 from ..features.settings import FeatureSettings, ImportSettings
 from ..model.registry import MODELS
@@ -24,8 +26,8 @@ from ..pipeline.preprocess.manifest import funnel_rows
 from ..pipeline.runs.end_to_end_settings import EndToEndSettings
 from ..pipeline.runs.settings import RunSettings
 from ..pipeline.runs.train_table import TrainTable
-from .frames import stored_lists, stored_vectors
-from .results import Result, html_table, measured_frame, spread
+from .frames import LISTS_FOLDER, VECTORS_FOLDER, stored_lists, stored_vectors
+from .results import Result, as_tuple, html_table, measured_frame, spread
 from .run import Run
 
 
@@ -45,17 +47,25 @@ class Dataset:
     @property
     def interactions(self) -> pl.DataFrame:
         """One row an action: user, item, timestamp (seconds), position in the user's history from 0."""
-        return pl.read_parquet(self.folder / INTERACTIONS_FILE)
+        return self._table(INTERACTIONS_FILE)
 
     @property
     def items(self) -> pl.DataFrame:
         """One row an item: its number, its outside id, text, image, and further columns of the source."""
-        return pl.read_parquet(self.folder / ITEMS_FILE)
+        return self._table(ITEMS_FILE)
 
     @property
     def users(self) -> pl.DataFrame:
         """One row a user: its number and outside id."""
-        return pl.read_parquet(self.folder / USERS_FILE)
+        return self._table(USERS_FILE)
+
+    def _table(self, name: str) -> pl.DataFrame:
+        """A table of the data set; raises ArtifactError where it is missing or damaged."""
+        path = self.folder / name
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(f"{path} cannot be read ({reason_of(error)}); {remake(self.name)}") from None
 
     def extract_features(self, *modalities: str, force: bool = False, **settings: Any) -> Result:
         """Encode pictures (`"image"`) or texts (`"text"`) into feature stores; as `tssr extract-features`.
@@ -88,7 +98,7 @@ class Dataset:
         from ..pipeline.extract.import_vectors import import_features
 
         named = ids is None or isinstance(ids, str | Path)
-        path = stored_vectors(vectors, None if named else ids, self._folders.raw(self.name) / name)
+        path = stored_vectors(vectors, None if named else ids, self._kept(VECTORS_FOLDER, name))
         given = {"modality": modality, "vectors": path, "key": key, "dataset": self.name}
         given |= {"ids": ids if ids is None else str(ids)} if named else {}
         return Result(import_features(self._folders, resolve(ImportSettings, given)))
@@ -112,7 +122,7 @@ class Dataset:
         from ..pipeline.runs.evaluate_lists import evaluate_lists
 
         chosen = resolve(EvaluateSettings, spread(settings, EvaluateSettings))
-        path = stored_lists(lists, self._folders.raw(self.name) / name)
+        path = stored_lists(lists, self._kept(LISTS_FOLDER, name))
         data = evaluate_lists(self._folders, path, self.name, chosen, force=force).data
         return measured_frame(data, {"lists": path.stem, "model": data["title"], "dataset": data["dataset"]})
 
@@ -154,7 +164,7 @@ class Dataset:
         from ..pipeline.compare.contenders import plan_contenders
         from ..pipeline.compare.stage import compare_models
 
-        given = {**_training(settings), **spread(settings, CompareSettings), "models": tuple(models)}
+        given = {**_training(settings), **spread({**settings, "models": models}, CompareSettings)}
         own, training = _split(CompareSettings, given | self._tried(tried))
         chosen = resolve(CompareSettings, own)
         table = TrainTable.of({name: dict(values) for name, values in (variants or {}).items()}, None)
@@ -186,8 +196,12 @@ class Dataset:
         given = {"output": output, "to": to, "dataset": self.name}
         return Result(export(self._folders, resolve(ExportSettings, given)))
 
+    def _kept(self, kind: str, name: str) -> Path:
+        """Where a table or an array of this kind is kept, without an ending."""
+        return self._folders.raw(self.name) / kind / check_name(name, "name=")
+
     def _tried(self, tried: Mapping[str, Sequence[Any]] | None) -> dict[str, Any]:
-        values = {name: tuple(value) for name, value in (tried or {}).items()}
+        values = {name: as_tuple(value) for name, value in (tried or {}).items()}
         return {"dataset": self.name, **({"tried": values} if values else {})}
 
     def __repr__(self) -> str:

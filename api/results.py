@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..core.summary import Summary
@@ -63,10 +64,13 @@ def html_table(
 
 
 def spread(settings: Mapping[str, Any], *models: type[Any]) -> dict[str, Any]:
-    """Settings as the settings classes take them: one value where they take several is a list of one."""
+    """Settings as the settings classes take them: a setting of several values is a tuple.
+
+    One value becomes a tuple of one; a range, an array, a column or a generator becomes its values.
+    """
     fields = {name: field for model in models for name, field in model.model_fields.items()}
     return {
-        name: (value,) if name in fields and takes_many(fields[name]) and is_one(value) else value
+        name: as_tuple(value) if name in fields and takes_many(fields[name]) else value
         for name, value in settings.items()
     }
 
@@ -76,6 +80,8 @@ def takes_many(field: Any) -> bool:
     return str(getattr(field.annotation, "__origin__", "")) == "<class 'tuple'>"
 
 
-def is_one(value: Any) -> bool:
-    """Whether a value is one, not several."""
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+def as_tuple(value: Any) -> Any:
+    """One value, or several of whatever kind, as a tuple; None, a truth value and a mapping stay."""
+    if isinstance(value, str | int | float | np.generic) and not isinstance(value, bool | np.bool_):
+        return (value,)
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value

@@ -17,6 +17,7 @@ from ..core.workspace import Workspace as Folders
 from ..core.workspace import read_run
 from ..evaluation.settings import EvaluateSettings
 from ..pipeline.runs.recommend_settings import ListSettings
+from .frames import id_text, listed
 from .results import Result, html_table, measured_frame, spread
 
 GALLERY_FILE = "gallery.png"
@@ -79,11 +80,14 @@ class Run:
             raise UsageError("recommend: give either histories= or users=")
         chosen = resolve(ListSettings, spread(settings, ListSettings))
         if histories is not None:
-            items = [[_id(item) for item in _several(own, "histories=")] for own in histories]
+            items = [
+                [id_text(item) for item in listed(own, "histories=")]
+                for own in listed(histories, "histories=")
+            ]
             names = [f"history {place}" for place in range(1, len(items) + 1)]
             ask = users_named(names, items, strict=chosen.strict)
         else:
-            ask = users_of([_id(user) for user in _several(users, "users=")])
+            ask = users_of([id_text(user) for user in listed(users, "users=")])
         lists = lists_of(self._folders, self.name, ask, chosen)
         for line in lists.notes:
             note(f"recommend: {line}")
@@ -124,15 +128,3 @@ def _short(value: Any) -> str:
         if isinstance(value, int)
         else str(value)
     )
-
-
-def _id(value: Any) -> str:
-    """An id as the tables write it; a whole float is its integer, as in every file that is read."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _several(values: Any, option: str) -> Sequence[Any]:
-    """A list where one is expected; a single text would be read letter by letter."""
-    if isinstance(values, str):
-        raise UsageError(f"{option} {values!r} is one text; give a list, as in [{values!r}]")
-    return list(values)

@@ -10,11 +10,12 @@ from ..core.dataset import describe_dataset
 from ..core.errors import UsageError
 from ..core.settings import resolve
 from ..core.workspace import Workspace as Folders
+from ..core.workspace import check_name
 from ..pipeline.preprocess.formats import FORMATS
 from ..pipeline.preprocess.settings import PreprocessSettings
 from .dataset import Dataset
-from .frames import stored
-from .results import Result, html_table, spread
+from .frames import FRAMES_FOLDER, stored
+from .results import Result, as_tuple, html_table, spread
 from .run import Run
 
 CUSTOM = "custom"
@@ -27,7 +28,7 @@ class Workspace:
     """
 
     def __init__(self, folder: str | Path = "workspace") -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).expanduser()  # "~/shop", which a shell would expand
         self._folders = Folders(self.folder)
 
     def preprocess(
@@ -62,10 +63,14 @@ class Workspace:
         name = dataset or source
         given = spread(settings, PreprocessSettings)
         if source == CUSTOM:
-            texts = [text] if isinstance(text, str) else list(text)
-            columns = {"user": user, "item": item, "time": time, "text": "+".join(texts), "image": image}
-            _refuse_signs([*texts, *(column for key, column in columns.items() if column and key != "text")])
-            given |= self._custom(name, interactions, items, columns, texts)
+            # A frame without a header has numbers for names: 0 is a name as good as another.
+            texts = [str(column) for column in as_tuple(text)]
+            one_each = {"user": user, "item": item, "time": time, "image": image}
+            columns = {key: str(column) for key, column in one_each.items() if column is not None}
+            _refuse_signs([*texts, *columns.values()])
+            if "map" in given:
+                raise UsageError("map=: name the columns by user=, item=, time=, text= and image=")
+            given |= self._custom(name, interactions, items, columns, texts, given.get("raw"))
         elif interactions is not None or items is not None:
             raise UsageError(f"interactions and items belong to custom; {source} has a fixed layout")
         chosen = resolve(PreprocessSettings, given, FORMATS[source].defaults)
@@ -74,24 +79,38 @@ class Workspace:
         return Dataset(self._folders, name, summary)
 
     def _custom(
-        self, name: str, interactions: Any, items: Any, columns: dict[str, str | None], texts: list[str]
+        self,
+        name: str,
+        interactions: Any,
+        items: Any,
+        columns: dict[str, str],
+        texts: list[str],
+        pictures: Any,
     ) -> dict[str, Any]:
-        """The settings that name a person's own files and columns; frames become files first."""
+        """The settings that name a person's own files and columns; frames become files first.
+
+        `pictures` is the folder that the person named with raw=, or None.
+        """
         if interactions is None:
             raise UsageError("custom needs interactions=, a table or the path of a file")
+        named = columns | ({"text": "+".join(texts)} if texts else {})
         if items is None:
             for key in ("text", "image"):
-                if columns[key]:
-                    raise UsageError(f"{key}={columns[key]!r} names a column of items; give items= as well")
-        raw = self._folders.raw(name)
-        acted = [str(columns[key]) for key in ("user", "item", "time") if columns[key]]
-        shown = [str(columns["item"]), *texts, *([columns["image"]] if columns["image"] else [])]
+                if key in named:
+                    raise UsageError(f"{key}={named[key]!r} names a column of items; give items= as well")
+        raw = self._folders.raw(check_name(name, "--dataset"))
+        frames = raw / FRAMES_FOLDER
+        acted = [columns[key] for key in ("user", "item", "time") if key in columns]
+        path = stored(interactions, "interactions", acted, frames / "interactions.parquet", others=False)
         given: dict[str, Any] = {
-            "interactions": stored(interactions, "interactions", acted, raw / "interactions.parquet"),
-            "map": ",".join(f"{key}={column}" for key, column in columns.items() if column),
+            "interactions": path,
+            "map": ",".join(f"{key}={column}" for key, column in named.items()),
         }
         if items is not None:
-            given["items"] = stored(items, "items", shown, raw / "items.parquet")
+            shown = [columns["item"], *texts, *([columns["image"]] if "image" in columns else [])]
+            given["items"] = stored(items, "items", shown, frames / "items.parquet", others=True)
+            if pictures is None and not isinstance(items, str | Path):
+                given["raw"] = raw  # a frame has no folder that its pictures could lie beside
         return given
 
     def dataset(self, name: str | None = None) -> Dataset:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from .errors import UsageError
 from .words import nearest_name, unknown_name
@@ -30,6 +30,12 @@ class Settings(BaseModel):
     """Base of all settings: frozen, unknown keys forbidden."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """A path that begins with ~ is in the home folder, also where no shell saw it: in Python, in TOML."""
+        return value.expanduser() if isinstance(value, Path) else value
 
     def record(self) -> dict[str, Any]:
         """The settings as plain JSON values, for run folders and fingerprints."""

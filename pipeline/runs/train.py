@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import sha256_file, sweep_partials
-from ...core.dataset import Split, load_dataset
+from ...core.dataset import Dataset, Split, load_dataset
 from ...core.device import choose_device
 from ...core.errors import ArtifactError, DivergedError
 from ...core.lock import LOCK_FILE, exclusive
 from ...core.memory import peak_memory
 from ...core.progress import note
+from ...core.randomness import own_randomness
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options
 from ...core.summary import Summary
@@ -38,8 +39,6 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     Raises ArtifactError where a run folder of that name holds another plan, and for damaged features;
     DivergedError, which is recorded too, where the numbers are no longer finite.
     """
-    from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
-
     folder = plan.folder(workspace, name)
     result = None if force else _finished(folder, plan)
     if result is not None:
@@ -54,6 +53,16 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
     refuse_too_large(plan, dataset, device)
     for line in without_effect(plan.model_settings) if current_world().leads else ():
         note(line)
+    with own_randomness(device):
+        return _train(workspace, plan, folder, dataset, device, force)
+
+
+def _train(
+    workspace: Workspace, plan: RunPlan, folder: Path, dataset: Dataset, device: torch.device, force: bool
+) -> Summary:
+    """Train after all checks that need no model, with torch's random numbers for this run alone."""
+    from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
+
     model = build_model(plan, dataset, device)
     if plan.end_to_end is not None and plan.end_to_end.settings.start_from is not None:
         _start_from(workspace, plan.end_to_end.settings.start_from, model)
