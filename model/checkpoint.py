@@ -19,6 +19,7 @@ from ..core.artifacts import atomic_path
 from ..core.errors import ArtifactError, UsageError
 from ..core.torchrun import current_world
 from .content import trained_contents
+from .random_state import random_states
 
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -135,8 +136,10 @@ def save_checkpoint(
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
+    for number, content in enumerate(trained_contents(model)):
+        tensors |= {f"content.{number}.{name}": each for name, each in content.state_of_epoch().items()}
     world = current_world()
-    for kind, own in _random_states(_device(model)).items():
+    for kind, own in random_states(_device(model)).items():
         tensors |= {_random_name(kind, rank): each for rank, each in enumerate(world.gather(own[None]))}
     if world.leads:
         write_tensors(path, tensors, asdict(state))
@@ -144,13 +147,6 @@ def save_checkpoint(
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
 
 
 def _random_name(kind: str, rank: int) -> str:
@@ -172,6 +168,9 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     for weight, own in optimizer.state.items():  # fused steps want them laid out in memory as the weight is
         own.update({name: torch.empty_like(weight).copy_(slot) for name, slot in own.items() if slot.ndim})
+    for number, content in enumerate(trained_contents(model)):
+        if f"content.{number}.table" in tensors:
+            content.restore_epoch(tensors[f"content.{number}.table"], tensors[f"content.{number}.epoch"])
     names = {kind: _random_name(kind, current_world().rank) for kind in ("cpu", "cuda")}
     if names["cpu"] in tensors:
         torch.set_rng_state(tensors[names["cpu"]])

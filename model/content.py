@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -34,18 +35,35 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..core.errors import TssrError
 from ..core.float32 import full_float32
 from ..core.torchrun import current_world
+from .random_state import drawing_as, random_states
 
 Read = Callable[[Tensor], tuple[Tensor, ...]]  # the inputs of contents (K,) by number, on their device
+
+_HEAD_READS = ContextVar("head_reads", default=False)
+
+
+@contextmanager
+def read_by_head() -> Iterator[None]:
+    """Whoever reads content within the context is a head that scores by it: see `--refresh-items`."""
+    before = _HEAD_READS.set(True)
+    try:
+        yield
+    finally:
+        _HEAD_READS.reset(before)
 
 
 @dataclass(frozen=True)
 class EncoderTraining:
-    """How an encoder is trained: learning rate, weight decay (of matrices only), contents in a chunk."""
+    """How an encoder is trained: learning rate, weight decay (of matrices only), contents in a chunk.
+
+    With `refresh_items` a head reads a table of all items that is encoded at the beginning of each epoch.
+    """
 
     learning_rate: float
     weight_decay: float
     chunk: int
     train_batchnorm: bool
+    refresh_items: bool = False
 
 
 class FrozenContent(nn.Module):
@@ -93,6 +111,11 @@ class TrainedContent(nn.Module):
 
     While the model trains, call `feed_back` after the loss's own backward pass. In evaluation all items'
     vectors are computed once and kept until the encoder changes.
+
+    A head that scores by content reads all N items at each step. With `refresh_items` it reads a table
+    without a graph, which `begin_epoch` makes: within an epoch it stays as the encoder was at its beginning.
+    Evaluation never reads this table but the encoder as it is, for so a finished run is used. Validation
+    stands at the end of an epoch, so the next one takes over the vectors that validation has encoded.
     """
 
     contents: Tensor
@@ -111,6 +134,8 @@ class TrainedContent(nn.Module):
         # content that this step has not encoded. The last entry is for -1, items without content.
         self._place: Tensor | None = None
         self._table: Tensor | None = None
+        self._epoch = -1  # the epoch that heads read `_table_of_epoch` in; -1 before the first
+        self._table_of_epoch: Tensor | None = None
         self.register_state_dict_post_hook(_without_frozen)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
             lambda *_: self._forget_table()
@@ -136,10 +161,31 @@ class TrainedContent(nn.Module):
         """(…) item numbers -> (…, C)."""
         if not (self.training and torch.is_grad_enabled()):
             return self.encode_all()[items]
+        if self.how.refresh_items and _HEAD_READS.get():
+            assert self._table_of_epoch is not None, "begin_epoch comes before the epoch's first step"
+            return self._table_of_epoch[items]
         wanted = self.contents[items]
         place = self._encode(wanted)
         zero = torch.zeros(1, self.width, device=wanted.device)  # what items without content have
         return torch.cat([zero, *(met.vectors for met in self._met)])[place[wanted]]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Encode all items for the heads that read them in this epoch; does nothing within the same epoch.
+
+        Under torchrun all processes must call it together. Raises TssrError as `encode_all`.
+        """
+        if self.how.refresh_items and epoch != self._epoch:
+            self._table_of_epoch, self._epoch = self.encode_all(), epoch
+
+    def state_of_epoch(self) -> dict[str, Tensor]:
+        """What `begin_epoch` made, for a checkpoint: the encoder that could make it again has moved on."""
+        if self._table_of_epoch is None:
+            return {}
+        return {"table": self._table_of_epoch, "epoch": torch.tensor(self._epoch)}
+
+    def restore_epoch(self, table: Tensor, epoch: Tensor) -> None:
+        """Go on with what `state_of_epoch` gave."""
+        self._table_of_epoch, self._epoch = table.to(self.contents.device), int(epoch)
 
     def _encode(self, wanted: Tensor) -> Tensor:
         """Encode what any process wants and this step has not encoded yet; returns each content's place."""
@@ -176,7 +222,7 @@ class TrainedContent(nn.Module):
 
     def _piece(self, contents: Tensor, *, keep: bool) -> _Piece:
         """Encode contents (K,), with a graph where it is to be kept."""
-        random = _random_states(contents.device)
+        random = random_states(contents.device)
         with torch.set_grad_enabled(keep):
             return _Piece(contents, self._vectors(contents), random)
 
@@ -212,7 +258,7 @@ class TrainedContent(nn.Module):
             for piece, gradients in zip(each.pieces, parts, strict=False):  # an empty part has no piece
                 vectors = piece.vectors
                 if not vectors.requires_grad:
-                    with _drawing_as(piece.random, piece.contents.device):
+                    with drawing_as(piece.random, piece.contents.device):
                         vectors = self._vectors(piece.contents)
                 vectors.backward(gradients)  # type: ignore[no-untyped-call]
         for part, momentum in momenta.items():
@@ -270,20 +316,3 @@ def _without_frozen(content: nn.Module, weights: dict[str, Tensor], prefix: str,
 def trained_contents(model: nn.Module) -> list[TrainedContent]:
     """The parts of a model that train an encoder along."""
     return [part for part in model.modules() if isinstance(part, TrainedContent)]
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-@contextmanager
-def _drawing_as(random: dict[str, Tensor], device: torch.device) -> Iterator[None]:
-    """Set the random state to an earlier one (`random`) within the context, and restore it afterwards."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.set_rng_state(random["cpu"])
-        if "cuda" in random:
-            torch.cuda.set_rng_state(random["cuda"], device)
-        yield

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .content import read_by_head
 from .gathering import total_count
 from .inputs import ItemVectors, content_vectors
 from .layers import LINEAR_BIAS_START, initialise
@@ -69,7 +70,8 @@ class ItemHead(nn.Module):
             parts.append(self.weight if items is None else self.weight[items - 1])
         if items is None:
             items = torch.arange(1, len(self.bias) + 1, device=self.bias.device)
-        parts += [enter(items) for enter in (*self.inputs, *self.tied)]
+        with read_by_head():
+            parts += [enter(items) for enter in (*self.inputs, *self.tied)]
         return sum(parts[1:], start=parts[0])
 
     @property

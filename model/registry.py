@@ -42,15 +42,17 @@ class ModelSpec:
     """One model of the registry; `builder` takes materials and settings; 'module:name' is imported late.
 
     The defaults of the settings classes are the paper's. A model that is not in the paper and needs others
-    has them in `defaults`, which no preset changes. `same_as` names the model of which this is another name
-    in the literature: same builder, same settings. A model of a person's own has the `module` that
-    registered it and a hash of its `code`, see `own_models`.
+    has them in `defaults`, which no preset changes. With `content_input` the one input of the model reads
+    content, so --head tied scores by it. `same_as` names the model of which this is another name in the
+    literature: same builder, same settings. A model of a person's own has the `module` that registered it
+    and a hash of its `code`, see `own_models`.
     """
 
     title: str
     settings: type[Settings]
     builder: str | Callable[..., Any]
     reads_content: bool = False
+    content_input: bool = False
     trained: bool = True
     same_as: str | None = None
     module: str = ""
@@ -64,6 +66,10 @@ class ModelSpec:
             module, name = builder.split(":")
             builder = getattr(importlib.import_module(f".{module}", __package__), name)
         model = builder(materials, settings)
+        if self.trained and self.reads_content:
+            from .shared_content import share_encoders
+
+            share_encoders(model)
         if from_content(settings):
             from .item_start import start_from_content
 
@@ -84,22 +90,33 @@ MODELS: dict[str, ModelSpec] = {
     "order-knn": ModelSpec("Order-KNN", OrderKNNSettings, "order_knn:OrderKNN", trained=False),
     "bpr-mf": ModelSpec("BPR-MF", BPRSettings, "bpr:BPRMF"),
     "gru4rec": ModelSpec("GRU4Rec", GRU4RecSettings, "gru4rec:gru4rec"),
-    "mv-rnn": ModelSpec("MV-RNN", MVRNNSettings, "mvrnn:mv_rnn", reads_content=True),
+    "mv-rnn": ModelSpec("MV-RNN", MVRNNSettings, "mvrnn:mv_rnn", reads_content=True, content_input=True),
     "mv-trm": ModelSpec(
-        "MV-TRM", SASRecContentSettings, "mvrnn:mv_trm", reads_content=True, same_as="sasrec-hybrid"
+        "MV-TRM",
+        SASRecContentSettings,
+        "mvrnn:mv_trm",
+        reads_content=True,
+        content_input=True,
+        same_as="sasrec-hybrid",
     ),
     "cl4srec": ModelSpec("CL4SRec", CL4SRecSettings, "cl4srec:CL4SRec"),
     "fdsa": ModelSpec("FDSA", ContentSettings, "fdsa:FDSA", reads_content=True),
     "mfn4rec": ModelSpec("MFN4Rec", MFN4RecSettings, "mfn4rec:MFN4Rec", reads_content=True),
     "sasrec-id": ModelSpec("SASRec-ID", SASRecSettings, "sasrec:sasrec_id"),
     "sasrec-content": ModelSpec(
-        "SASRec-Content", SASRecContentSettings, "sasrec:sasrec_content", reads_content=True
+        "SASRec-Content",
+        SASRecContentSettings,
+        "sasrec:sasrec_content",
+        reads_content=True,
+        content_input=True,
     ),
     "sasrec-hybrid": ModelSpec(
-        "SASRec-Hybrid", SASRecContentSettings, "sasrec:sasrec_hybrid", reads_content=True
+        "SASRec-Hybrid", SASRecContentSettings, "sasrec:sasrec_hybrid", reads_content=True, content_input=True
     ),
     "esasrec": ModelSpec("eSASRec", ESASRecSettings, "esasrec:ESASRec"),
-    "unisrec": ModelSpec("UniSRec", UniSRecSettings, "unisrec:UniSRec", reads_content=True),
+    "unisrec": ModelSpec(
+        "UniSRec", UniSRecSettings, "unisrec:UniSRec", reads_content=True, content_input=True
+    ),
     "tssr": ModelSpec("TSSR", TSSRSettings, "tssr:TSSR", reads_content=True),
     "tssr-late": ModelSpec("TSSR-Late", LateTSSRSettings, "late_tssr:LateTSSR", reads_content=True),
     "rank-id": ModelSpec("Rank-ID", RankIDSettings, "rank_tssr:RankTSSR", defaults=RANKERS),
@@ -115,6 +132,12 @@ BLEND = ModelSpec("Blend", BlendSettings, "blend:blend", trained=False)
 def from_content(settings: Settings) -> bool:
     """Whether --item-start content is set: then even a model that reads no content needs content vectors."""
     return getattr(settings, "item_start", "random") == "content"
+
+
+def scores_by_content(spec: ModelSpec, settings: Settings) -> bool:
+    """Whether the model's head reads content: then each of its items has to be read to be scored."""
+    head = getattr(settings, "head", "table")
+    return "content" in head or (head == "tied" and spec.content_input)
 
 
 def model_spec(name: str) -> ModelSpec:

@@ -75,11 +75,11 @@ class Stepping:
         self._order_of_epoch = -1
         self._order = torch.empty(0)
 
-    def compile(self) -> None:
-        """Compile the model's transformers, if the settings ask for it (--compile)."""
+    def compile(self, step: int) -> None:
+        """Compile the model's transformers, if the settings ask for it (--compile); `step` is tried."""
         if self.settings.compile:
-            with self._memory_errors(0), full_float32(gpu_gru=False):
-                compile_encoders(self.model, lambda: self._backward(0))
+            with self._memory_errors(step), full_float32(gpu_gru=False):
+                compile_encoders(self.model, lambda: self._backward(step))
 
     def learning_rate(self, step: int) -> float:
         """The rate of step 0…last - 1."""
@@ -101,6 +101,8 @@ class Stepping:
 
     def _backward(self, step: int) -> Losses:
         """Compute the loss of a step and its gradients, summed over processes, into the weights' `.grad`."""
+        for content in self.contents:
+            content.begin_epoch(step // self.per_epoch)
         batch = self.samples.batch(own_part(self._numbers(step)))
         self.model.train()
         with training_autocast(self.settings.precision, self.device):

@@ -79,7 +79,7 @@ class Trainer:
         checkpoint, optimizer = self.folder / CHECKPOINT_FILE, self.stepping.optimizer
         if checkpoint.exists():
             self.state = load_checkpoint(checkpoint, self.model, optimizer)
-        self.stepping.compile()
+        self.stepping.compile(self.state.step)
         saved = started = time.monotonic()
         before, first = self.state.seconds, self.state.step
         with self._log() as log, progress("training", None, "steps", shown=self.world.leads) as advance:

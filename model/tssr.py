@@ -14,8 +14,8 @@ On purpose different from the release: two blocks a stream and one cross block (
 release has 1 and 4) and users that are means over real steps (there over padding as well, --user-mean all;
 --preset official has both); padding enters no loss but that one, and no attention (there it looks at the
 whole window, and its last step so sees the answer), and has no vector to learn; class 0 is no candidate.
-Also different: content vectors are frozen (see `inputs`), where paper and release train the image or text
-encoder along.
+Also different: content vectors are frozen by default, where paper and release train the image or text
+encoder along (here with --end-to-end, see `content`).
 Beyond the paper: any number M of content streams. Each has its own encoder and its own contrasts with the ID
 stream (averaged over the M), each stream's cross-attention reads all others, and the gate is a softmax over
 streams whose last logit is 0, which at M = 1 is the paper's sigmoid. With --lambda-stream, each stream's

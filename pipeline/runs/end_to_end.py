@@ -19,7 +19,7 @@ from ...core.workspace import Workspace
 from ...features.modality import MODALITIES, EncoderChoice
 from ...features.settings import NAMES
 from ...features.store import StoreInfo
-from ...model.registry import from_content
+from ...model.registry import ModelSpec, from_content, scores_by_content
 from .encoder_inputs import input_store
 from .end_to_end_settings import EndToEndSettings
 
@@ -101,13 +101,8 @@ def plan_end_to_end(
 
 
 def refuse_fixed_content(settings: Settings) -> None:
-    """Raise UsageError for settings that need fixed content vectors, or those of all items at each step."""
-    head, scale = getattr(settings, "head", "table"), getattr(settings, "content_scale", "raw")
-    if "content" in head:
-        raise UsageError(
-            f"--head {head}: it scores all items by their content, which would be encoded at each step; "
-            "leave the option out with --end-to-end"
-        )
+    """Raise UsageError for model settings that need fixed content vectors."""
+    scale = getattr(settings, "content_scale", "raw")
     if scale != "raw":
         raise UsageError(
             f"--content-scale {scale}: the vectors of an encoder that is trained along move at each step "
@@ -117,6 +112,28 @@ def refuse_fixed_content(settings: Settings) -> None:
         raise UsageError(
             "--item-start content: an encoder that is trained along has no fixed vectors to start from; "
             "leave the option out with --end-to-end"
+        )
+
+
+def refuse_all_items_each_step(spec: ModelSpec, model_settings: Settings, settings: EndToEndSettings) -> None:
+    """Raise UsageError for a head that would have all items encoded at each step.
+
+    Also for a table that no head would read. A loss over drawn items has only those encoded, and a table is
+    encoded once an epoch.
+    """
+    head = getattr(model_settings, "head", "table")
+    of_content = scores_by_content(spec, model_settings)
+    drawn = getattr(model_settings, "softmax_sample", 0) or getattr(model_settings, "loss", "ce") != "ce"
+    if of_content and not drawn and settings.refresh_items == "step":
+        raise UsageError(
+            f"--head {head}: it scores all items by their content, which would be encoded at each step; with "
+            "--end-to-end add --refresh-items epoch, which encodes them once an epoch, or --softmax-sample, "
+            "or choose --head table where the model has it"
+        )
+    if settings.refresh_items != "step" and not of_content:
+        raise UsageError(
+            f"--refresh-items {settings.refresh_items}: the head of this model (--head {head}) reads no "
+            "content; leave the option out, or choose --head content"
         )
 
 
@@ -188,6 +205,7 @@ def trainable_contents(
         chosen.encoder_weight_decay,
         chosen.chunk(),
         chosen.train_batchnorm,
+        chosen.refresh_items == "epoch",
     )
     contents = []
     for index, (choice, store) in enumerate(zip(plan.choices(), stores, strict=True)):

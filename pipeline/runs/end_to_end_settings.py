@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field, model_validator
 
 from ...core.settings import Settings
@@ -59,6 +61,13 @@ class EndToEndSettings(Settings):
         ge=1,
         description="Contents encoded at once: decides memory; results change only through dropout's draws. "
         f"[default: {CHUNK}; {SIDE_CHUNK} for side]",
+    )
+    refresh_items: Literal["step", "epoch"] = Field(
+        "step",
+        description="For a head that scores by content (--head content, table+content, or tied where the "
+        "input reads content). step: the items that a step scores are encoded in it, which needs a loss "
+        "over drawn items such as --softmax-sample. epoch: all items are encoded at the beginning of each "
+        "epoch, and the head reads this table; the encoder learns from the windows alone.",
     )
     train_batchnorm: bool = Field(
         False, description="Train batch normalisation too; without it, it keeps its pretrained statistics."

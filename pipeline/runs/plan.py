@@ -21,7 +21,12 @@ from ...core.workspace import Workspace
 from ...features.store import StoreInfo, choose_stores
 from ...model.registry import BLEND, ModelSpec, from_content, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
-from .end_to_end import EndToEndPlan, plan_end_to_end, refuse_fixed_content
+from .end_to_end import (
+    EndToEndPlan,
+    plan_end_to_end,
+    refuse_all_items_each_step,
+    refuse_fixed_content,
+)
 from .end_to_end_settings import EndToEndSettings
 from .settings import RunSettings
 from .train_table import TrainTable
@@ -30,7 +35,13 @@ VERSION = 4  # raised when the same plan gives other numbers, so that older runs
 
 # Settings that came after the first runs, and the value that means what those did: with it a run has the hash
 # of one that is older than the setting, so that nothing is trained again.
-ADDED_LATER = {"item_start": "random", "train_users_share": 1.0, "cold_share": 0.0, "cold_bonus": 0.0}
+ADDED_LATER = {
+    "item_start": "random",
+    "train_users_share": 1.0,
+    "cold_share": 0.0,
+    "cold_bonus": 0.0,
+    "refresh_items": "step",
+}
 
 
 @dataclass(frozen=True)
@@ -94,12 +105,14 @@ class RunPlan:
             record["parts"] = [part.key() for part in self.parts]
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
-        for settings in (record["settings"]["train"], record["settings"]["model"]):
+        groups = [record["settings"]["train"], record["settings"]["model"]]
+        if self.end_to_end is not None:
+            groups.append(record["end_to_end"]["settings"])
+            del record["end_to_end"]["settings"]["encoder_chunk"]
+        for settings in groups:
             for name, value in ADDED_LATER.items():
                 if settings.get(name) == value:
                     del settings[name]
-        if self.end_to_end is not None:
-            del record["end_to_end"]["settings"]["encoder_chunk"]
         return fingerprint(record)
 
     def folder(self, workspace: Workspace, name: str | None) -> Path:
@@ -154,6 +167,7 @@ def plan_run(
     encoders = settle(EndToEndSettings)
     if encoders.end_to_end:
         refuse_fixed_content(model_settings)
+        refuse_all_items_each_step(spec, model_settings, encoders)
         along, stores = plan_end_to_end(workspace, dataset, encoders, chosen.features, train.seed)
         model_settings = resolve(spec.settings, {**dict(model_settings), "missing": "zero"})
         return RunPlan(chosen.model, dataset, stores, train, model_settings, end_to_end=along)

@@ -17,7 +17,7 @@ def first_losses(build, ring, training):
         settings = training.model_copy(update=changed)
         stepping = Stepping(model, model.samples(ring, "all", CPU), settings)
         torch.manual_seed(4)
-        stepping.compile()
+        stepping.compile(0)
         return [stepping.take(step) for step in range(2)]
 
     return of
@@ -50,7 +50,7 @@ def test_batches_of_any_size_stay_compiled(monkeypatch, build, ring, training):
     monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     model = build("tssr", contents=2)
     stepping = Stepping(model, model.samples(ring, "all", CPU), training.model_copy(update={"compile": True}))
-    stepping.compile()
+    stepping.compile(0)
     for size in (40, 60, 80, 60):
         for real in (1, 70, 5 * size - 1, 5 * size):
             inputs = (torch.arange(5 * size) >= 5 * size - real).view(size, 5).long()
@@ -84,7 +84,7 @@ def test_the_real_compiler_gives_the_same_loss(build, ring, training):
     def losses(**changed):
         model = build("tssr", dropout=0)
         stepping = Stepping(model, model.samples(ring, "all", CPU), training.model_copy(update=changed))
-        stepping.compile()
+        stepping.compile(0)
         return [float(term) for step in range(4) for term in stepping.take(step).values()]
 
     torch.compiler.reset()

@@ -17,8 +17,10 @@ from tssr.features.loading import load_encoder
 from tssr.features.stages import first_trained, split
 from tssr.features.store import list_stores, open_store
 from tssr.features.stored_inputs import StoredInputs
+from tssr.pipeline.runs import plan as plan_module
 from tssr.pipeline.runs.encoder_inputs import input_store
 from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
+from tssr.pipeline.runs.settings import RunSettings
 
 ENCODER = ("--encoder", "squeezenet1_1", "--weights", "random")
 MODEL = ("--model", "sasrec-content", "--width", "8", "--heads", "2", "--blocks", "1")
@@ -107,6 +109,35 @@ def test_a_killed_run_goes_on_to_the_same_numbers(goes_on_like_unbroken):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "head",
+    [
+        ("--head", "content", "--refresh-items", "epoch"),
+        ("--head", "tied", "--refresh-items", "epoch"),
+        ("--head", "content", "--softmax-sample", "8"),
+    ],
+)
+def test_heads_of_content_resume_exactly_and_rank_cold_items(goes_on_like_unbroken, prepared, head):
+    goes_on_like_unbroken((*TRAIN, *TOP, *head), ("model.safetensors", "content-image.safetensors"))
+    measured = prepared("evaluate", "--run", "whole", "--cold-items", "--json")
+    assert measured.code == 0, measured.err
+
+
+def test_the_key_of_a_run_knows_how_items_are_refreshed_only_where_it_is_set(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan_module, "fingerprint", json.dumps)
+    ws = Workspace(tmp_path / "workspace")
+
+    def key(**changed):
+        along = {"end_to_end": True, "unfreeze": ("features.12",)}
+        encoder = {"encoder": ("squeezenet1_1",), "weights": ("random",)}
+        chosen = RunSettings(model="sasrec-content", features=("image",))
+        return plan_module.plan_run(ws, chosen, {}, {**along, **encoder, **changed}).key()
+
+    assert "refresh_items" not in key()
+    assert '"refresh_items": "epoch"' in key(head="content", refresh_items="epoch")
+
+
+@pytest.mark.slow
 def test_a_new_picture_is_encoded_by_the_run_s_own_encoder(prepared, tmp_path, shop):
     raw = tmp_path / "raw"
     shutil.copytree(shop, raw)
@@ -162,7 +193,15 @@ def test_compare_takes_trained_encoders(prepared, tmp_path):
     [
         (("--unfreeze", "layer9"), "--unfreeze layer9: say all, last:N with N from 1 to"),
         (("--unfreeze", "all", "last:1"), "--unfreeze: 2 given for 1 modalities"),
-        (("--head", "content"), "--head content: it scores all items by their content"),
+        (
+            ("--head", "content"),
+            "--head content: it scores all items by their content.* --refresh-items epoch.*--softmax-sample",
+        ),
+        (("--head", "tied"), "--head tied: it scores all items by their content.* --refresh-items epoch"),
+        (
+            ("--refresh-items", "epoch"),
+            r"--refresh-items epoch: the head .*\(--head table\) reads no content",
+        ),
         (
             ("--content-scale", "standard"),
             "--content-scale standard: .* with --end-to-end",
