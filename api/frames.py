@@ -1,7 +1,7 @@
 """Tables in memory as input: they are written as Parquet files, which the stages then read.
 
 Any object that can export an Arrow stream (`__arrow_c_stream__`) is accepted: Polars, pandas and Arrow
-tables, results of DuckDB and others.
+tables, relations of DuckDB and others.
 """
 
 from __future__ import annotations
