@@ -208,7 +208,7 @@ class TrainedContent(nn.Module):
         low, own = sum(map(len, shares[: world.rank])), shares[world.rank]
         # A single chunk keeps its activations at once: that is no more memory, and saves the second pass.
         keep = len(own) <= self.how.chunk and not self._met
-        pieces = [self._piece(chunk, keep=keep) for chunk in torch.split(own, self.how.chunk) if len(chunk)]
+        pieces = [self._piece(chunk, keep=keep) for chunk in self._chunks(own)]
         vectors = [piece.vectors.detach() for piece in pieces]
         # A process with nothing to encode still takes part in the exchange, with 0 rows of the same dtype.
         nothing = torch.zeros(0, self.width, device=new.device, dtype=self._dtype())
@@ -226,20 +226,29 @@ class TrainedContent(nn.Module):
         with torch.set_grad_enabled(keep):
             return _Piece(contents, self._vectors(contents), random)
 
+    def _chunks(self, contents: Tensor) -> list[Tensor]:
+        """Contents in chunks of about equal size, none of a single content where batch normalisation trains.
+
+        Example: of 65 contents, chunks of at most 64 are 33 and 32. With --train-batchnorm and chunks of
+        at most 2, 5 contents are 3 and 2, for no equal parts avoid a single one.
+        """
+        count = -(-len(contents) // self.how.chunk)
+        if self.how.train_batchnorm:
+            count = min(count, max(1, len(contents) // 2))
+        return list(contents.tensor_split(count)) if count else []
+
     def _vectors(self, contents: Tensor) -> Tensor:
         """Encode contents (K,): (K, C) in float32.
 
-        Raises TssrError where batch normalisation is to be trained on a single value.
+        A step, or a process's part of it, may have a single content, which has no spread to normalise by:
+        batch normalisation that trains then takes its running statistics.
         """
-        try:
-            vectors: Tensor = self.encoder(*self._read(contents))
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise TssrError(
-                f"--train-batchnorm: a chunk of one content (--encoder-chunk {self.how.chunk}) has no spread "
-                "to normalise by; leave the option out, or choose a larger --encoder-chunk"
-            ) from None
+        counting = [part for part in self._batch_norms() if part.training and len(contents) == 1]
+        for part in counting:
+            part.eval()
+        vectors: Tensor = self.encoder(*self._read(contents))
+        for part in counting:
+            part.train()
         return vectors.to(self._dtype())
 
     def feed_back(self) -> None:
@@ -254,8 +263,9 @@ class TrainedContent(nn.Module):
         for each in met:
             asked = each.vectors.grad
             asked = torch.zeros_like(each.vectors) if asked is None else asked
-            parts = torch.split(current_world().sum(asked)[each.own], self.how.chunk)
-            for piece, gradients in zip(each.pieces, parts, strict=False):  # an empty part has no piece
+            own = current_world().sum(asked)[each.own]
+            parts = torch.split(own, [len(piece.contents) for piece in each.pieces])
+            for piece, gradients in zip(each.pieces, parts, strict=True):
                 vectors = piece.vectors
                 if not vectors.requires_grad:
                     with drawing_as(piece.random, piece.contents.device):
@@ -291,7 +301,7 @@ class TrainedContent(nn.Module):
             # In half precision on a GPU, because extract-features encodes so, and both should agree.
             half = torch.autocast("cuda", torch.bfloat16, enabled=numbers.is_cuda)
             with torch.no_grad(), half:
-                parts = [self._vectors(chunk) for chunk in torch.split(own, self.how.chunk) if len(chunk)]
+                parts = [self._vectors(chunk) for chunk in self._chunks(own)]
             for part, mode in modes.items():
                 part.training = mode
             vectors = world.gather(torch.cat([nothing, *parts]))

@@ -77,7 +77,7 @@ class EndToEndSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _adapters_leave_the_rest(self) -> EndToEndSettings:
+    def _options_go_together(self) -> EndToEndSettings:
         if self.adapter_dim is not None and self.adapter is None:
             raise ValueError("--adapter-dim: it is for --adapter; add that or leave the option out")
         if self.adapter == "side" and self.unfreeze != (ALL,):
@@ -88,6 +88,11 @@ class EndToEndSettings(Settings):
             raise ValueError(
                 "--train-batchnorm: with --adapter the encoder's own weights stay as they are, all of them; "
                 "leave one of the options out"
+            )
+        if self.train_batchnorm and self.encoder_chunk == 1:
+            raise ValueError(
+                "--encoder-chunk 1: --train-batchnorm normalises by the spread within a chunk, and one "
+                "content has none; choose 2 or more, better 16"
             )
         return self
 

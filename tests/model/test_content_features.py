@@ -1,6 +1,7 @@
 """Encoders trained along: the gradient cache gives the numbers of the plain graph, whatever the chunk."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def small_encoder(dropout=0.0):
 
 
 def source(chunk, dropout=0.0, train_batchnorm=False):
-    pictures = torch.randn(7, INPUT, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    pictures = torch.randn(9, INPUT, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     asked = []
 
     def read(numbers):
@@ -305,11 +306,46 @@ def test_processes_share_the_encoding_of_all_items(histories_of, on_ranks, world
         torch.testing.assert_close(torch.tensor(rank["table"]), torch.tensor(alone["table"]))
 
 
-def test_a_chunk_of_one_content_cannot_train_batchnorm(histories_of):
-    model, batch = built("sasrec-content", histories_of, source(1, train_batchnorm=True)[0])
-    words = r"--train-batchnorm: a chunk of one content \(--encoder-chunk 1\) has no spread .* leave"
-    with pytest.raises(TssrError, match=words):
-        step(model, batch)
+@pytest.mark.parametrize("chunk", [2, 3, 4, 6, 8])
+def test_no_chunk_has_a_single_content_where_batchnorm_trains(histories_of, chunk):
+    """Nine distinct contents, of which chunks of 2, 4 and 8 would leave a single one."""
+    made, asked = source(chunk, train_batchnorm=True)
+    made = replace(made, contents=torch.tensor([-1, 0, 1, 2, 3, 4, 5, 6, 7, 8]))
+    model, batch = built("sasrec-content", histories_of, made)
+    step(model, batch)
+    sizes = sorted(len(contents) for contents in asked)
+    assert sizes[0] >= 2
+    assert sizes[-1] <= max(chunk, 3)
+    assert sum(sizes) == 18  # each in both passes
+
+
+def test_a_single_content_is_normalised_by_the_running_statistics(histories_of):
+    """A batch of one window that shows one picture: in one row of a linear layer there is no spread."""
+    model, batch = built("sasrec-content", histories_of, source(64, train_batchnorm=True)[0])
+    fixed, _ = built("sasrec-content", histories_of, source(64)[0])
+    alone = replace(batch, inputs=torch.where(batch.inputs > 0, 3, 0))
+    (norm,) = [part for part in trained_contents(model)[0].encoder if isinstance(part, nn.BatchNorm1d)]
+    before = norm.running_mean.clone()
+    loss, gradients = step(model, alone)
+    wanted_loss, wanted = step(fixed, alone)
+    assert torch.equal(loss, wanted_loss)
+    assert all(torch.equal(gradients[name], wanted[name]) for name in wanted)
+    assert torch.equal(norm.running_mean, before)
+    assert norm.training
+
+
+def test_a_process_with_a_single_content_trains_along(histories_of, on_ranks):
+    """Three contents by two processes: two for the first, one for the second."""
+
+    def work():
+        model, batch = built("sasrec-content", histories_of, source(64, train_batchnorm=True)[0])
+        few = replace(batch, inputs=torch.where(batch.inputs > 3, 1, batch.inputs))
+        loss, content = step_of_part(model, few)
+        return {"finite": bool(loss.isfinite()), "mean": content.encoder[1].running_mean.tolist()}
+
+    first, second = on_ranks(2, work)
+    assert first["finite"]
+    assert first == second
 
 
 def test_frozen_weights_of_an_encoder_are_not_saved_and_not_asked_for(histories_of, tmp_path):

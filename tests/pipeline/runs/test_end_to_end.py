@@ -207,6 +207,10 @@ def test_compare_takes_trained_encoders(prepared, tmp_path):
             "--content-scale standard: .* with --end-to-end",
         ),
         (("--features", "image-store"), "--features image-store: with --end-to-end say image, text or both"),
+        (
+            ("--train-batchnorm", "--encoder-chunk", "1"),
+            "--encoder-chunk 1: --train-batchnorm normalises by the spread within a chunk.* choose 2 or more",
+        ),
         (("--start-from", "nobody"), "--run nobody: no such run|holds no finished run"),
     ],
 )
