@@ -28,6 +28,7 @@ from .settings import (
     RankTSSRSettings,
     SASRecContentSettings,
     SASRecSettings,
+    TrainSettings,
     TSSRSettings,
     UniSRecSettings,
 )
@@ -127,6 +128,12 @@ MODELS: dict[str, ModelSpec] = {
 
 BLENDED = "blend"  # made by `tssr blend` from finished runs; not one of MODELS, because it is not trained
 BLEND = ModelSpec("Blend", BlendSettings, "blend:blend", trained=False)
+
+
+def own_default(spec: ModelSpec, name: str) -> Any:
+    """The default of one setting of training or of the model, as this model trains with it."""
+    fields = {**TrainSettings.model_fields, **spec.settings.model_fields}
+    return spec.defaults.get(name, fields[name].get_default(call_default_factory=True))
 
 
 def from_content(settings: Settings) -> bool:

@@ -15,9 +15,9 @@ from ..core.settings import Settings, option_name
 
 
 class TrainSettings(Settings):
-    """How any model is trained; the same for all, so that a comparison compares models."""
+    """How any model is trained; a model with other defaults than these has them in the registry."""
 
-    model_config = ConfigDict(title="Training, the same for all models")
+    model_config = ConfigDict(title="Training of all models")
 
     learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate.")
     batch_size: int = Field(

@@ -18,7 +18,7 @@ from ...core.settings import Model, Settings, Verbatim, option_name, read_config
 from ...core.summary import Summary
 from ...core.words import nearest_name
 from ...core.workspace import Workspace
-from ...model.registry import MODELS
+from ...model.registry import MODELS, own_default
 from ...model.settings import TrainSettings
 from . import COMMANDS
 
@@ -139,27 +139,39 @@ def _click_type(annotation: Any) -> click.ParamType[Any]:
     return simple[annotation]
 
 
-def _shown_default(field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
+def _in_words(default: Any) -> str:
+    """A default as the help shows it; "" for none, which the description of the setting explains."""
     if default is None or default == ():
         return ""
-    if isinstance(default, tuple):
-        default = " ".join(str(entry) for entry in default)
-    return f" [default: {default}]"
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return " ".join(str(entry) for entry in default) if isinstance(default, tuple) else str(default)
 
 
-def _own_defaults(owner: type[Settings], name: str) -> str:
-    """Which models have another default for a setting of training or of models, as words of its help."""
+def _own_defaults(owner: type[Settings], name: str, shown: str) -> str:
+    """The models whose default of a setting is another than the one `shown`, as words of its help.
+
+    Example: " [esasrec and unisrec: tied]" for --head, of which `table` is shown. "" for a setting that is
+    neither of training nor of models, such as the batch size of extract-features.
+    """
+    if owner is not TrainSettings and not any(issubclass(spec.settings, owner) for spec in MODELS.values()):
+        return ""
     models: dict[str, list[str]] = {}
     for model, spec in MODELS.items():
-        if name in spec.defaults and (owner is TrainSettings or issubclass(spec.settings, owner)):
-            models.setdefault(str(spec.defaults[name]), []).append(model)
+        if name not in {*spec.settings.model_fields, *(TrainSettings.model_fields if spec.trained else ())}:
+            continue
+        default = _in_words(own_default(spec, name))
+        if default and default != shown:
+            models.setdefault(default, []).append(model)
     return "".join(f" [{' and '.join(names)}: {value}]" for value, names in models.items())
 
 
-def _option(name: str, field: FieldInfo, more: str = "") -> SettingsOption:
-    shown = _shown_default(field) if field.annotation is not bool else ""
-    help_text = (field.description or "") + shown + more
+def _option(name: str, field: FieldInfo, owner: type[Settings]) -> SettingsOption:
+    default = _in_words(field.get_default(call_default_factory=True))
+    shown = (
+        f" [default: {default}]" if default not in ("", "off") else ""
+    )  # a switch is off unless it says so
+    help_text = (field.description or "") + shown + _own_defaults(owner, name, default)
     if field.annotation is bool:
         flag = option_name(name)
         both = f"{flag}/--no-{flag[2:]}"  # a config file's true is overridden by --no-…
@@ -194,7 +206,7 @@ def settings_options(*models: type[Settings]) -> Callable[[click.Command], click
             for name, field in model.model_fields.items():
                 if name not in known:
                     owner = _declaring(model, name)
-                    option = _option(name, field, _own_defaults(owner, name))
+                    option = _option(name, field, owner)
                     option.section = owner.model_config.get("title") or ""
                     command.params.append(option)
                     known.add(name)
