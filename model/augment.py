@@ -17,6 +17,8 @@ from ..core.schema import PADDING
 def crop(inputs: Tensor, share: float) -> Tensor:
     """Keep one stretch of each window, wherever it lies, left-padded again: (B, L) -> (B, L)."""
     count, place = _counts_and_places(inputs)
+    # Example: 0 0 4 9 2 with a share of .7 keeps 2 of 3 steps; from start 0 these are 4 9, and the view is 0
+    # 0 0 4 9.
     kept = (count * share).long().clamp_min(1)
     start = _random_start(count - kept)
     length = inputs.shape[1]
@@ -29,6 +31,7 @@ def mask(inputs: Tensor, share: float, token: int) -> Tensor:
     """Put `token` in place of some random steps: (B, L) -> (B, L)."""
     count, place = _counts_and_places(inputs)
     lot = torch.rand(inputs.shape, device=inputs.device).where(place >= 0, 2.0)  # padding is drawn last
+    # Sorting the order of the lots gives each step's rank among them: lots .9 .1 .5 have the ranks 2 0 1.
     rank = lot.argsort(dim=1).argsort(dim=1)
     return inputs.where(rank >= (count * share).long(), token)
 
@@ -39,6 +42,8 @@ def reorder(inputs: Tensor, share: float) -> Tensor:
     shuffled = (count * share).long()
     start = _random_start(count - shuffled)
     inside = (place >= start) & (place < start + shuffled)
+    # Steps outside the stretch keep their place as a number to sort by. Those inside draw one between the
+    # places before and behind the stretch, so they change places among themselves alone.
     lot = start + shuffled * torch.rand(inputs.shape, device=inputs.device)
     order = lot.where(inside, place.to(lot.dtype)).argsort(dim=1, stable=True)
     return inputs.gather(1, order)

@@ -67,8 +67,9 @@ class Windows:
 
     def __init__(self, histories: Histories, length: int, which: str, device: torch.device) -> None:
         starts, ends = histories.starts, histories.ends
+        # A history of n actions has n - 1 transitions from one to the next; none has less than 0.
         transitions = np.maximum(ends - starts - 1, 0)
-        cuts = -(-transitions // length)
+        cuts = -(-transitions // length)  # windows of each history, rounded up
         if which == "last":
             cuts = np.minimum(cuts, 1)
         if cuts.sum() == 0:
@@ -76,12 +77,16 @@ class Windows:
                 "no user has two training actions, so there is nothing to learn from; "
                 "preprocess with --min-actions 4 or more, or a log with longer histories"
             )
+        # The number of each window in its history, counted from the newest back. Example: histories of 2 and
+        # 3 windows get 0 1 0 1 2.
         back = np.arange(cuts.sum()) - np.repeat(np.cumsum(cuts) - cuts, cuts)
         self.length = length
         self.count = int(cuts.sum())
         self.transitions = int(np.minimum(transitions, cuts * length).sum())
         self._items = torch.tensor(histories.items, device=device)  # a copy: the table is read-only
         self._starts = torch.from_numpy(np.repeat(starts, cuts)).to(device)
+        # Where the newest target of each window stands: a history's last action, or L places earlier for each
+        # window back. The inputs are the L places before it.
         self._lasts = torch.from_numpy(np.repeat(ends - 1, cuts) - back * length).to(device)
         self._users = torch.from_numpy(np.repeat(np.arange(len(cuts)), cuts)).to(device)
         self._steps = torch.arange(-length, 0, device=device)
@@ -89,6 +94,8 @@ class Windows:
     def batch(self, windows: Tensor) -> WindowBatch:
         """Cut the windows with these numbers, (B,), from the flat array."""
         places = self._lasts[windows, None] + self._steps  # (B, L), of the inputs
+        # The oldest window of a history may begin before the history does. Places there hold another user's
+        # items, or none: whatever is read is multiplied by 0, which is the padding.
         real = places >= self._starts[windows, None]
         places = places.clamp_(min=0)
         inputs = self._items[places].long() * real
@@ -123,6 +130,7 @@ class ActionSamples:
 def newest(histories: Histories, low: int, high: int, length: int) -> Tensor:
     """The newest L items of histories low…high-1, left-padded with 0: (high - low, L) int64."""
     places = histories.ends[low:high, None] + np.arange(-length, 0)
+    # Places before a history begins belong to another one, or are negative; they become padding.
     real = places >= histories.starts[low:high, None]
     items = np.where(real, histories.items[np.maximum(places, 0)], PADDING)
     return torch.from_numpy(items.astype(np.int64))

@@ -66,6 +66,7 @@ class Blend(nn.Module):
         lengths = [part.length for part in parts if part.length is not None]
         self.length = max(lengths) if lengths else None
         counts = train_counts[1:].cpu()
+        # Example: with the bounds 1, 5, 20 the counts 0, 4, 5 and 30 are in classes 0, 1, 2 and 3.
         classes = torch.bucketize(counts, torch.tensor(POPULARITY), right=True)
         item_class = classes if settings.by_popularity else torch.zeros_like(counts)
         kinds = len(POPULARITY) + 1 if settings.by_popularity else 1
@@ -97,6 +98,7 @@ class Blend(nn.Module):
 
         Where only parts without such knowledge have one, all cold items would score the same.
         """
+        # (M,): each part's weight for a new item, for the users with whom the part counts most.
         weights = self.of_item[:, self.class_of_new] * self.of_user.amax(dim=1)
         return any(
             isinstance(part, RanksColdItems) and part.ranks_cold_items and bool(weight)
@@ -112,6 +114,7 @@ class Blend(nn.Module):
         """The parts' weights for histories of these lengths: (B,) -> (M, B)."""
         if not self.reads_lengths:
             return self.of_user.expand(-1, lengths.shape[0])
+        # The class of a user is how many bounds its length reaches, the same as `bucketize` with `right`.
         classes = (lengths.to(self.user_bounds.device)[:, None] >= self.user_bounds).sum(dim=1)
         return self.of_user[:, classes]
 
@@ -123,8 +126,11 @@ class Blend(nn.Module):
         lengths = torch.from_numpy(asked.histories.lengths)
         if len(self.user_bounds):
             ordered = lengths.sort().values
+            # The lengths at one third and at two thirds of the sorted users. Histories of one length are all
+            # in one class, so the classes may differ in size.
             thirds = [len(ordered) * third // USER_CLASSES for third in range(1, USER_CLASSES)]
             self.user_bounds.copy_(ordered[thirds])
+        # Where there is one class of items or of users, the search over it is left out (None).
         weights = choose_weights(
             ScoredCandidates.of(self._scored(asked)),
             names,
@@ -142,6 +148,7 @@ class Blend(nn.Module):
         """
         for low in range(0, len(asked), BLOCK):
             high = min(low + BLOCK, len(asked))
+            # An empty history has the newest item 0, and so -1 here, which is no item.
             targets = torch.from_numpy(asked.targets[low:high].astype(np.int64)) - 1
             newest_item = newest(asked.histories, low, high, 1)[:, 0] - 1
             scores = [_scores(part, asked, low, high).float().cpu() for part in self.recommenders]
@@ -160,6 +167,8 @@ class VectorBlend(Blend):
         """The blend's states from the parts' states, (B, D_m) each, and the histories' lengths, (B,)."""
         blocks = []
         for state, factor in zip(states, self.user_factors(lengths), strict=True):
+            # The inner product with the item's block (see `joined_items`) is factor · weight · (state ·
+            # vector) + factor · weight · (bias - shift), which is what the part adds to the score.
             blocks += [state * factor[:, None], factor[:, None]]
         return torch.cat(blocks, dim=1)
 
@@ -221,6 +230,7 @@ class DenseBlend(Blend):
         weights = self.of_item[:, item_class].double()
         total = torch.zeros(len(lengths), len(item_class), dtype=torch.float64)
         for m, part in enumerate(self.recommenders):
+            # A part that weighs nothing need not be asked, as the neighbours in TSSR-Late while it trains.
             if not weights[m].any():
                 continue
             said = score(part).cpu() - self.shift[m].double().cpu()
@@ -267,12 +277,14 @@ def _with_cold(part: VectorRecommender, cold: Tensor, warm: Tensor) -> tuple[Ten
     if isinstance(part, ColdVectors) and part.ranks_cold_items:
         return part.items_with_cold(cold, warm)
     vectors, bias = part.items()
+    # Scores are linear in vector and bias, so these means score as the mean of the warm items' scores.
     average = vectors[warm].mean(dim=0), bias[warm].mean()
     return vectors.where(~cold[:, None], average[0]), bias.where(~cold, average[1])
 
 
 def _spread(queries: Queries, most: int) -> Queries:
     """At most so many of the queries, evenly spread over all."""
+    # Example: 3 of 5 queries are those numbered 0, 2 and 4.
     rows = np.linspace(0, len(queries) - 1, min(most, len(queries))).round().astype(np.int64)
     whole = queries.histories
     histories = Histories(whole.items, whole.starts[rows], whole.ends[rows], whole.item_count)

@@ -48,20 +48,25 @@ class Rivals:
     @classmethod
     def of(cls, scores: Tensor, counted: Tensor) -> Rivals:
         """Find the rivals: scores (M, Q, C), and which candidates count (Q, C); column 0 is the target."""
+        # (M, Q, C - 1): by how much each candidate scores above the user's target, for each expert.
         lead = scores[:, :, 1:] - scores[:, :, :1]
         others = counted[:, 1:]
+        # Candidates that stand before the target under any shares.
         ahead = ((lead > 0).all(dim=0) & others).sum(dim=1)
         open_users = (ahead < LENGTH) & counted[:, 0]
         rivals = (lead >= 0).any(dim=0) & others & open_users[:, None]
+        # Open users are numbered anew, 0…U-1. Example: of users open, closed, open the third is number 1.
         number = open_users.cumsum(0) - 1
         user = number[rivals.nonzero()[:, 0]]
         return cls(lead[:, rivals], user, int(open_users.sum()), len(counted))
 
     def ndcg(self, shares: Tensor) -> float:
         """The mean NDCG@10 of all Q users under `shares` (M,), none negative; equal scores by mid-rank."""
+        # Above 0 the blend puts the rival before the target; a tie counts as half a place.
         lead = shares @ self.lead
         before = (lead > 0).float() + 0.5 * (lead == 0).float()
         rank = torch.ones(self.users).index_add_(0, self.user, before)
+        # Users who were left out gain 0 but count in the mean, hence the division by all who were asked.
         gains = (rank <= LENGTH) / torch.log2(1 + rank)
         return float(gains.double().sum()) / self.asked
 
@@ -70,6 +75,7 @@ def best_shares(rivals: Rivals, alone: Sequence[float]) -> Tensor:
     """The shares (M,), summing to 1, of the best of all starts; `alone` is each expert's own NDCG."""
     each = torch.eye(len(alone))
     order = sorted(range(len(alone)), key=lambda m: -alone[m])
+    # The best share of a second expert beside each first one: (shares, NDCG) of every pair.
     pairs = [_with_share(rivals, each[first], second) for first, second in combinations(order, 2)]
     starts = [(each[m], alone[m]) for m in order]
     if pairs:
@@ -80,6 +86,7 @@ def best_shares(rivals: Rivals, alone: Sequence[float]) -> Tensor:
 
 def _climbed(rivals: Rivals, shares: Tensor, value: float, order: Sequence[int]) -> tuple[Tensor, float]:
     """Improve the shares expert by expert in this `order` until a round gains nothing; also their NDCG."""
+    # False sorts before True: first the experts without a share. The sort keeps the order within both.
     turns = sorted(order, key=lambda expert: bool(shares[expert]))
     for _ in range(ROUNDS):
         before = value
@@ -97,6 +104,7 @@ def _climbed(rivals: Rivals, shares: Tensor, value: float, order: Sequence[int])
 def _with_share(rivals: Rivals, shares: Tensor, expert: int) -> tuple[Tensor, float]:
     """The shares (M,) with the best one for `expert`, the others in proportion, and their NDCG."""
     own = torch.eye(len(shares))[expert]
+    # The other experts, scaled to sum to 1.
     rest = shares * (1 - own)
     rest = rest / rest.sum()
     found: dict[float, float] = {}
@@ -106,5 +114,6 @@ def _with_share(rivals: Rivals, shares: Tensor, expert: int) -> tuple[Tensor, fl
             if 0 <= share <= 1 and share not in found:
                 found[share] = rivals.ndcg((1 - share) * rest + share * own)
         best = max(found, key=lambda share: found[share])
+        # Example: .3 was best of 0, .1 … 1, so .25 and .35 are tried, then .025 to both sides of the best.
         tried = [best - steps[0], best + steps.pop(0)] if steps else []
     return (1 - best) * rest + best * own, found[best]

@@ -59,14 +59,18 @@ class ScoredCandidates:
 def _listed(
     scores: Sequence[Tensor], targets: Tensor, skipped: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
+    # Each expert's best items, (B, listed) of each, sorted together so that a second listing stands beside
+    # the first and is seen by comparing neighbours.
     best = [own.topk(min(LISTED, own.shape[1])).indices for own in scores]
     items, _ = torch.cat(best, dim=1).sort(dim=1)
     counted = torch.ones_like(items, dtype=torch.bool)
     counted[:, 1:] = items[:, 1:] != items[:, :-1]
+    # The target has a column of its own, the first, so it does not count among the lists.
     counted &= items != targets[:, None]
     if skipped is not None:
         counted &= items != skipped[:, None]
     items = torch.cat([targets[:, None], items], dim=1)
+    # A user whose target may not be recommended can gain nothing.
     hit = torch.ones_like(counted[:, :1]) if skipped is None else (targets != skipped)[:, None]
     found = torch.stack([own.float().gather(1, items) for own in scores])
     return found, items, torch.cat([hit, counted], dim=1)
@@ -102,9 +106,11 @@ def choose_weights(
     experts = len(names)
     of_user = torch.ones(experts, judge.groups)
     rivals = Rivals.of(judge.scores, judge.counted)
+    # The rows of the unit matrix are the shares of one expert alone.
     alone = [rivals.ndcg(own) for own in torch.eye(experts)]
     found = dict(zip(names, alone, strict=True))
     shares = best_shares(rivals, alone)
+    # The second search starts from the same weight in all classes.
     of_item = shares[:, None].repeat(1, judge.kinds)
     found["together"] = judge.mean(of_item, of_user)
     used = shares.nonzero()[:, 0].tolist()
@@ -112,9 +118,13 @@ def choose_weights(
         judge.multiply(of_item, [(m, k) for k in range(judge.kinds) for m in used], of_item, of_user)
         found["by popularity"] = judge.mean(of_item, of_user)
     if judge.groups > 1 and len(used) > 1:
+        # The first of the experts in use keeps the weight 1: multiplying all by 2 would change no order.
         judge.multiply(of_user, [(m, g) for g in range(judge.groups) for m in used[1:]], of_item, of_user)
         found["by history"] = judge.mean(of_item, of_user)
+    # Scores have deviation 1 here, so the weights' sizes tell how much each expert decides.
     sizes = of_item.mean(dim=1) * of_user.mean(dim=1)
+    # The search weighs (score - shift) / scale; what is kept weighs (score - shift), so the scale goes into
+    # the weights.
     return BlendWeights(of_item / scale[:, None], of_user, shift, (sizes / sizes.sum()).tolist(), found)
 
 
@@ -150,10 +160,12 @@ class _Judge:
         total = torch.zeros(self.counted.shape)
         for m, scores in enumerate(self.scores):
             if of_item[m].any():
+                # (Q, C): by class of candidate, times (Q, 1): by class of user.
                 weight = of_item[m, 0] if self.kinds == 1 else of_item[m, self.item_class]
                 total += scores * weight * of_user[m, self.user_class, None]
         total = total.masked_fill(~self.counted, -torch.inf)
         goal = total[:, :1]
+        # Mid-rank: one place for each candidate above the target, half a place for each that ties with it.
         rank = 1 + (total[:, 1:] > goal).sum(dim=1) + 0.5 * (total[:, 1:] == goal).sum(dim=1)
         return (rank <= LENGTH) * self.counted[:, 0] / torch.log2(1 + rank)
 
@@ -171,9 +183,12 @@ class _Judge:
             found = {}
             for factor in FACTORS:
                 changed[cell] = factor * start
+                # (Q,): the NDCG of each user with this one cell changed.
                 found[factor] = before if factor == 1 else self.each(of_item, of_user)
             factor = max(FACTORS, key=lambda factor: float(found[factor].double().mean()))
             gains = (found[factor] - before).double()
+            # A mean gain within one standard error may be chance, so the cell then stays as it was. For
+            # factor 1 all gains are 0, and it stays as well.
             if gains.mean() <= gains.std() / len(gains) ** 0.5:
                 factor = 1.0
             changed[cell] = factor * start

@@ -53,6 +53,7 @@ class BPRMF(NeuralRecommender):
         users = self.users[batch.users]
         taken = self.vectors[batch.items - 1]
         other = self.vectors[self.negatives.draw(batch.users) - 1]
+        # Score of the taken item less that of the other: u · i - u · j = u · (i - j).
         terms: Losses = {"bpr": mean_share(-F.logsigmoid((users * (taken - other)).sum(dim=1)))}
         if self.settings.l2:
             squares = torch.cat([users, taken, other]).square().sum()
@@ -62,6 +63,8 @@ class BPRMF(NeuralRecommender):
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:
         """The users' vectors, (B, D)."""
         numbers = torch.from_numpy(queries.users[low:high].astype(np.int64)).to(self.users.device)
+        # A user asked about may be unknown (then row 0 is read for now), or known without a train action.
+        # Both get the mean of their history's items in the loop below.
         known = (numbers >= 0) & (numbers < len(self.users))
         numbers = numbers.where(known, 0)
         known &= self.trained[numbers]

@@ -44,6 +44,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: dict[str, A
     """Write tensors by name and a record beside them, whole or not at all."""
     with atomic_path(path) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        # A file made in the ordinary way has the permissions that new files get here; they are put back
+        # below.
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777
         try:
@@ -159,12 +161,21 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     A process that was not there when the checkpoint was written keeps its random state.
     """
     tensors, record = read_tensors(path)
-    _fill(path, model, {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    _fill(
+        path,
+        model,
+        {
+            name.removeprefix("model."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("model.")
+        },
+    )
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, index, slot = name.split(".")
             slots.setdefault(int(index), {})[slot] = tensor
+    # Groups with their learning rates are those of this run's settings; only what Adam has gathered is read.
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     for weight, own in optimizer.state.items():  # fused steps want them laid out in memory as the weight is
         own.update({name: torch.empty_like(weight).copy_(slot) for name, slot in own.items() if slot.ndim})

@@ -19,11 +19,13 @@ def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Pat
     `recent` has the terms of each step, of which this process computed a share. Every process gets the same
     sums, or the error.
     """
+    # (steps, terms). One copy from the device for all of them; each single `float(loss)` would wait for it.
     shares = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
     values = current_world().sum(shares)
     bad = (~values.isfinite()).any(dim=1).nonzero()
     if len(bad):
         first = int(bad[0])
+        # `recent` ends with `step`. Example: of 25 losses up to step 100, the first is that of step 76.
         at = step - len(recent) + first + 1
         terms = dict(zip(recent[first], values[first], strict=True))
         raise _not_finite(f"the loss is not finite at step {at}", terms, model, folder)

@@ -48,6 +48,7 @@ class ContentKNN(nn.Module):
         self.settings = settings
         counts = materials.train_counts
         types = [F.normalize(content.centred(settings, counts)) for content in materials.features()]
+        # With T types, √T in both factors of an inner product makes it the mean of T cosines.
         vectors = torch.cat(types, dim=1) / len(types) ** 0.5
         self.register_buffer("vectors", vectors, persistent=False)  # (N + 1, C), row 0 the padding's zeros
         self.register_buffer("decay", torch.tensor(DECAYS[0] if settings.decay is None else settings.decay))
@@ -66,6 +67,7 @@ class ContentKNN(nn.Module):
     def encode(self, inputs: Tensor) -> Tensor:
         """The weighted means of the items' vectors, zeros where none has any: (B, L) -> (B, C)."""
         vectors = self.vectors[inputs]  # (B, L, C)
+        # Items without content are zeros. They get no weight, so the others' weights still sum to 1.
         states: Tensor = torch.einsum("bl,blc->bc", place_weights(vectors.any(dim=2), self.decay), vectors)
         return states
 
@@ -94,9 +96,12 @@ class ContentKNN(nn.Module):
             for decay in DECAYS:
                 self.decay.fill_(decay)
                 found.append(validate())
+            # `index` finds the first of equal values, the smallest decay.
             chosen["decay"] = DECAYS[found.index(max(found))]
             self.decay.fill_(chosen["decay"])
         if self.settings.last_item == "auto":
+            # With `auto` the newest item has been left out so far. It is kept if that gains, and left out
+            # again if it does not.
             left_out = validate()
             self.last_left_out.fill_(False)
             self.last_left_out.fill_(validate() <= left_out)

@@ -29,6 +29,7 @@ class ContentScaling(nn.Module):
     def __init__(self, known: Tensor, settings: ScaleSettings, dtype: torch.dtype) -> None:
         """Take the numbers from `known`, (T, C) float32; `dtype` is the number format of the store."""
         super().__init__()
+        # Without any train item there are no means to take, so vectors stay as they are.
         self.scale = settings.content_scale if len(known) else "raw"
         self.centres = settings.content_scale != "raw"
         self.dtype = dtype
@@ -38,6 +39,8 @@ class ContentScaling(nn.Module):
         self.register_buffer("filler", mean.to(dtype) if fills else torch.zeros_like(mean, dtype=dtype))
         if self.scale == "standard":
             deviation = known.std(0, correction=0)
+            # A constant dimension has a deviation of rounding errors; divided by it, noise would count as
+            # much as content.
             varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
             self.register_buffer("deviation", deviation.where(varies, 1))
             self.register_buffer("varies", varies)
@@ -51,6 +54,7 @@ class ContentScaling(nn.Module):
             vectors = vectors / self.deviation * self.varies
         if self.scale == "whiten":
             vectors = vectors @ self.turn
+        # 0 is the mean: an item without content then looks like the average item.
         return vectors * present[:, None]
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
@@ -68,6 +72,7 @@ def _whitening(centred: Tensor, rank: int) -> Tensor:
     """
     variances, directions = principal_components(centred)
     kept = rank or len(variances)
+    # (R,). A component's deviation, by which it is divided; 0 only where all items are the same.
     scales = variances[:kept].sqrt()
     turned = directions[:, :kept] / scales.where(scales > 0, 1)
     return turned.float()

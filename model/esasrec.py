@@ -62,6 +62,7 @@ class LiGRBlock(nn.Module):
 
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(P, D) -> (P, D); contexts, (P, D) each, are read in place of the states themselves."""
+        # Only the branch reads normalised states; the gate reads them as they came in, as LiGR has it.
         entered = self.norms[0](states)
         read = self.attention(entered, contexts or (entered,), steps)
         states = states + self.gates[0](states).sigmoid() * self.dropout(read)

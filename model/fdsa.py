@@ -42,7 +42,7 @@ class Pooled(nn.Module):
     def forward(self, items: Tensor) -> Tensor:
         """(B, L) -> (B, L, D)."""
         vectors = torch.stack([part(items) for part in self.parts], dim=-2)  # (B, L, M, D)
-        weights: Tensor = self.weigh(vectors).softmax(dim=-2)
+        weights: Tensor = self.weigh(vectors).softmax(dim=-2)  # (B, L, M, 1)
         return (weights * vectors).sum(dim=-2)
 
 

@@ -23,11 +23,14 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         world = current_world()
+        # How many rows processes of smaller rank have: this one's rows begin there.
         ctx.before, ctx.count = sum(world.row_counts(len(rows))[: world.rank]), len(rows)
         return world.gather(rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        # Each process has the gradient of its share with respect to all B rows. The gradient of the whole
+        # loss is their sum, and this process goes on with the part of its own rows.
         total = current_world().sum(gradients[0].clone(memory_format=torch.contiguous_format))
         return total[ctx.before : ctx.before + ctx.count]
 
@@ -74,6 +77,8 @@ def sum_gradients(model: nn.Module) -> None:
     if world.size == 1:
         return
     weights = [weight for weight in model.parameters() if weight.requires_grad]
+    # A weight that this process's samples did not reach has no gradient here but may have one elsewhere; the
+    # message must be equally long everywhere.
     gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
     flat = world.sum(torch.cat([gradient.flatten() for gradient in gradients]))
     parts = torch.split(flat, [weight.numel() for weight in weights])

@@ -39,6 +39,7 @@ class GRU4Rec(SequenceRecommender):
         self.dropout = nn.Dropout(settings.dropout)
         self.recurrent = Recurrent(settings.width, settings.layers, settings.dropout)
         self.output = nn.Linear(settings.width, settings.width)
+        # Draws linear layers and embeddings; the GRU keeps torch's start.
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
         self.objective = NextItemLoss(materials, settings)

@@ -67,11 +67,14 @@ class ItemHead(nn.Module):
         """
         parts = []
         if self.weight is not None:
+            # The table has no row for the padding: item i is row i - 1. The inputs have one, and take i
+            # itself.
             parts.append(self.weight if items is None else self.weight[items - 1])
         if items is None:
             items = torch.arange(1, len(self.bias) + 1, device=self.bias.device)
         with read_by_head():
             parts += [enter(items) for enter in (*self.inputs, *self.tied)]
+        # Started with the first part, not with 0, which would copy a table that stands alone.
         return sum(parts[1:], start=parts[0])
 
     @property
@@ -88,8 +91,11 @@ class ItemHead(nn.Module):
         learn to score the content of cold items low (docs/cold-items.md has what was measured).
         """
         self.warm = (~cold).nonzero()[:, 0]
+        # Example: with item 2 of 3 cold, `place` is 0 1 1 2, so item 3 is row 2 of the two warm ones. What
+        # stands for a cold item is never read, because a cold item is no target.
         self.place = F.pad((~cold).cumsum(0), (1, 0))
         if self.sample is not None:
+            # A weight of 0 is never drawn.
             self.sample = ItemSample(self.sample.weights.masked_fill(cold, 0), self.sample.size)
 
     def items_with_cold(self, cold: Tensor, warm: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -103,28 +109,33 @@ class ItemHead(nn.Module):
         cold = cold.to(bias.device)
         warm = ~cold if warm is None else warm.to(bias.device)
         if self.weight is not None:
+            # What the parts of the head other than the table give each item.
             content = vectors - self.weight
             vectors = vectors.where(~cold[:, None], content + self.weight[warm].mean(dim=0))
         return vectors, bias.where(~cold, bias[warm].mean())
 
     def scores(self, states: Tensor, targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""
-        items = torch.cat([targets[:, None], drawn], dim=1)
+        items = torch.cat([targets[:, None], drawn], dim=1)  # (P, 1 + K)
         vectors = self.vectors(filled(items))  # rows of the filler are computed and never read
+        # Each position has candidates of its own, (P, 1 + K, D), so this is no matrix product.
         scores = torch.einsum("pd,pkd->pk", filled(states), vectors)[: len(items)] + self.bias[items - 1]
         return scores[:, 0], scores[:, 1:]
 
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
         """The mean cross-entropy, as this process's share: states (P, D), `targets` (P,) in 1…N."""
         if self.sample is None:
+            # The softmax gives the mean over this process's own P positions. Times P / (the positions of all
+            # processes) it is this process's share of the mean over all.
             share = len(targets) / total_count(len(targets))
             return self._full_softmax(states, targets) * share
         drawn, log_expected = self.sample.draw()
+        # The P next items and the K drawn ones, which all positions share, are looked up in one go.
         items = torch.cat([targets, drawn])
         vectors, bias = self.vectors(items), self.bias[items - 1]
-        own, others = vectors[: len(targets)], vectors[len(targets) :]
-        taken = (states * own).sum(dim=1) + bias[: len(targets)]
-        scores = (filled(states) @ others.T)[: len(states)] + bias[len(targets) :]
+        own, others = vectors[: len(targets)], vectors[len(targets) :]  # (P, D), (K, D)
+        taken = (states * own).sum(dim=1) + bias[: len(targets)]  # (P,)
+        scores = (filled(states) @ others.T)[: len(states)] + bias[len(targets) :]  # (P, K)
         return sampled_softmax(taken, scores, drawn == targets[:, None], log_expected)
 
     def _full_softmax(self, states: Tensor, targets: Tensor) -> Tensor:
@@ -145,6 +156,7 @@ def item_head(
         contents = content_vectors(materials, settings.width, settings)
     for content in contents:
         if settings.head == "table+content":
+            # A projection of 0 does learn: its gradient is made of states and content, not of its weights.
             nn.init.zeros_(content.project.weight)
             nn.init.zeros_(content.project.bias)
         else:
@@ -157,6 +169,8 @@ def item_head(
         tied=tied if settings.head == "tied" else None,
         sample=_item_sample(materials, settings),
     )
+    # A head that scores cold items by their content keeps them out of its loss. In any other head they are
+    # negatives like all items.
     cold = materials.train_counts[1:] == 0
     if head.ranks_cold_items and cold.any():
         head.leave_out(cold)

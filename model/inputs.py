@@ -49,6 +49,7 @@ class ContentVectors(nn.Module):
         self.content = source.content(settings, train_counts)
         self.project = nn.Linear(self.content.width, width)
         absent = source.absent
+        # Only where it can be learned: with content for every item it would never change.
         self.missing = nn.Parameter(torch.zeros(width)) if bool(absent.any()) else None
         self.register_buffer("absent", absent, persistent=False)
 
@@ -56,6 +57,7 @@ class ContentVectors(nn.Module):
         """(B, L) -> (B, L, D)."""
         vectors: Tensor = self.project(self.content(items).to(self.project.weight.dtype))
         if self.missing is not None:
+            # (B, L, 1) times (D,): added to items without content, 0 for all others.
             vectors = vectors + self.absent[items].unsqueeze(-1) * self.missing
         return vectors
 

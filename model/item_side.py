@@ -71,6 +71,8 @@ class HeadSide(nn.Module):
             read: dict[str, Tensor] = {}
             for name, part in item_input.named_modules():
                 if isinstance(part, ContentVectors):
+                    # Every input of the head reads the content types in the model's order, so the next one
+                    # met reads the next type, and starts over with the next input.
                     vectors, absent = scaled[met % len(scaled)]
                     prefix = f"{name}." if name else ""
                     read |= {f"{prefix}content.features": vectors, f"{prefix}absent": absent}
@@ -100,6 +102,7 @@ class NeighbourSide(nn.Module):
             F.normalize(cast(ContentScaling, scaling).centred(vectors, present))
             for scaling, (vectors, present) in zip(self.scalings, given, strict=True)
         ]
+        # √T in both factors makes the inner product the mean of T cosines, as in `ContentKNN`.
         vectors = torch.cat(types, dim=1) / len(types) ** 0.5
         return vectors, torch.zeros_like(vectors[:, 0])
 
@@ -139,6 +142,7 @@ class BlendSide(nn.Module):
             side([given[m] for m in own] or given) for side, own in zip(self.sides, self.reads, strict=True)
         ]
         (model,) = self._blend
+        # (K,): all are new, so all are of one class by popularity.
         classes = torch.full_like(found[0][1], model.class_of_new, dtype=torch.int64)
         return model.joined_items(found, classes)
 

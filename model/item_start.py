@@ -48,6 +48,7 @@ def start_from_content(model: nn.Module, materials: Materials) -> None:
     for table in tables:
         width = min(table.shape[1], components.shape[1])
         chosen = components[items, :width]
+        # One factor brings the components to the size of the random start, whose mean is 0.
         scale = table.std() / chosen.square().mean().sqrt()
         table[items - 1, :width] = (chosen * scale).to(table.dtype)
 
@@ -73,6 +74,8 @@ def _components(materials: Materials) -> tuple[Tensor, Tensor]:
     present = torch.stack([content.present for content in contents]).any(dim=0)
     known = present & (materials.train_counts > 0)
     sides = [content.centred(resolve(ScaleSettings, {}), materials.train_counts) for content in contents]
+    # Divided by the root mean square of its vectors' lengths, each type counts alike, whatever the scale of
+    # its encoder.
     sides = [side / side[known].square().sum(dim=1).mean().sqrt().clamp(min=1e-12) for side in sides]
     vectors = torch.cat(sides, dim=1)
     if not bool(vectors[known].any()):

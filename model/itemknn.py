@@ -56,6 +56,7 @@ class ItemKNN(nn.Module):
         """Summed similarities to what is in histories low…high-1, (B, N)."""
         histories = queries.histories
         rows, items = histories.part(low, high).distinct()
+        # For each item of a history, the range of items that have it as a neighbour, one after another.
         entries, owners = ranges(self._starts[items], self._starts[items + 1] - self._starts[items])
         width = histories.item_count + 1
         cells = rows[owners] * width + self._items[entries]
@@ -68,6 +69,7 @@ def _neighbours(
 ) -> Iterator[tuple[Int64, Int64, NDArray[np.float64]]]:
     """Yield (item, neighbour, similarity), each (E,), a block of items after another in ascending order."""
     users, items = train.distinct()  # sorted by user
+    # The pairs in the order of their items: those of item i are takers[item_starts[i]:item_starts[i + 1]].
     takers = np.argsort(items, kind="stable")
     taken = np.bincount(users, minlength=len(train))
     user_starts = np.cumsum(taken) - taken
@@ -77,9 +79,12 @@ def _neighbours(
     # An item costs one row of N + 1 counters, and one count for each action of each of its users.
     meetings = np.bincount(items, taken[users], minlength=width)
     block_of = np.cumsum(meetings + width) // MEETINGS_AT_ONCE
+    # A block begins at the item where the cost so far passes another multiple of MEETINGS_AT_ONCE.
     bounds = [*np.flatnonzero(np.diff(block_of, prepend=-1)), width]
     item_starts = np.concatenate([[0], np.cumsum(counts)])
     for low, high in pairwise(bounds):
+        # For each pair (user, item) of the block, all that its user took: every such item meets this one
+        # once.
         pairs = takers[item_starts[low] : item_starts[high]]
         entries, owners = ranges(user_starts[users[pairs]], taken[users[pairs]])
         cells = (items[pairs][owners] - low) * width + items[entries]
@@ -104,5 +109,6 @@ def _nearest(rows: Int64, others: Int64, similarity: NDArray[np.float64], count:
 def ranges(starts: Int64, lengths: Int64) -> tuple[Int64, Int64]:
     """The numbers of all ranges after one another, and which range each belongs to."""
     owners = np.repeat(np.arange(len(starts)), lengths)
+    # Example: starts 4 and 9, lengths 2 and 3 give owners 0 0 1 1 1 and numbers 4 5 9 10 11.
     numbers = np.arange(len(owners)) + (starts - (np.cumsum(lengths) - lengths))[owners]
     return numbers, owners

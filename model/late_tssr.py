@@ -57,6 +57,7 @@ class LateTSSR(NeuralRecommender):
         super().__init__()
         self.length = materials.length
         scale = settings.content_scale
+        # Only the newest item asks for its neighbours (a decay of 0), and it is no candidate itself.
         newest_asks = {"decay": 0.0, "last_item": "left-out", "content_scale": scale}
         parts: list[nn.Module] = [
             sasrec_id(materials, settings),
@@ -79,6 +80,7 @@ class LateTSSR(NeuralRecommender):
         experts = cast("Sequence[SASRec]", self.blend.parts)
         return {
             f"{name}_{term}": loss
+            # Not strict: the parts behind the experts are not trained and have no loss.
             for name, expert in zip(EXPERTS, experts, strict=False)
             for term, loss in expert.losses(batch).items()
         }

@@ -32,6 +32,8 @@ def initialise(module: nn.Module, item_count: int) -> None:
 
     The weights of a content encoder that is trained along stay: they were trained before.
     """
+    # The release draws embeddings evenly from this range, whose bound depends on the number of items, not on
+    # the width. Example: N = 9,999 gives numbers between -.01 and .01.
     bound = math.sqrt(1 / (item_count + 1))
     kept = {part for content in trained_contents(module) for part in content.modules()}
     for part in module.modules():
@@ -44,10 +46,14 @@ def initialise(module: nn.Module, item_count: int) -> None:
         elif isinstance(part, nn.Embedding):
             nn.init.uniform_(part.weight, -bound, bound)
             if part.padding_idx is not None:
+                # The draw has overwritten the zeros of the padding's row. It gets no gradient, so zeros are
+                # what it keeps.
                 nn.init.zeros_(part.weight[part.padding_idx])
     for part in module.modules():
         if isinstance(part, Attention):
-            for weight in part.key_value.weight.chunk(2):  # the release has two layers; here they are one
+            # The release has two layers, each (D, D), where here is one of (2 D, D). Xavier's deviation falls
+            # with the size of a matrix, so the halves are drawn one by one.
+            for weight in part.key_value.weight.chunk(2):
                 nn.init.xavier_normal_(weight)
 
 
@@ -59,6 +65,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.query = nn.Linear(width, width)
+        # One product gives the keys and the values of all heads: (P, D) -> (P, 2 D).
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
 
@@ -71,16 +78,25 @@ class Attention(nn.Module):
         """
         (B, L), D = steps.shape, states.shape[1]
         split = (self.heads, D // self.heads)
+        # Linear layers run on packed steps (P, D). The products of attention need whole windows, so their
+        # results are put back into (B, L, D), or with `newest` into windows of one step, (B, 1, D).
         asked = self.query(states).unsqueeze(1) if newest else steps.padded(self.query(states))
         query = asked.unflatten(2, split).transpose(1, 2)  # (B, H, L or 1, D/H)
-        key_values = [steps.padded(self.key_value(context)) for context in contexts]
+        key_values = [steps.padded(self.key_value(context)) for context in contexts]  # (B, L, 2 D) each
+        # The contexts stand one after another along the steps. A query's softmax then runs over the steps of
+        # all contexts together, and their shares are decided against each other.
         key_value = torch.cat(key_values, dim=1).view(B, len(contexts) * L, 2, *split)
         key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, C L, D/H)
+        # (B, 1, L, C L): a step may read the same steps of every context, so the mask stands C times side by
+        # side.
         mask = steps.mask if len(contexts) == 1 else steps.mask.repeat(1, 1, 1, len(contexts))
+        # The last row of the mask is what the last step may read.
         mask = mask[:, :, -1:] if newest else mask
+        # The function, unlike nn.Dropout, does not know whether the model is in training.
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        read = read.transpose(1, 2).flatten(2)  # sizes are read, not left to -1: B may be 0 (see `gathering`)
+        # (B, H, L, D/H) -> (B, L, D). Sizes are read, not left to -1: B may be 0 (see `gathering`).
+        read = read.transpose(1, 2).flatten(2)
         output: Tensor = self.output(read[:, 0] if newest else steps.packed(read))
         return output
 
@@ -108,6 +124,8 @@ class Residual(nn.Module):
         self.before = norm == "pre"
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
+        # One number for a whole branch. At 1e-8 the branch adds next to nothing, so an untrained stack hands
+        # on its input, normalised, and each branch grows as far as it lowers the loss.
         self.gate = nn.Parameter(torch.tensor(REZERO_START)) if norm == "rezero" else None
 
     def branch_input(self, states: Tensor) -> Tensor:
@@ -117,6 +135,8 @@ class Residual(nn.Module):
 
     def add(self, states: Tensor, branch: Tensor) -> Tensor:
         """Add the branch's result to what was there, (P, D)."""
+        # Added first and normalised after, as in the release, or with --norm pre only added: there the branch
+        # has read normalised states already (see `branch_input`).
         branch = self.dropout(branch if self.gate is None else self.gate * branch)
         summed: Tensor = states + branch if self.before else self.norm(states + branch)
         return summed
@@ -136,11 +156,14 @@ class TransformerBlock(nn.Module):
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(P, D) -> (P, D); contexts, (P, D) each, are used as they are."""
         inputs = self.attention_residual.branch_input(states)
+        # Without contexts the steps read themselves: keys and values come from the same inputs as the
+        # queries.
         return self._after_attention(states, self.attention(inputs, contexts or (inputs,), steps))
 
     def newest(self, states: Tensor, steps: RealSteps, rows: Tensor) -> Tensor:
         """(P, D) -> (B, D): what `forward` gives at `rows`, the last steps of the B windows; cheaper."""
         inputs = self.attention_residual.branch_input(states)
+        # The last step reads all steps, so keys and values are computed for all P rows, queries for B.
         attended = self.attention(inputs[rows], (inputs,), steps, newest=True)
         return self._after_attention(states[rows], attended)
 
@@ -178,7 +201,9 @@ class Recurrent(nn.Module):
         # A GRU has no mask. So each window is rolled: 0 0 5 7 becomes 5 7 0 0, the state after 7 is the same
         # as without padding, and what the GRU computes on the padding behind it is thrown away.
         steps = torch.arange(real.shape[1], device=real.device)
-        padding = (~real).sum(dim=1, keepdim=True)
+        padding = (~real).sum(dim=1, keepdim=True)  # (B, 1)
+        # Example with L = 4: 0 5 7 9 has one padding step, so `front` is 1 2 3 0, which takes 5 7 9 0, and
+        # `back` is 3 0 1 2, which takes 0 5 7 9 from that again.
         front, back = ((steps + shift) % len(steps) for shift in (padding, -padding))
         states = _at_steps(vectors, front)
         for number, layer in enumerate(self.layers):
@@ -197,6 +222,7 @@ class Recurrent(nn.Module):
 
 
 def _at_steps(states: Tensor, steps: Tensor) -> Tensor:
+    # States (B, L, D) in the order of `steps` (B, L); `gather` wants one index for each number of a state.
     return states.gather(1, steps.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
 
 

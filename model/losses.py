@@ -21,7 +21,8 @@ from .gathering import even_share, gathered, mean_share
 
 def pooled(states: Tensor, real: Tensor) -> Tensor:
     """Mean state over the steps where `real` is set: (B, L, D), (B, L) -> (B, D)."""
-    weight = real.unsqueeze(-1).to(states.dtype)
+    weight = real.unsqueeze(-1).to(states.dtype)  # (B, L, 1)
+    # A window of padding alone is divided by 1, not by 0, and has the mean 0.
     return (states * weight).sum(1) / weight.sum(1).clamp_min(1)
 
 
@@ -32,9 +33,12 @@ def user_contrast(states_id: Tensor, states_content: Tensor, real: Tensor, tempe
     streams of the B - 1 other users. The other direction has the roles swapped. States are the unimodal
     encoders' outputs (B, L, D). Mean over users, the two directions summed.
     """
+    # At length 1 the inner product is the cosine: s of Eq. 1.
     view_id = gathered(F.normalize(pooled(states_id, real), dim=-1))
     view_content = gathered(F.normalize(pooled(states_content, real), dim=-1))
     scores = view_id @ view_content.T / temperature  # (B, B)
+    # Row u of the scores is user u's ID stream against all content streams, so the right column is u.
+    # Transposed, it is the content stream against all ID streams: the second logarithm of Eq. 1.
     itself = torch.arange(len(scores), device=scores.device)
     return even_share(F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself))
 
@@ -44,7 +48,10 @@ def _predict_next(states: Tensor, vectors: Tensor, allowed: Tensor, rows: Tensor
 
     `rows` (R,) are the numbers, among the S x B, of those that have one.
     """
+    # (S, B, B): at each step, every user's state against every user's next item. What is not allowed gets
+    # exp(-inf) = 0 in the sum of Eq. 2.
     scores = torch.einsum("sbd,scd->sbc", states, vectors).masked_fill(~allowed, -torch.inf)
+    # Row s B + b of the S x B is user b at step s, whose own item stands in column b: the remainder.
     return F.cross_entropy(scores.flatten(0, 1).index_select(0, rows), rows % scores.shape[1])
 
 
@@ -67,20 +74,28 @@ def item_contrast(
     """
     inputs = gathered(batch.inputs)
     real = inputs != PADDING
+    # The pairs (l, l + 1) of Eq. 2: states of steps 0…L-2 and items of steps 1…L-1, the step first, so that
+    # the users of one step stand together.
     steps, items = real[:, :-1].T, inputs[:, 1:].T  # (L - 1, B); a real step has a real next item
     followed = real[:, 1:].T
+    # Dividing the states by the temperature divides their inner products by it.
     sources = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
     candidates = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
     rows = steps.flatten().nonzero().squeeze(1)  # once for both directions: `nonzero` waits for the GPU
     if len(rows) == 0:
+        # A zero that depends on the weights: backward runs as for any other batch.
         return states[0].sum() * 0.0
     if all_steps:
+        # All steps become one: S = 1, with (L - 1) B states and as many candidates.
         flat = steps.numel()
         items, followed = (part.reshape(1, flat) for part in (items, followed))
         sources = [source.reshape(1, flat, -1) for source in sources]
         candidates = [candidate.reshape(1, flat, -1) for candidate in candidates]
+    # (S, B, B): a candidate counts where it is a real item, whoever asks.
     allowed = followed[:, None, :].expand(-1, items.shape[1], -1)
     if mask_duplicates:
+        # Another candidate may be the very item that comes next here. As a negative it would be pushed away
+        # from the same state that the loss draws it to. Only the diagonal, the positive itself, stays.
         itself = torch.eye(items.shape[1], dtype=torch.bool, device=items.device)
         allowed = allowed & ((items[:, :, None] != items[:, None, :]) | itself)
     to_content = _predict_next(sources[0], candidates[1], allowed, rows)
@@ -94,6 +109,7 @@ def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
     With `power` 1 it is SASRec's loss, with `gbce_power` gSASRec's (arXiv 2308.07192, Eq. 9, not divided by
     K + 1: Adam does not feel the difference).
     """
+    # softplus(-x) is -log sigmoid(x), and softplus(x) is -log(1 - sigmoid(x)), both without overflow.
     return mean_share(power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1))
 
 
@@ -103,7 +119,7 @@ def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
     Hidasi & Karatzoglou, CIKM 2018 (arXiv 1706.03847): drawn items are weighted by the softmax of their own
     scores, and so are their squares, times `l2`. Mean over positions.
     """
-    log_weights = drawn.float().log_softmax(dim=1)
+    log_weights = drawn.float().log_softmax(dim=1)  # (P, K)
     # Computed with logarithms: a probability below the smallest float32 would become 0, and its log infinite.
     beaten = torch.logsumexp(log_weights + F.logsigmoid(taken[:, None] - drawn), dim=1)
     return mean_share(l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten)
@@ -111,5 +127,7 @@ def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
 
 def gbce_power(negatives: int, item_count: int, calibration: float) -> float:
     """The power of the positive probability in gBCE, from the sampling rate (arXiv 2308.07192, Eq. 10)."""
+    # The paper's alpha. A calibration t of 0 gives the power 1, plain BCE; 1 gives the rate itself. Example:
+    # 99 negatives of 991 items are a rate of .1, and t = .5 gives .1 (.5 (1 - 10) + 10) = .55.
     rate = negatives / max(1, item_count - 1)
     return rate * (calibration * (1 - 1 / rate) + 1 / rate)

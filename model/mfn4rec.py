@@ -55,15 +55,20 @@ class GatedMemory(nn.Module):
 
     def forward(self, states: list[Tensor], real: Tensor) -> Tensor:
         """V views of (B, L, D), zeros on padding, and (B, L) -> the memory after each step, (B, L, D)."""
-        now = torch.cat(states, dim=-1)
+        now = torch.cat(states, dim=-1)  # (B, L, V D)
+        # `pad` with 1 and -1 along the steps moves all states one step on: 0 s1 s2 beside s1 s2 s3. At a
+        # window's first real step the one before is padding, whose states are 0.
         seen = torch.cat([F.pad(now, (0, 0, 1, -1)), now], dim=-1)  # the step before, and this one
+        # (B, L, 2 V D): every dimension of every view is weighed against all others.
         attended = seen * self.attend(seen).softmax(dim=-1)
         proposed = self.propose(attended).tanh()
         memory = torch.zeros_like(states[0][:, 0])
         memories = []
+        # One step after another, because the gates read the memory that the step before has left.
         for step in range(real.shape[1]):
             view = torch.cat([attended[:, step], memory], dim=-1)
             kept, added = self.keep(view).sigmoid(), self.update(view).sigmoid()
+            # Padding leaves the memory as it is, at its start of 0.
             memory = (kept * memory + added * proposed[:, step]).where(real[:, step, None], memory)
             memories.append(memory)
         return torch.stack(memories, dim=1)

@@ -66,9 +66,11 @@ class NearPairs:
         The cell row · (N + 1) + target; the place row · L + step of the item that leads there; and which pair
         it is. A cell occurs once for each item of its window that leads there.
         """
+        # The steps that hold an item, and for each the range of its pairs (see `starts`), one after another.
         places = np.flatnonzero(inputs)
         items, starts = inputs.ravel()[places], self.starts
         entries, owners = ranges(starts[items], starts[items + 1] - starts[items])
+        # A place divided by L is its row.
         cells = places[owners] // inputs.shape[1] * len(self.scale) + self.targets[entries]
         return cells, places[owners], entries
 
@@ -84,11 +86,15 @@ def near_pairs(train: Histories) -> NearPairs:
     width = train.item_count + 1
     keys, ways, counted = [], [], []
     for step in range(1, REACH + 1):
+        # The flat array beside itself, moved by `step`: the same user's items that lie so many steps apart.
         together = (users[step:] == users[:-step]) & (items[step:] != items[:-step])
         earlier, later = items[:-step][together], items[step:][together]
+        # Each meeting counts for two pairs: for (earlier, later) as one where the target came after the
+        # source (column 0), for (later, earlier) as one where it came before (column 1).
         keys += [earlier * width + later, later * width + earlier]
         ways.append(np.repeat([0, 1], len(earlier)))
         counted.append(np.full(2 * len(earlier), NEARNESS ** (step - 1)))
+    # Equal keys become one pair each, ascending, and their nearness is added up, column by column.
     pairs, which = np.unique(np.concatenate(keys), return_inverse=True)
     cells = 2 * which + np.concatenate(ways)
     counts = np.bincount(cells, np.concatenate(counted), minlength=2 * len(pairs)).astype(np.float64)
@@ -100,6 +106,8 @@ def looked_up(keys: Int64, values: Float64, wanted: Int64) -> Float64:
     """The rows of `values` (E, K) whose ascending `keys` (E,) are `wanted` (…); zeros for those of none."""
     if not len(keys):
         return np.zeros((*wanted.shape, values.shape[1]))
+    # The first key that is not smaller, or the last key where all are; the product below is 0 where it is
+    # another.
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     found: Float64 = values[places] * (keys[places] == wanted)[..., None]
     return found

@@ -34,11 +34,14 @@ class Negatives(nn.Module):
 
     def __init__(self, train: Histories) -> None:
         super().__init__()
+        # (E,) each, sorted by user and then by item.
         users, taken_items = train.distinct()
-        known = np.flatnonzero(train.counts())
+        known = np.flatnonzero(train.counts())  # the item numbers behind 0…K-1
         self.item_count = len(known)
         """K, how many items may be drawn."""
-        taken = np.bincount(users, minlength=len(train))
+        taken = np.bincount(users, minlength=len(train))  # (U,)
+        # Where each user's pairs begin, and r, the place of each pair among those of its user. Example: with
+        # 2 and 3 items taken, `firsts` is 0 2 and `rank` is 0 1 0 1 2.
         firsts = np.cumsum(taken) - taken
         rank = np.arange(len(users)) - firsts[users]
         # t_r - r of every user in one ascending array: each user's numbers are shifted by K + 1 more.
@@ -54,7 +57,11 @@ class Negatives(nn.Module):
     def draw(self, users: Tensor) -> Tensor:
         """One free item for each of these users, (P,); any train item for a user who took all."""
         free = self.free_counts[users].clamp_min(1)
+        # k: free items are numbered 0…free-1, and each is as likely as the others.
         place = (torch.rand(len(users), device=users.device, dtype=torch.float64) * free).long()
         key = users * (self.item_count + 1) + place
+        # The search counts all numbers up to the key, those of earlier users among them, which are
+        # subtracted.
         taken_before = torch.searchsorted(self.free_before, key, right=True) - self.firsts[users]
+        # Only a user who took all K items has a place beyond the last one.
         return self.items[(place + taken_before).clamp_max(self.item_count - 1)]

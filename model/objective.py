@@ -34,6 +34,7 @@ class NextItemLoss(nn.Module):
         chosen = self.settings
         if self.negatives is None:
             return {"ce": head(states, targets)}
+        # Each position's user K times in a row: (P K,), brought to (P, K) below.
         drawn = self.negatives.draw(users.repeat_interleave(chosen.drawn_negatives))
         scores = head.scores(states, targets, drawn.view(-1, chosen.drawn_negatives))
         if chosen.loss == "bpr-max":

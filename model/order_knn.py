@@ -57,6 +57,7 @@ class OrderKNN(nn.Module):
 
     def weights_by_count(self) -> NDArray[np.float64]:
         """What the newest L items count where a history holds 0…L of them: (L + 1, L), the newest last."""
+        # Row n has its last n places set. Example with L = 3: row 2 is False True True.
         there = torch.arange(self.length, 0, -1) <= torch.arange(self.length + 1)[:, None]
         weights: NDArray[np.float64] = place_weights(there, self.decay).double().numpy()
         return weights
@@ -65,8 +66,10 @@ class OrderKNN(nn.Module):
         """The weighted means of how strongly the newest L items lead to each item, (B, N)."""
         inputs = newest(queries.histories, low, high, self.length)
         weights = place_weights(inputs != PADDING, self.decay).double().numpy()
+        # One entry for each pair (item of the window, item it leads to); a cell is a query and a target.
         cells, places, entries = self._near.reached(inputs.numpy())
         parts = weights.ravel()[places] * self._near.leads[entries]
         width = queries.histories.item_count + 1
+        # Adds up the parts of each cell; column 0, the padding, is no target.
         sums = np.bincount(cells, parts, minlength=(high - low) * width)
         return sums.reshape(high - low, width)[:, 1:].round(DECIMALS).astype(np.float64, copy=False)

@@ -18,9 +18,11 @@ def principal_components(centred: Tensor) -> tuple[Tensor, Tensor]:
     are equally right, so the sign is chosen: the entry of a direction that is largest in size is positive.
     """
     centred = centred.double()
+    # Of the covariance (C, C): eigenvectors are the directions, eigenvalues the variances along them.
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
     variances, directions = variances.flip(0).clamp(min=0), directions.flip(1)
     kept = max(1, int((variances > SMALLEST_VARIANCE * variances[0]).sum()))
     directions = directions[:, :kept]
+    # (1, R): the entry of each direction that is largest in size, with its sign.
     largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
     return variances[:kept], directions * largest.sign()

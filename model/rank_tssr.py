@@ -87,22 +87,29 @@ class CandidateLists:
 
         Items without a train action are then in no list: they would be wrong answers that look like them.
         """
+        # A sample takes a target and at least one action before it.
         users = np.flatnonzero(train.lengths >= 2)
         if len(users) > USERS:
             users = users[np.linspace(0, len(users) - 1, USERS).astype(np.int64)]
         targets = train.items[train.ends[users] - 1]
+        # The same histories without their last action.
         asked = Histories(train.items, train.starts[users], train.ends[users] - 1, train.item_count)
+        # (N + 1,): which items may stand in a list.
         listed = (train.counts() > 0) | (cold_share == 0)
         features, lengths, places = [], [], []
         with progress("gathering candidates", len(users), "users", shown=current_world().leads) as advance:
             for low in range(0, len(users), AT_ONCE):
+                # Drawn by torch, whose seed is the run's.
                 cold = torch.rand(len(listed)).numpy() < cold_share if cold_share else None
                 found = evidence.candidates(asked, low, min(low + AT_ONCE, len(users)), cold)
                 real = found.real & listed[found.items]
                 taken = found.items == targets[low : low + AT_ONCE, None]
+                # A user whose target is no candidate has no right answer in its list.
                 learned = taken.any(axis=1)
                 features.append(found.features[learned][real[learned]])
                 lengths.append(real[learned].sum(axis=1))
+                # Lists are stored without padding and without items that are not listed, so the target's
+                # place is how many real ones stand before it.
                 places.append((real.cumsum(axis=1) - 1)[taken])
                 advance(len(taken))
         self.count = self.transitions = sum(map(len, lengths))
@@ -119,8 +126,10 @@ class CandidateLists:
     def batch(self, numbers: Tensor) -> ListBatch:
         """The lists with these numbers, padded to the longest of them."""
         lengths = self._lengths[numbers]
+        # (B, C) with C the longest list: a place is real where the list reaches that far.
         places = torch.arange(int(lengths.max()) if len(numbers) else 0, device=lengths.device)
         real = places < lengths[:, None]
+        # Row by row, as the mask takes them: (P, F).
         features = self.features[(self._starts[numbers, None] + places)[real]]
         return ListBatch(features, real, self._places[numbers])
 
@@ -162,11 +171,13 @@ class RankTSSR(NeuralRecommender):
 
     def samples(self, train: Histories, which: str, device: torch.device) -> CandidateLists:
         """Each user's last train action among its candidates; `which` windows changes nothing."""
+        # Train histories without their last action, which is the sample's target; an empty one stays empty.
         before = Histories(
             train.items, train.starts, np.maximum(train.ends - 1, train.starts), train.item_count
         )
         evidence = Evidence(before, self._contents(), self.length, self.settings.candidates)
         lists = CandidateLists(evidence, train, device, self._cold_share)
+        # Features are brought to mean 0 and deviation 1. One that never varies would be divided by 0.
         self.mean.copy_(lists.features.mean(dim=0))
         deviation = lists.features.std(dim=0, correction=0)
         self.deviation.copy_(deviation.where(deviation > 0, 1))
@@ -176,6 +187,7 @@ class RankTSSR(NeuralRecommender):
         """The cross-entropy of the targets among their candidates."""
         with in_float32(self.mean.device):  # bfloat16 knows 1.00 and 1.01 apart, but not 1.000 and 1.001
             answers = self.network(filled((batch.features - self.mean) / self.deviation))[:, 0]
+        # Back to lists, (B, C). A place without a candidate has probability exp(-inf) = 0.
         logits = answers.new_full(batch.real.shape, -torch.inf)
         logits[batch.real] = answers[: len(batch.features)]
         return {"ce": mean_share(F.cross_entropy(logits, batch.targets, reduction="none"))}
@@ -207,13 +219,17 @@ class RankTSSR(NeuralRecommender):
         self._evidence.use(self._contents())  # they may have moved to a GPU since
         network = copy.deepcopy(self.network).double()
         taken = self._evidence.taken[1:]
+        # By popularity, the most popular at -1 and one that nobody took just above -2: all stay at least 1
+        # below the lowest candidate.
         behind = (taken - taken.max(initial=0)) / (taken.max(initial=0) + 1) - 1.0  # (-2, -1]
         scores = np.empty((high - low, len(taken)))
         for start in range(low, high, AT_ONCE):
             end = min(start + AT_ONCE, high)
             found = self._evidence.candidates(queries.histories, start, end)
             logits = self._logits(network, found)
+            # (rows,): the lowest score of each row's candidates.
             lowest = np.min(logits, axis=1, where=found.real, initial=np.inf)
+            # A view, so that what is written here is written into `scores`.
             block = scores[start - low : end - low]
             block[:] = lowest[:, None] + behind
             rows, places = np.nonzero(found.real)

@@ -27,6 +27,8 @@ def causal_mask(real: Tensor) -> Tensor:
     length = real.shape[1]
     past = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
     itself = torch.eye(length, dtype=torch.bool, device=real.device)
+    # Rows are the steps that read, columns the steps that are read. The window 0 5 7 has the rows 1 0 0
+    # (padding, itself alone), 0 1 0 and 0 1 1. The axis of size 1 stands for the heads.
     return ((past & real[:, None, :]) | itself)[:, None]
 
 
@@ -52,6 +54,8 @@ class RealSteps:
             # computed, and those of padding are written to row B x L, which is cut off.
             every = torch.arange(real.numel(), device=inputs.device)
             return cls(every, every.where(real.flatten(), real.numel()), causal_mask(real))
+        # Step l of window b has the number b L + l. Example: of the windows 0 5 7 and 0 0 4 these are 1, 2,
+        # 5.
         steps = real.flatten().nonzero().squeeze(1)
         more = filler(len(steps))
         sources = torch.cat([steps, steps[-1:].expand(more)])
@@ -78,9 +82,11 @@ class RealSteps:
         The last step is padding only where the whole window is, for a user without a history.
         """
         batch, length = self.shape
+        # The last step of window b has the number (b + 1) L - 1. Example: with L = 3 those are 2, 5, …
         last = torch.arange(1, batch + 1, device=self.places.device) * length - 1
         # The places ascend, because rows are in the order of windows and steps, with the filler at the end.
         rows = torch.searchsorted(self.places, last).clamp(max=len(self.places) - 1)
+        # For a window of padding alone the search finds another step, so what it found is compared.
         return rows, self.places[rows] == last
 
     def packed(self, states: Tensor) -> Tensor:
@@ -90,5 +96,6 @@ class RealSteps:
     def padded(self, states: Tensor) -> Tensor:
         """(P, D) -> (B, L, D), zeros on padding."""
         (batch, length), width = self.shape, states.shape[1]
+        # One row more than there are steps. The filler is written there and cut off.
         rows = states.new_zeros(batch * length + 1, width).index_copy_(0, self.places, states)
         return rows[:-1].view(batch, length, width)

@@ -168,6 +168,7 @@ class SequenceRecommender(NeuralRecommender):
         states, targets = (batch.at_positions(part) for part in (self.states(batch.inputs), batch.targets))
         if self.objective is None:
             return {"ce": self.head(states, targets)}
+        # The user of each of the P positions, (B,) -> (B, L) -> (P,): negatives are drawn user by user.
         users = batch.at_positions(batch.users[:, None].expand_as(batch.inputs))
         losses: Losses = self.objective(self.head, states, targets, users)
         return losses
@@ -182,6 +183,7 @@ class SequenceRecommender(NeuralRecommender):
 
     def windows(self, inputs: Tensor) -> Tensor:
         """Cut or pad on the left to L: (B, any) -> (B, L)."""
+        # A negative number of steps to add cuts so many off the front.
         return F.pad(inputs, (self.length - inputs.shape[1], 0))
 
     def encode_queries(self, queries: Queries, low: int, high: int) -> Tensor:

@@ -33,22 +33,26 @@ CACHE_BYTES = 4 * 2**20  # of scores visited at once on a CPU
 class _FullSoftmax(torch.autograd.Function):
     """Mean cross-entropy of (P, D) states against (N, D) items, gradients taken on the way forward.
 
-    Autocast does not apply inside an autograd function, so the operands are cast here. With bfloat16 the
-    scores are rounded to it once; the softmax, the loss and the sums over blocks are float32.
+    Autocast leaves out products that write into a given tensor, so the operands are cast here. With bfloat16
+    the scores are rounded to it once; the softmax, the loss and the sums over blocks are float32.
     """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, items: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         dtype = product_dtype(items)
+        # The items as a factor of the two products that read them: scores and the gradient of states.
         factor = items.to(dtype)
         on_cpu = states.device.type == "cpu"
         # Transposed in memory: oneDNN multiplies bfloat16 1.5 times as fast by contiguous columns.
         columns = factor.T.contiguous() if on_cpu and factor.element_size() < 4 else factor.T
+        # In bfloat16 twice as many rows as in float32 take as many bytes.
         rows = ROWS_CPU * 4 // factor.element_size() if on_cpu else ROWS_GPU
+        # So many rows of scores fit the cache: 19 of 55,000 items in float32. On a GPU there is one visit.
         part = max(1, CACHE_BYTES // (4 * len(items))) if on_cpu else rows
-        held = torch.promote_types(dtype, torch.float32)
+        held = torch.promote_types(dtype, torch.float32)  # float32; float64 where the model is
         count = len(states)
         states = filled(states)
+        # (rows, N): the only scores that are held, overwritten by each block.
         buffer = factor.new_empty(min(rows, len(states)), len(items))
         grad_states = torch.empty_like(states)
         grad_items, grad_bias = torch.zeros_like(items, dtype=held), torch.zeros_like(bias)
@@ -56,16 +60,23 @@ class _FullSoftmax(torch.autograd.Function):
         for low in range(0, count, rows):
             block = states[low : low + rows].to(dtype)
             scores = buffer[: len(block)]
-            torch.mm(block, columns, out=scores)
+            torch.mm(block, columns, out=scores)  # the first of three products: states · items
+            # The bias, the softmax and the loss of the block, a part of its rows at a time. The filler behind
+            # row `count` is left out.
             for at in range(low, min(low + len(block), count), part):
                 place = slice(at, min(at + part, low + len(block), count))
                 those = scores[at - low : place.stop - low]
+                # In float32 this is the buffer itself. From bfloat16 it is a copy, which goes back rounded.
                 gradient = those.to(held)
                 losses[place] = _to_gradient(gradient, bias, targets[place])
                 grad_bias += gradient.sum(dim=0)
                 those.copy_(gradient)
-            scores[max(0, count - low) :] = 0
-            grad_states[low : low + rows] = torch.mm(scores, factor)
+            # `scores` now holds the gradient of the scores. Filler rows must add nothing to the items'
+            # gradient.
+            scores[count - low :] = 0
+            grad_states[low : low + rows] = torch.mm(scores, factor)  # the second product, (rows, D)
+            # The third product, (N, D). `addmm_` adds it in place but takes no bfloat16 factors beside a
+            # float32 sum.
             if dtype == held:
                 grad_items.addmm_(scores.T, block)
             else:
@@ -88,10 +99,12 @@ def _to_gradient(scores: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """Turn scores without bias, (rows, N), into softmax - one-hot in place; gives the losses (rows,)."""
     scores.add_(bias)
     wanted = targets[:, None]
+    # loss = -log softmax(target) = (largest score - target's score) + log of the sum of exp(score - largest
+    # score). The first term is read here, before the softmax overwrites the scores.
     missing = scores.amax(dim=1) - scores.gather(1, wanted)[:, 0]
     torch.softmax(scores, dim=1, out=scores)  # in place is safe: kernels read a row before they write it
     largest = scores.amax(dim=1)  # 1 / sum of exp(score - largest score)
-    scores.scatter_add_(1, wanted, scores.new_full((len(scores), 1), -1))
+    scores.scatter_add_(1, wanted, scores.new_full((len(scores), 1), -1))  # softmax - one-hot
     losses: Tensor = missing - largest.log()
     return losses
 
@@ -111,8 +124,10 @@ def sampled_softmax(taken: Tensor, scores: Tensor, is_target: Tensor, log_expect
     `taken` (P,) and `scores` (P, K) of the next and the drawn items; `is_target` (P, K) where a drawn item is
     the next one; `log_expected` (K,), the logarithm of how often each drawn item was expected to be drawn.
     """
+    # exp(score - log e) is exp(score) / e: the logQ correction.
     others = (scores - log_expected).masked_fill(is_target, -torch.inf)
     everything = torch.cat([taken[:, None], others], dim=1).float()
+    # The next item stands first among the 1 + K, so the right class is 0 everywhere.
     itself = everything.new_zeros(len(taken), dtype=torch.long)
     return mean_share(F.cross_entropy(everything, itself, reduction="none"))
 
@@ -132,13 +147,19 @@ class ItemSample(nn.Module):
         super().__init__()
         self.size = size
         self.register_buffer("weights", weights, persistent=False)  # (N,); one of 0 is never drawn
+        # Where the stretch of each item ends on the line. Weights are counts, whose sums are exact in
+        # float64; in float32 places beyond 2^24 would run together.
         self.register_buffer("ends", weights.cumsum(0).double(), persistent=False)
+        # The length of one of the K equal parts. An item of weight w is expected w / width times.
         self.width = int(weights.sum()) / size
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Item numbers in 1…N, (K,), and the logarithm of how often each was expected, (K,) float32."""
         device = self.ends.device
         parts = torch.arange(self.size, device=device)
+        # One point in each part: somewhere in 0…1, 1…2, …, K-1…K, in units of the width.
         places = (parts + torch.rand(self.size, device=device, dtype=torch.float64)) * self.width
+        # The item under a point is the first that ends behind it. Example: weights 3, 0, 1 end at 3, 3, 4.
+        # The point 3.0 belongs to the third item; the second has no length and is never drawn.
         items = torch.searchsorted(self.ends, places, right=True).clamp_max(len(self.ends) - 1)
         return items + 1, (self.weights[items] / self.width).log().float()

@@ -68,8 +68,11 @@ class Stepping:
         self.contents = trained_contents(model)
         groups = parameter_groups(model, settings.learning_rate)
         self.optimizer = torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
+        # Steps in an epoch, rounded up: the last one takes the samples that are left.
         self.per_epoch = -(-samples.count // settings.batch_size)
         self.last = settings.max_epochs * self.per_epoch
+        # Each process draws dropout of its own. The first keeps the seed of the run, so it draws as one
+        # process alone does.
         if rank := current_world().rank:
             torch.manual_seed(_seed_of(settings.seed, rank))
         self._order_of_epoch = -1
@@ -108,6 +111,8 @@ class Stepping:
         with training_autocast(self.settings.precision, self.device):
             losses = self.model.losses(batch)
         self.optimizer.zero_grad()
+        # Summed in float32, because under autocast a term may come in bfloat16, which has two to three
+        # digits.
         total: Tensor = torch.stack([term.float() for term in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         for content in self.contents:
@@ -130,6 +135,8 @@ class Stepping:
         """The samples of a step, (B,)."""
         epoch, place = divmod(step, self.per_epoch)
         if epoch != self._order_of_epoch:
+            # A generator of its own on the CPU: the order is the same on every device, in every process and
+            # after a restart, whatever else was drawn.
             generator = torch.Generator().manual_seed(_seed_of(self.settings.seed, epoch))
             self._order = torch.randperm(self.samples.count, generator=generator).to(self.device)
             self._order_of_epoch = epoch

@@ -67,6 +67,7 @@ class Trainer:
         self.stepping = Stepping(model, samples, settings)
         self.world = current_world()
         self.state = TrainState()
+        # Validation comes after whole epochs, so `validate_every` steps are rounded up to them.
         epochs = -(-settings.validate_every // self.stepping.per_epoch)
         self.steps_between_validations = epochs * self.stepping.per_epoch
         self._recent: list[Losses] = []
@@ -81,6 +82,7 @@ class Trainer:
             self.state = load_checkpoint(checkpoint, self.model, optimizer)
         self.stepping.compile(self.state.step)
         saved = started = time.monotonic()
+        # What earlier processes of a resumed run have spent, and the step at which this one begins.
         before, first = self.state.seconds, self.state.step
         with self._log() as log, progress("training", None, "steps", shown=self.world.leads) as advance:
             while not (stopped := self._stop_reason()):
@@ -88,6 +90,7 @@ class Trainer:
                 self.state.step += 1
                 step = self.state.step
                 validating = step % self.steps_between_validations == 0 or step == self.stepping.last
+                # Most steps end here, without a look at any number, so that a GPU's queue never runs dry.
                 if not (validating or step % STEPS_BETWEEN_CHECKS == 0):
                     continue
                 taken = self._check_losses()
@@ -96,6 +99,7 @@ class Trainer:
                 saving = self.world.agree(due)  # the processes' clocks differ, and all must save together
                 if saving:
                     check_weights(self._recent, step, self.model, self.folder)
+                # Validation changes the state (best value, patience), so the checkpoint is written after it.
                 value = self._validate(log) if validating else None
                 if saving:
                     save_checkpoint(checkpoint, self.model, optimizer, self.state)

@@ -55,17 +55,22 @@ class Gate(nn.Module):
 
     def __init__(self, width: int, streams: int) -> None:
         super().__init__()
+        # W and b of Eq. 3: from all M + 1 streams side by side to one logit a dimension for each stream but
+        # the last, whose logit is 0.
         self.weigh = nn.Linear(streams * width, (streams - 1) * width)
 
     def shares(self, streams: list[Tensor]) -> Tensor:
         """M + 1 streams of (B, L, D) -> their shares, (B, L, M + 1, D); over the streams they add up to 1."""
         shape = (*streams[0].shape[:-1], len(streams) - 1, streams[0].shape[-1])
         logits = self.weigh(torch.cat(streams, dim=-1)).view(shape)  # (B, L, M, D)
-        logits = torch.cat([logits, torch.zeros_like(logits[..., :1, :])], dim=-2)
+        # The last stream's logit. A softmax over (z, 0) is (sigmoid(z), 1 - sigmoid(z)), so with M = 1 the
+        # two shares are S and 1 - S of Eq. 3.
+        logits = torch.cat([logits, torch.zeros_like(logits[..., :1, :])], dim=-2)  # (B, L, M + 1, D)
         return logits.softmax(dim=-2)
 
     def forward(self, streams: list[Tensor]) -> Tensor:
         """M + 1 streams of (B, L, D) -> (B, L, D)."""
+        # The second line of Eq. 3: each stream times its share, added over the streams.
         return (self.shares(streams) * torch.stack(streams, dim=-2)).sum(dim=-2)
 
 
@@ -95,6 +100,7 @@ class TSSR(SequenceRecommender):
         super().__init__(materials.length)
         self.settings = settings
         width = settings.width
+        # E_id and E_con of the paper: modules that turn item numbers (B, L) into vectors (B, L, D).
         inputs = [
             ItemVectors(materials.item_count, width),
             *content_vectors(materials, width, settings),
@@ -102,10 +108,13 @@ class TSSR(SequenceRecommender):
         self.streams = _names([content.name for content in materials.contents])
         streams = len(inputs)
         self.inputs = nn.ModuleList(inputs)
+        # Position tables and encoders are either one for each stream or one for all (see `unimodal_states`).
         entrances = streams if settings.separate_positions else 1
         self.entrances = nn.ModuleList(InputEmbedding(materials.length, settings) for _ in range(entrances))
         encoders = 1 if settings.shared_encoder else streams
         self.unimodal = nn.ModuleList(Transformer(settings, settings.blocks) for _ in range(encoders))
+        # The same blocks as in the unimodal encoders: what makes them cross-attention is that `_crossed`
+        # hands them other streams to read.
         self.cross = nn.ModuleList(Transformer(settings, settings.cross_blocks) for _ in inputs)
         fusions: dict[str, Callable[[], nn.Module]] = {
             "gate": lambda: Gate(width, streams),
@@ -113,6 +122,7 @@ class TSSR(SequenceRecommender):
             "concat": lambda: Mix(width, streams),
         }
         self.fusion = fusions[settings.fusion]()
+        # Before the head is added: its parts have a start of their own, such as a projection of zeros.
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, self.inputs[0])
 
@@ -121,8 +131,10 @@ class TSSR(SequenceRecommender):
         vectors = [vectors_of(inputs) for vectors_of in self.inputs]
         states = []
         for stream, vector in enumerate(vectors):
+            # Where all streams share one, `stream % 1` is 0 for each of them.
             entrance = self.entrances[stream % len(self.entrances)]
             encoder = self.unimodal[stream % len(self.unimodal)]
+            # F of the paper: the position is added, then come the unimodal blocks.
             states.append(encoder(entrance(vector), steps))
         return vectors, states
 
@@ -134,6 +146,7 @@ class TSSR(SequenceRecommender):
     def _crossed(self, states: list[Tensor], steps: RealSteps) -> list[Tensor]:
         """Each stream after reading the others: M + 1 of (B, L, D)."""
         return [
+            # The stream's own state asks (query); all other streams answer (keys and values).
             encoder(states[stream], steps, tuple(states[:stream] + states[stream + 1 :]))
             for stream, encoder in enumerate(self.cross)
         ]
@@ -171,20 +184,26 @@ class TSSR(SequenceRecommender):
         """Eq. 4: the weighted terms; a term whose weight is 0 is not computed."""
         chosen, targets = self.settings, batch.at_positions(batch.targets)
         steps = RealSteps.of(batch.inputs)
+        # A mean over whole windows (--user-mean all) needs states at padding steps too, so these are then
+        # encoded like real steps. All other terms still read the real steps alone.
         padding_too = chosen.lambda_user > 0 and chosen.user_mean == "all"
         encoded_steps = RealSteps.all_of(batch.inputs) if padding_too else steps
         vectors, states = self.unimodal_states(batch.inputs, encoded_steps)
         merged = self.merged_states(states, steps)
+        # λ3 · L_ce of Eq. 4. `at_positions` keeps the real steps: (B, L, D) -> (P, D).
         terms: Losses = {"ce": chosen.lambda_ce * self.head(batch.at_positions(merged), targets)}
         if chosen.lambda_stream:
+            # Beyond the paper: each unimodal state must predict the next item without the others.
             alone = [self.head(batch.at_positions(stream), targets) for stream in states]
             terms["stream"] = chosen.lambda_stream * torch.stack(alone).mean()
         contents = range(1, len(states))
         if chosen.lambda_user:
+            # λ1 · L_u of Eq. 4, where L_u is Eq. 1 between the ID stream and each content stream.
             counted = torch.ones_like(batch.real) if padding_too else batch.real
             contrasts = [user_contrast(states[0], states[m], counted, chosen.tau_user) for m in contents]
             terms["user"] = chosen.lambda_user * torch.stack(contrasts).mean()
         if chosen.lambda_item:
+            # λ2 · L_i of Eq. 4, where L_i is Eq. 2 between the same pairs of streams.
             contrasts = [
                 item_contrast(
                     (states[0], states[m]),

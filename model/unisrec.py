@@ -51,6 +51,7 @@ class MixtureAdaptor(nn.Module):
         """(…) item numbers -> (…, D)."""
         content = self.content(items).to(self.gate.weight.dtype)
         shares = self.gate(content).softmax(dim=-1)  # (…, G)
+        # Dropout is drawn for each expert anew, so they see different parts of the content.
         adapted = torch.stack([expert(self.dropout(content)) for expert in self.experts], dim=-1)  # (…, D, G)
         mixed: Tensor = (adapted * shares.unsqueeze(-2)).sum(dim=-1)
         return mixed
@@ -78,6 +79,7 @@ class CosineHead(ItemHead):
 
     def vectors(self, items: Tensor | None = None) -> Tensor:
         """As `ItemHead.vectors`, of length 1 / temperature."""
+        # Dividing here instead of dividing the scores keeps a score one inner product, as ranking wants it.
         return F.normalize(super().vectors(items), dim=-1) / self.temperature
 
 
