@@ -39,6 +39,7 @@ def uniformity(vectors: Float64) -> float:
     True
     """
     rows = _on_sphere(vectors)
+    # Each pair once. For vectors of length 1, |a - b|² = 2 - 2 a · b; rounding may take it just below 0.
     upper = np.triu_indices(len(rows), k=1)
     squared = np.maximum(2 - 2 * (rows @ rows.T)[upper], 0.0)
     return float(np.log(np.mean(np.exp(-_SHARPNESS * squared)))) if len(squared) else 0.0
@@ -60,5 +61,6 @@ def measure_title(name: str) -> str:
 
 def _on_sphere(vectors: Float64) -> Float64:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    # A vector of zeros has no direction and stays as it is.
     rows: Float64 = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
     return rows

@@ -44,11 +44,13 @@ def rank_in_lists(queries: Queries, lists: GivenLists, options: RankingOptions) 
             hidden = seen.only(seen.hidden_by(mask, targets, options.window))
             shown = (items != PADDING) & ~hidden.holds(items)  # (B, K)
             is_target = shown & (items == targets[:, None])
+            # (B,): the target's score, -inf where it is not in the list; its rank is NaN then.
             goal = np.where(is_target, scores, -np.inf).max(axis=1, initial=-np.inf)
             ahead = np.count_nonzero(shown & (scores > goal[:, None]), axis=1)
             level = np.count_nonzero(shown & ~is_target & (scores == goal[:, None]), axis=1)
             rank = np.where(is_target.any(axis=1), 1 + ahead + 0.5 * level, np.nan)
             ranks[mask][part] = np.where(rank < options.depth + 1, rank, np.nan)
+            # Shown items first, in their order: False sorts before True, and the sort is stable.
             first = np.argsort(~shown, axis=1, kind="stable")[:, : options.lists]
             kept = np.take_along_axis(np.where(shown, items, PADDING), first, axis=1)
             best[mask][part, : kept.shape[1]] = kept

@@ -66,6 +66,7 @@ class Recommended:
 
     def top(self, k: int) -> NDArray[Any]:
         """The first k places of the users who have a list, (U', k)."""
+        # A list that has an item has one in its first place.
         items: NDArray[Any] = self.items[self.items[:, 0] != PADDING, :k]
         return items
 
@@ -113,6 +114,7 @@ def gini_at(recommended: Recommended, k: int) -> float:
     """
     counts = np.sort(recommended.counts(k))
     places, n = int(counts.sum()), len(counts)
+    # In integers, so the sum is exact in any order.
     upper = int((2 * np.arange(1, n + 1) - n - 1) @ counts)
     return upper / (n * places) if places else 0.0
 
@@ -204,9 +206,11 @@ def serendipity_at(recommended: Recommended, k: int) -> float:
         return 0.0
     n = catalogue.item_count
     distinct = np.unique(catalogue.counts[catalogue.counts > 0])[::-1]  # the greatest count has place 1
+    # 1 + the number of different greater counts. Example: the counts 5, 2, 2, 1 have the places 1, 2, 2, 3.
     place = 1 + np.searchsorted(-distinct, -catalogue.counts)
     worth = np.where(catalogue.counts > 0, (n + 1 - place) / n, 0.0)
     targets = recommended.targets[recommended.items[:, 0] != PADDING]
+    # Places are numbered from 0 here, so the value of a hit's place is (N + 1 - (place + 1)) / N.
     users, places = np.nonzero(items == targets[:, None])
     gains = np.maximum((n - places) / n - worth[targets[users]], 0.0)
     lengths = np.count_nonzero(items, axis=1)

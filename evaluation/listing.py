@@ -43,6 +43,7 @@ class OrderedBlock:
         """Put what `block.best` gave into exact order."""
         scored = scores > -np.inf
         known = np.where(scored, scores, np.finfo(np.float64).min)  # a difference of two -inf would be NaN
+        # (B, W - 1): neighbours whose scores differ by more than both of them may be wrong.
         apart = known[:, :-1] - known[:, 1:] > 2 * block.tolerance[:, None]
         items = _reordered(block, items, apart)
         width = items.shape[1]
@@ -50,6 +51,8 @@ class OrderedBlock:
             certain = np.full(len(items), width)
         else:
             # All that stands before the last clear gap is greater than whatever the search left out.
+            # Example: five items with gaps yes no yes no. The last gap is behind the third, so three places
+            # are certain.
             certain = np.where(apart.any(axis=1), width - 1 - np.argmax(apart[:, ::-1], axis=1), 0)
         # Where the search has reached items that the model skips, it has given all others.
         certain[~scored[:, -1]] = item_count
@@ -64,6 +67,7 @@ class OrderedBlock:
         lists[:, : first.shape[1]] = np.where(np.take_along_axis(shown, first, axis=1), found, PADDING)
         known = np.arange(self.items.shape[1]) < self.certain[:, None]
         enough = np.count_nonzero(shown & known, axis=1) >= k
+        # A mask hid so much, or so many scores tie at the end, that the search was too short for this query.
         for row in np.flatnonzero(~enough & (self.certain < self.item_count)):
             best = _best_of_all(self.block, int(row), hidden.of_row(int(row)), k)
             lists[row] = PADDING
@@ -78,10 +82,13 @@ def _reordered(block: ScoreBlock, items: Int64, apart: Flags) -> Int64:
         return items
     items = items.copy()
     gaps = apart[close]
+    # The number of gaps before each item: items with no gap between them are one run, and no item leaves its
+    # run. Gaps yes no yes no give the runs 0 1 1 2 2.
     run = np.concatenate([np.zeros((len(close), 1), np.int64), np.cumsum(gaps, axis=1)], axis=1)
     in_run = np.zeros(run.shape, dtype=np.bool_)  # whether an item has a neighbour that is not apart from it
     in_run[:, 1:] |= ~gaps
     in_run[:, :-1] |= ~gaps
+    # Only these are scored in float64. All others are alone in their run, where any score will do.
     rows, columns = np.nonzero(in_run)
     exact = np.zeros(run.shape)
     exact[rows, columns] = block.pair_scores(close[rows], items[close[rows], columns])
@@ -93,11 +100,14 @@ def _reordered(block: ScoreBlock, items: Int64, apart: Flags) -> Int64:
 def _best_of_all(block: ScoreBlock, row: int, hidden: Int64, k: int) -> Int64:
     """The k best items of one query that are not hidden, from the scores of all items, the best first."""
     whole: NDArray[Any] = block.whole(np.array([row]))[0]
+    # Items are numbered from 1, their places in `whole` from 0.
     shown = np.delete(np.arange(1, len(whole) + 1), hidden - 1)
     k = min(k, len(shown))
     if k == 0:
         return shown
     scores, error = whole[shown - 1].astype(np.float64), float(block.tolerance[row])
+    # The k-th greatest float32 score. An item may lie an error below its true score, and the k-th one above
+    # its own, hence 2 errors.
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
     candidates = shown[(scores >= least - 2 * error) & (scores > -np.inf)]
     if error == 0:  # scores are exact, so of equal ones the first numbers win and need not be sorted

@@ -46,7 +46,10 @@ class SeenItems:
         part = Histories(histories.items, starts, ends, histories.item_count)
         width = part.item_count + 1
         rows = np.repeat(np.arange(len(part)), part.lengths)
+        # Places counted back from each history's end. Example: histories of 3 and 2 actions have the ages 2 1
+        # 0 1 0.
         ages = np.repeat(np.cumsum(part.lengths), part.lengths) - 1 - np.arange(len(rows))
+        # `unique` tells where a key occurs first, and from behind that is its last occurrence.
         newest_first = (rows * width + part.flat())[::-1]
         keys, first = np.unique(newest_first, return_index=True)
         return cls(keys // width, keys % width, ages[::-1][first])
@@ -69,6 +72,7 @@ class SeenItems:
         if len(self.rows) == 0:
             return np.zeros(items.shape, dtype=np.bool_)
         width = int(max(items.max(), self.items.max())) + 1
+        # Row and item as one number; those held ascend, so each one asked for is searched among them.
         held = self.rows * width + self.items
         asked = np.arange(len(items))[:, None] * width + items
         found: NDArray[np.bool_] = held[np.minimum(np.searchsorted(held, asked), len(held) - 1)] == asked
@@ -76,5 +80,6 @@ class SeenItems:
 
     def of_row(self, row: int) -> Int64:
         """The items of one row of the block."""
+        # Rows ascend, so those of one row stand together.
         first, last = np.searchsorted(self.rows, (row, row + 1))
         return self.items[first:last]

@@ -148,6 +148,7 @@ class RankCounts:
         >>> RankCounts.of(np.array([1, 1, 2.5, np.nan]), depth=3)
         RankCounts(queries=4, counts=array([2, 0, 0, 1, 0, 0]))
         """
+        # Ranks are whole or half numbers from 1 on, so twice a rank is a whole number from 2 on.
         halves = (2 * ranks[~np.isnan(ranks)]).astype(np.int64)
         return cls(len(ranks), np.bincount(halves - 2, minlength=2 * depth))
 
@@ -161,6 +162,8 @@ class RankCounts:
         >>> RankCounts.of(np.array([1, 3, 11, np.nan]), depth=20).metrics((10,))
         {'recall@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333}
         """
+        # 1, 1½, 2, …: the rank of each counter. A metric is computed once for each and counted as often as it
+        # occurs.
         ranks = np.arange(2, len(self.counts) + 2) / 2
         return {
             f"{name}@{k}": float(np.sum(self.counts * metric.gain(ranks, k)) / self.queries)

@@ -19,6 +19,7 @@ def recall_at(ranks: Float64, k: int) -> Float64:
     >>> recall_at(np.array([1, 10.5, 11, np.nan]), 10).tolist()
     [1.0, 1.0, 0.0, 0.0]
     """
+    # A comparison with NaN is False, which makes it a miss; so too in the metrics below.
     return np.where(ranks < k + 1, 1.0, 0.0)
 
 

@@ -66,6 +66,7 @@ class Ranks:
 def shard_range(query_count: int, shard: int, shards: int) -> tuple[int, int]:
     """The queries lo…hi-1 that process `shard` of `shards` ranks: whole blocks, spread evenly."""
     blocks = -(-query_count // BLOCK)
+    # Example: 5 blocks for 2 processes are blocks 0 and 1 for the first, 2 to 4 for the second.
     lo, hi = (min(query_count, blocks * part // shards * BLOCK) for part in (shard, shard + 1))
     return lo, hi
 
@@ -106,19 +107,26 @@ def _rank_block(
     """The ranks of queries lo…hi-1 under each mask, (B,), and their lists, (B, K), where those are wanted."""
     item_count, targets = queries.histories.item_count, queries.targets[lo:hi].astype(np.int64)
     block = index.block(lo, hi)
+    # Every item of the histories is scored once, whatever the masks. What a mask hides is then subtracted
+    # from the count over all items: (B,) for each mask.
     count = _Ahead(block, targets)
     seen = SeenItems.of(queries.histories, lo, hi, reach(options.masks, options.window))
     seen_weights = count.weights(seen.rows, seen.items)
     hides = {mask: seen.hidden_by(mask, targets, options.window) for mask in options.masks}
     hidden = {mask: _sum_rows(seen.rows, seen_weights * hide, hi - lo) for mask, hide in hides.items()}
 
+    # The list must show `depth` items although a mask may hide some of it. At most `depth` more are searched:
+    # longer histories are few, and `among_all` settles them.
     longest = max(int(np.bincount(seen.rows[hide], minlength=1).max()) for hide in hides.values())
     k = min(item_count, options.depth + min(longest, options.depth))
     scores, items = block.best(k)
+    # (B,): the items before the target among those of the list, under no mask.
     ahead = count.among_listed(np.arange(hi - lo), scores, items)
     if k < item_count:
         # Items beyond the list's end may stand before the target too, so this count is a lower bound.
         least = 1 + ahead - np.max(list(hidden.values()), axis=0)
+        # Such items can only be there where the list's last score is not certainly below the target's. And
+        # they matter only where the rank under some mask is still within the depth.
         unsettled = np.flatnonzero((scores[:, -1] >= count.low) & (least < options.depth + 1))
         ahead[unsettled] = count.among_all(unsettled, item_count)
 
@@ -126,6 +134,7 @@ def _rank_block(
     found = {}
     for mask, hide in hides.items():
         rank = 1 + ahead - hidden[mask]
+        # A target that the mask hides has no rank.
         rank[seen.rows[hide & (seen.items == targets[seen.rows])]] = np.nan
         lists = None if ordered is None else ordered.lists(options.lists, seen.only(hide))
         found[mask] = np.where(rank < options.depth + 1, rank, np.nan), lists
@@ -156,6 +165,7 @@ class _Ahead:
 
     def among_listed(self, rows: Int64, scores: Scores, items: Int64) -> Float64:
         """Count over a list of items with their block scores for each of some queries, (R, K) -> (R,)."""
+        # Most scores are far from the target's and are settled by these two comparisons, (R, K).
         low = self.low[rows].astype(scores.dtype)[:, None]
         high = self._high[rows].astype(scores.dtype)[:, None]
         greater = scores > high

@@ -56,12 +56,15 @@ def recommend(
         hi = min(lo + BLOCK, len(histories))
         block = index.block(lo, hi)
         seen = SeenItems.of(histories, lo, hi, 0 if mask == "none" else None)
+        # The block knows items by their places in `listed`. Seen items that are left out anyway have none.
         hidden = replace(seen, items=place_of[seen.items]).only(place_of[seen.items] > 0)
         longest = int(np.bincount(hidden.rows, minlength=1).max())
+        # So many that the mask leaves 2 k: with k to spare, the list's end seldom ties with its last place.
         ordered = OrderedBlock.of(block, *block.best(min(len(listed), 2 * k + longest)), len(listed))
         places = ordered.lists(k, hidden)
         rows, columns = np.nonzero(places)
         found = places[rows, columns].astype(np.int64)
+        # Back from places to item numbers.
         lists.items[lo + rows, columns] = listed[found - 1]
         lists.scores[lo + rows, columns] = block.pair_scores(rows, found)
     return lists

@@ -93,6 +93,7 @@ def _renumbered(skipped: Skipped, only: Int64, item_count: int) -> Skipped:
 
 
 def _refuse_not_finite(largest: Float64, lo: int) -> None:
+    # Written with `not`, because each comparison with NaN is False.
     bad = np.flatnonzero(~(largest < _LARGEST))
     if len(bad):
         raise DivergedError(
@@ -138,6 +139,8 @@ class VectorBlock:
         self._index = index
         self._skipped = skipped
         self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
+        # |q| · |v| bounds a score, and also the sum of its products' absolute values (Cauchy-Schwarz), for
+        # whichever item.
         largest = _norms(self._queries) * index.largest_norm
         _refuse_not_finite(largest, lo)
         # The error of a sum of D products, in any order, is at most D times the rounding error of one
@@ -153,6 +156,7 @@ class VectorBlock:
         scores, items = self._index.search(self._queries, min(k + 1, len(self._index.vectors)))
         # One item more than asked for is searched, because the skipped item may be among the best.
         scores = np.where(items == self._skipped[:, None], -np.inf, scores)
+        # The skipped item moves to the end and is cut off; the others keep their order.
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(items, order, axis=1)
 
@@ -169,6 +173,8 @@ class VectorBlock:
         for first in range(0, len(rows), step):
             part = slice(first, first + step)
             products = self._queries[rows[part]].astype(np.float64)
+            # One row a pair, so each sum runs over D + 1 numbers in the same order; a matrix product may add
+            # them in any.
             products *= self._index.vectors[items[part] - 1]
             scores[part] = products.sum(axis=1)
         scores[items == self._skipped[rows]] = -np.inf

@@ -75,6 +75,7 @@ def _repeats(queries: Queries) -> Int64:
     """1 for a query whose target is in its history, else 0."""
     histories = queries.histories
     rows = np.repeat(np.arange(len(queries)), histories.lengths)
+    # Each action of a history beside its query's target; a query with one or more matches is a repeat.
     again = histories.flat() == queries.targets[rows]
     return np.minimum(np.bincount(rows, again, len(queries)), 1).astype(np.int64)
 

@@ -104,10 +104,13 @@ def _bootstrap_means(differences: Float64, draw: np.random.Generator) -> Float64
     users = len(differences)
     if len(values) > _STEPS:
         width = (values[-1] - values[0]) / (_STEPS - 1)
+        # The nearest of the evenly spaced values, and how many users have it.
         step = np.rint((values - values[0]) / width).astype(np.int64)
         counts = np.bincount(step, counts, _STEPS)
         values = values[0] + width * np.arange(_STEPS)
+    # What rounding has changed in the mean.
     lost = float(differences.mean()) - float(counts @ values) / users
+    # Drawing U users with replacement and counting their values is one multinomial draw of counts.
     sums = [draw.multinomial(users, counts / users, size=size) @ values for size in _step_sizes(len(values))]
     means: Float64 = np.concatenate(sums) / users + lost
     return means
@@ -119,16 +122,21 @@ def _permutation_p_value(differences: Float64, draw: np.random.Generator) -> flo
     The observed signs count as one of the assignments, so that p is never 0.
     """
     sizes, counts = np.unique(np.abs(differences.round(DECIMALS)), return_counts=True)
+    # A sum in another order may be smaller by the last bits; it must still reach the observed one.
     rounding = 1e-9 * float(sizes @ counts)
     reached = abs(float(differences.sum())) - rounding
+    # With few different values all are drawn binomially.
     often = counts >= (_OFTEN if len(sizes) > _STEPS else 0)
     sums = _sums_of_eights(np.repeat(sizes[~often], counts[~often]), draw)
     sizes, counts = sizes[often], counts[often]
     first = 0
     for size in _step_sizes(len(sizes)):
+        # How many of the users with the same size of difference get a positive sign: p of c users with size s
+        # add up to p s - (c - p) s = (2p - c) s.
         positive = draw.binomial(counts, 0.5, size=(size, len(sizes)))
         sums[first : first + size] += (2 * positive - counts) @ sizes
         first += size
+    # The 1 is the assignment that was observed.
     extreme = 1 + int(np.count_nonzero(np.abs(sums) >= reached))
     return extreme / (DRAWS + 1)
 
@@ -140,10 +148,12 @@ def _sums_of_eights(sizes: Float64, draw: np.random.Generator) -> Float64:
     a draw for 100,000 users reads 12,500 numbers.
     """
     sums = np.zeros(DRAWS)
+    # (256, 8): row b has the eight signs that the bits of b stand for, 1 for a bit of 0 and -1 for one of 1.
     signs = 1 - 2 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float64)
     eights = np.append(sizes, np.zeros(-len(sizes) % 8)).reshape(-1, 8)  # a 0 changes no sum
     for first in range(0, len(eights), _EIGHTS_AT_ONCE):
         tables = eights[first : first + _EIGHTS_AT_ONCE] @ signs.T  # (G, 256)
+        # The tables of G groups lie one after another, so entry b of table g has the place 256 g + b.
         starts = 256 * np.arange(len(tables))
         chosen = draw.integers(0, 256, (DRAWS, len(tables)), dtype=np.uint8) + starts
         sums += tables.ravel()[chosen].sum(axis=1)
@@ -206,6 +216,7 @@ def _seed_error(focus: Sequence[Ranks], other: Sequence[Ranks], mask: Mask, k: i
     if seeds == 1:
         return None
     means = [
+        # (seeds,): the mean NDCG of each run, repeated where there is one run only.
         np.broadcast_to([ndcg_at(one.by_mask[mask], k).mean() for one in ranks], seeds)
         for ranks in (focus, other)
     ]
