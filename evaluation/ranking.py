@@ -107,7 +107,7 @@ def _rank_block(
     """The ranks of queries lo…hi-1 under each mask, (B,), and their lists, (B, K), where those are wanted."""
     item_count, targets = queries.histories.item_count, queries.targets[lo:hi].astype(np.int64)
     block = index.block(lo, hi)
-    # Every item of the histories is scored once, whatever the masks. What a mask hides is then subtracted
+    # Every item of the histories that some mask may hide is scored once. What a mask hides is then subtracted
     # from the count over all items: (B,) for each mask.
     count = _Ahead(block, targets)
     seen = SeenItems.of(queries.histories, lo, hi, reach(options.masks, options.window))

@@ -42,6 +42,7 @@ class _Pictures(Dataset[Any]):
         path = self.sources[member].as_py()
         try:
             picture = read_picture(self.raw, path)
+            # The hash is that of the scan: other bytes would give a vector under a key that is not theirs.
             if content_key(picture) == self.keys[member].as_py():
                 return index, self.prepare(picture)
         except UnreachableFileError:
@@ -66,6 +67,7 @@ class _Batches:
 
 
 def _collate(loaded: list[tuple[Place, Any]]) -> ContentBatch | DataError:
+    # Batches end where their chunk ends (see `_Batches`), so the first picture tells the chunk of all.
     chunk = loaded[0][0][0]
     good = [(place, value) for (_, place), value in loaded if isinstance(value, np.ndarray)]
     failures = [(place, value) for (_, place), value in loaded if isinstance(value, BadContentError)]
@@ -105,6 +107,7 @@ def _beside(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | Da
     try:
         yield from loader
     except RuntimeError as error:
+        # Torch has no error class of its own for a dead worker, only this word in the message.
         if "worker" not in str(error):
             raise
         raise TssrError(
@@ -144,6 +147,7 @@ def text_batches(
     """
     budget = options.batch_size * tokens.length
     for number, chunk in enumerate(chunks):
+        # Short texts first, of equal ones in the order of the chunk: the batches are the same in every run.
         ids = tokens(content[SOURCE].take(pa.array(chunk.members)).to_pylist())
         places = sorted(range(len(ids)), key=lambda place: (len(ids[place]), place))
         while places:

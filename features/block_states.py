@@ -35,8 +35,10 @@ class BlockStates(nn.Module):
         seen: list[Tensor] = []
 
         def look(_: nn.Module, __: Any, given: Any) -> None:
+            # Some libraries' blocks return a tuple that begins with the states.
             seen.append(given[0] if isinstance(given, tuple) else given)
 
+        # The last block is left out: its states come out of the encoder itself, normed and pooled.
         blocks = transformer_blocks(self.encoder)[:-1]
         hooks = [block.register_forward_hook(look) for block in blocks]
         try:
@@ -44,6 +46,7 @@ class BlockStates(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
+        # K vectors of (B, D) -> (B, K, D).
         return torch.stack([*(self._pooled(states, inputs) for states in seen), vectors], dim=1)
 
     def _pooled(self, states: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:

@@ -63,6 +63,7 @@ def read_picture(raw: Path, path: str) -> bytes:
     Raises UnreachableFileError.
     """
     parts = PurePosixPath(path).parts
+    # What the picture must lie in, once all links are followed.
     folder = raw / parts[0] if len(parts) > 1 else raw
     if path.startswith("/") or ".." in parts:
         raise UnreachableFileError("outside the raw folder", path)
@@ -93,6 +94,7 @@ def scan_pictures(items: pa.Table, raw: Path, previous: pa.Table | None) -> pa.T
     keys = _unchanged(sources, sizes, modified, previous)
     reasons: list[str | None] = [None if path else UNNAMED for path in paths]
     details: list[str | None] = [None] * len(paths)
+    # Those without a hash from the last scan are read, in threads that each fill their own places.
     unread = [index for index, path in enumerate(paths) if path and keys[index] is None]
 
     def read(index: int) -> None:
@@ -156,6 +158,8 @@ def _unchanged(
     """Each item's key from the last scan, where path, size and time of change are what they were."""
     if previous is None or len(previous) == 0:
         return [None] * len(sources)
+    # Where each path stood in the last scan; null for a new one, whose comparison below is null too, so
+    # False.
     place = pc.index_in(sources, value_set=previous[SOURCE].combine_chunks(), skip_nulls=True)
     before = previous.select([SIZE, MODIFIED, KEY]).take(place)
     same = pc.and_(

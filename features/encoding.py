@@ -73,6 +73,7 @@ def encode_chunks(
 
     Half precision (bf16) is used on CUDA only; elsewhere the vectors are float32 until they are stored.
     """
+    # A store of encoder inputs has nothing to compute: its "encoder" hands on what was read.
     device = choose_device("cpu" if encoder.kind == modality.inputs else settings.device)
     dtype_name = encoder.dtype or settings.dtype
     module = encoder.module.to(device)
@@ -93,6 +94,7 @@ def encode_chunks(
             failures.update(batch.failures)
             advance(len(batch.places) + len(batch.failures))
         found = rows.cpu().numpy()
+        # A number may be finite in float32 and too large for float16, whose largest is 65,504.
         for place in np.flatnonzero(~np.isfinite(found).all(axis=1)):
             detail = f"in {dtype_name}; --dtype float32 may hold it"
             failures[int(place)] = BadContentError("vector not finite", detail)

@@ -34,6 +34,8 @@ class MappedRows:
         gathered = np.empty((len(rows), self.parts[0].shape[1]), self.parts[0].dtype)
         part = np.searchsorted(self.starts, rows, side="right") - 1  # which part each row lies in
         order = np.argsort(part, kind="stable")  # places in `rows`, those of one part beside each other
+        # Where the places of each part begin in `order`. Example: rows 5, 0, 2, 6 of parts with 3 and 4 rows
+        # lie in the parts 1 0 0 1; `order` is 1 2 0 3, and `ends` is 0 2 4.
         ends = np.searchsorted(part, np.arange(len(self.parts) + 1), sorter=order)
         for number in np.flatnonzero(np.diff(ends)):
             places = order[ends[number] : ends[number + 1]]

@@ -69,6 +69,7 @@ def write_part(
     reasons = [failures[row].reason if row in failures else None for row in range(len(keys))]
     details = [failures[row].detail if row in failures else None for row in range(len(keys))]
     values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    # True takes the place of the vector by a null.
     absent = pa.array([reason is not None for reason in reasons])
     batch = pa.record_batch(
         {
@@ -107,6 +108,7 @@ def find_parts(folder: Path) -> list[Part]:
             note(f"{error}; its contents are encoded again")
             path.unlink()
     parts.sort(key=lambda part: (part.number, part.path.stat().st_size))
+    # Of each number the first, which is the smallest.
     return [next(same) for _, same in groupby(parts, key=lambda part: part.number)]
 
 
@@ -122,6 +124,9 @@ class StoredContents:
 
     def missing(self, content: pa.Table, row_bytes: int) -> list[Chunk]:
         """The contents that no part holds, cut into chunks in item order."""
+        # Keys as small numbers in the order in which they first appear; -1 for an item without content.
+        # `first` is then the first item that has each content. Example: the keys b a null b are 0 1 -1 0, and
+        # `first` is 0 1.
         encoded = content[KEY].combine_chunks().dictionary_encode()
         appearance = encoded.indices.fill_null(-1).to_numpy()
         distinct, first = np.unique(appearance, return_index=True)
@@ -130,14 +135,17 @@ class StoredContents:
             zero_copy_only=False
         )
         members = first[~done]
+        # A part has 1,024 rows, or fewer where they are long: a row of 392 KiB allows 167 in 64 MiB.
         size = max(1, min(PART_ROWS, PART_BYTES // row_bytes))
         taken = {part.number for part in self.parts}
         cuts = range(0, len(members), size)
+        # The smallest numbers that are free, because a part that was damaged leaves a gap.
         numbers = islice((number for number in count() if number not in taken), len(cuts))
         return [Chunk(number, members[cut : cut + size]) for number, cut in zip(numbers, cuts, strict=True)]
 
     def items(self, items: pa.Table, content: pa.Table) -> pa.Table:
         """Each item's row, or the reason why it has none."""
+        # A content's place among those of all parts is its row; null for an item without content.
         place = pc.index_in(content[KEY], value_set=self.table[KEY].combine_chunks(), skip_nulls=True)
         found = self.table.select([REASON, DETAIL]).take(place)
         reasons = pc.coalesce(content[REASON], found[REASON])
@@ -152,6 +160,7 @@ def prune(folder: Path, parts: list[Part], content: pa.Table) -> list[Part]:
     kept = []
     for part in parts:
         batch = map_part(part.path)
+        # Which rows of the part some item still uses.
         wanted = pc.is_in(batch.column(KEY), value_set=used)
         rows = pc.sum(wanted).as_py()
         if rows == len(batch):

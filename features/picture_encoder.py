@@ -18,6 +18,7 @@ class PictureEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         for name in ("mean", "std"):
+            # They are given for pixels between 0 and 1, and these are bytes between 0 and 255.
             value = 255 * torch.tensor(getattr(preparation, name)).view(3, 1, 1)
             self.register_buffer(name, value, persistent=False)
         self.to(memory_format=torch.channels_last)  # convolutions are faster so

@@ -95,6 +95,8 @@ def _decode(picture: Image.Image, wanted: int) -> Image.Image:
     short = min(picture.size)
     if short > wanted:
         scale = wanted / short
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is faster; no less than
+        # `wanted`.
         picture.draft("RGB", (round(picture.width * scale), round(picture.height * scale)))
     upright = ImageOps.exif_transpose(picture)
     if upright.mode == "RGB":
@@ -122,10 +124,12 @@ def _fit(picture: Image.Image, geometry: Geometry) -> Pixels:
         )
     width, height = picture.size
     short = min(width, height)
+    # The short side becomes `resize`, the long one in proportion, rounded down as torchvision does.
     size = (int(geometry.resize * width / short), int(geometry.resize * height / short))
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling[geometry.interpolation.upper()])
     picture = _middle(picture, geometry.crop, geometry.crop)
+    # (H, W, 3) seen as (3, H, W): the bytes stay where they are.
     return np.array(picture, dtype=np.uint8).transpose(2, 0, 1)
 
 

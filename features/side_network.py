@@ -35,6 +35,7 @@ class SideNetwork(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Mix and transform block after block."""
         first, *others = self.bottlenecks
+        # The first bottleneck reads the states after the first block alone; there is nothing to mix yet.
         side: Tensor = first(states[:, 0])
         for block, (bottleneck, gate) in enumerate(zip(others, self.gates.sigmoid(), strict=True), start=1):
             side = bottleneck(gate * side + (1 - gate) * states[:, block])

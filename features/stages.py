@@ -98,6 +98,7 @@ def first_trained(module: nn.Module, unfreeze: str, option: str = "--unfreeze") 
     count = unfreeze.removeprefix(LAST)
     if unfreeze.startswith(LAST) and count.isdecimal() and 1 <= int(count) < len(names):
         return len(names) - int(count)
+    # Not the first stage: nothing below it would be frozen, which `all` says.
     if unfreeze in names and names.index(unfreeze):
         return names.index(unfreeze)
     raise UsageError(
@@ -135,6 +136,8 @@ def split(module: nn.Module, frozen: int) -> StagedEncoder:
             lower, upper = picture_halves(module, frozen)
             halves = [StagedEncoder(_LowerPictures(module, [lower]), _UpperPictures([upper]))]
         else:
+            # Whether the forward pass flattens behind the pooling cannot be seen from the modules, so both
+            # are tried.
             halves = [_split_pictures(module, frozen, flatten=flatten) for flatten in (True, False)]
     for staged in halves:
         if _gives_the_same(module, staged):
@@ -164,6 +167,7 @@ def _picture_stages(module: nn.Module, *, flatten: bool) -> list[tuple[str, nn.M
             called.append((name, child))
     stages: list[tuple[str, list[nn.Module]]] = []
     for name, part in called:
+        # A stage begins with each part that has weights.
         if not stages or any(True for _ in part.parameters()):
             stages.append((name, []))
         stages[-1][1].append(part)
@@ -187,6 +191,7 @@ def _gives_the_same(module: nn.Module, staged: StagedEncoder) -> bool:
     """Whether the halves give the same output as the whole, on a random input."""
     draw = torch.Generator().manual_seed(0)
     if isinstance(module, TextEncoder):
+        # The second text is shorter, to try that the halves handle padding as the whole does.
         ids = torch.randint(1, 5, (_TRIED, 6), generator=draw)
         mask = torch.ones_like(ids)
         mask[1, 4:] = 0
@@ -197,10 +202,12 @@ def _gives_the_same(module: nn.Module, staged: StagedEncoder) -> bool:
     mode = module.training
     module.eval(), staged.eval()
     try:
+        # In evaluation mode, because dropout would differ between the two.
         whole, halves = module(*inputs), staged(*inputs)
     except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
         return False
     finally:
         module.train(mode)
+    # Relative to the size of the output; 1e-6 keeps an output of zeros from asking for more than zeros.
     scale = float(whole.abs().max())
     return whole.shape == halves.shape and bool((whole - halves).abs().max() <= _TOLERANCE * max(scale, 1e-6))

@@ -141,6 +141,7 @@ def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -
     """
     stores = [store for store in list_stores(folder) if store.kind == kind]
     if not stores:
+        # Any modality may have vectors; encoder inputs such as pixels are those of one modality.
         first, *others = (name for name, of in MODALITIES.items() if kind in ("vectors", of.inputs))
         modality = names[0] if names else first
         what, flag = ("features", "") if kind == "vectors" else (kind, " --inputs")
@@ -148,6 +149,7 @@ def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -
         command = f"tssr extract-features --modality {modality}{flag}{other}"
         raise UsageError(f"{folder} holds no {what}; make them first: {command}")
     chosen = [_choose(stores, name, folder) for name in names or (None,)]
+    # A store that was named twice, by its name and by its modality, counts once.
     return list({store.name: store for store in chosen}.values())
 
 
@@ -182,6 +184,7 @@ def map_part(path: Path) -> pa.RecordBatch:
 def part_vectors(batch: pa.RecordBatch) -> Vectors:
     """The vectors of a part as a view of its file, (rows, F); rows without a vector are zero."""
     column = batch.column(VECTOR)
+    # All numbers of the column in one flat array, (rows · F,); those of rows without a vector are there too.
     values: Vectors = column.values.to_numpy(zero_copy_only=True)
     return values.reshape(len(column), -1)
 
@@ -228,6 +231,7 @@ class FeatureStore:
         present = rows >= 0
         if not present.any():
             return np.zeros((len(rows), self.dimension), self.dtype)
+        # A row that exists is read in place of each -1, and then set to 0.
         vectors = self.vectors.gather(np.where(present, rows, rows.max()))
         vectors[~present] = 0
         return vectors

@@ -30,10 +30,14 @@ class StoredInputs:
         self._sequences = MODALITIES[info.modality].sequences
         self._device, self._padding = device, padding
         rows = self._store.rows
+        # `distinct` (R,) are the rows in use, `numbers` which of them each item with content has. Example:
+        # the rows 7 3 7 are the contents 1 0 1.
         distinct, numbers = np.unique(rows[rows >= 0], return_inverse=True)
         if info.kind == "tokens":
             order = np.argsort(self._lengths(distinct), kind="stable")
             distinct = distinct[order]
+            # The order of the order is each content's new number: sorted by 2 0 1, contents 0, 1, 2 are now
+            # 1, 2, 0.
             numbers = np.argsort(order, kind="stable")[numbers]
         self._rows = distinct
         contents = np.full(len(rows), -1, np.int64)
@@ -41,6 +45,7 @@ class StoredInputs:
         self.contents: Tensor = torch.from_numpy(contents)
 
     def _lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        # Token ids are 0 and more; what fills short texts up in the store is negative.
         lengths: NDArray[np.int64] = (self._store.gather(rows) >= 0).sum(axis=1)
         return lengths
 

@@ -71,6 +71,7 @@ class TextEncoder(nn.Module):
         if self.pooling == "cls":
             return states[:, 0]
         if self.pooling == "last":
+            # Padding stands on the right, so the last token has the place length - 1.
             return states[torch.arange(len(states)), mask.sum(dim=1) - 1]
         weight = mask.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1)
@@ -115,6 +116,7 @@ def reads_from_left_to_right(model: nn.Module, vocabulary: int) -> bool:
 
     False also for a model that needs more than token ids, which is refused later for that reason.
     """
+    # The first token is the same, what follows it is not.
     ids = torch.tensor([[0, 1, 2], [0, 3, 4]]) % vocabulary
     try:
         first, other = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]

@@ -150,11 +150,13 @@ def _halves(model: nn.Module, frozen: int) -> tuple[nn.Module, nn.Module]:
     blocks: Any = model.get_submodule(place)
     lower = with_part(model, place, type(blocks)(*_listed(blocks, slice(frozen))))
     upper = with_part(model, place, type(blocks)(*_listed(blocks, slice(frozen, None))))
+    # What follows the blocks belongs to the upper half, so the lower half has the identity there.
     for name in NORMS:
         if name in lower._modules:
             lower = with_part(lower, name, nn.Identity())
     if "pooler" in lower._modules:
         lower = with_part(lower, "pooler", None)
+    # And what precedes them belongs to the lower half.
     if BEFORE in upper._modules:
         upper = with_part(upper, BEFORE, nn.Identity())
     if "embeddings" in upper._modules:
@@ -187,6 +189,7 @@ def with_part(module: nn.Module, path: str, part: nn.Module | None) -> nn.Module
     if rest:
         assert child is not None
         part = with_part(child, rest, part)
+    # A shallow copy has the same weights. Only its table of parts is new, so the part is not set in `module`.
     other = copy.copy(module)
     other._modules = {**module._modules, name: part}
     return other
