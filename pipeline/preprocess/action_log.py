@@ -48,6 +48,7 @@ class Column(Generic[Integer]):
         """Put `values` behind what is there."""
         end = self._count + len(values)
         if end > len(self._values):
+            # Without the check numpy refuses to resize what may have a second owner; this array has none.
             self._values.resize(end + GROWTH, refcheck=False)
         self._values[self._count : end] = values
         self._count = end

@@ -17,6 +17,8 @@ def core_mask(users: NDArray[np.int32], items: NDArray[np.int32], minimum: int) 
     user_kept, item_kept = user_counts >= minimum, item_counts >= minimum
     left_users, left_items = users, items
     while True:
+        # Actions whose user and item are both still there. The others take one from the counts of both, which
+        # may bring another user or item below k in this round.
         strong = user_kept[left_users] & item_kept[left_items]
         weak = ~strong
         user_counts -= np.bincount(left_users[weak], minlength=len(user_counts))
@@ -24,6 +26,7 @@ def core_mask(users: NDArray[np.int32], items: NDArray[np.int32], minimum: int) 
         kept = np.count_nonzero(user_kept), np.count_nonzero(item_kept)
         user_kept &= user_counts >= minimum
         item_kept &= item_counts >= minimum
+        # A round in which nobody fell out is the last: all who are left have k.
         if kept == (np.count_nonzero(user_kept), np.count_nonzero(item_kept)):
             mask: NDArray[np.bool_] = user_kept[users] & item_kept[items]
             return mask

@@ -76,11 +76,15 @@ class LocalEngine:
     def _row_order(self) -> Iterator[Int64]:
         """The rows by (user, timestamp, source row), in parts of some whole users."""
         users, timestamps = self.log.users, self.log.timestamps
+        # Actions of all users up to each one, that one included. A part begins at the user to whom row 0,
+        # `part`, 2 · `part`, … belongs. Example: users with 2, 5 and 1 actions in parts of 3 give 0, 1, 1 for
+        # rows 0, 3 and 6, so one part is user 0 and one is users 1 and 2.
         rows_before = np.cumsum(np.bincount(users))
         part = max(PART, len(users) // PARTS)
         firsts = np.searchsorted(rows_before, np.arange(0, len(users), part), side="right")
         for first, following in itertools.pairwise([*np.unique(firsts).tolist(), len(rows_before)]):
             rows = np.flatnonzero((users >= first) & (users < following))
+            # Rows come in source order and the sort is stable, so equal times stay in that order.
             yield rows[np.lexsort((timestamps[rows], users[rows]))]
 
     def with_content(self) -> LocalEngine:
@@ -94,10 +98,12 @@ class LocalEngine:
         users, items = ordered.log.users, ordered.log.items
         if consecutive:
             first = np.ones(len(users), bool)
+            # Sorted rows: an action is dropped where the row before has the same user and the same item.
             first[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
             return ordered._keep(first)
         first = np.zeros(len(users), bool)
         for rows in ordered._row_order():
+            # User and item as one number; `unique` gives the place of each one's first action.
             pairs = users[rows].astype(np.int64) * len(ordered.log.item_ids) + items[rows]
             first[rows[np.unique(pairs, return_index=True)[1]]] = True
         return ordered._keep(first)
@@ -106,6 +112,7 @@ class LocalEngine:
         """The last `count` actions of each user."""
         ordered = self.ordered()
         users = ordered.log.users
+        # Where the rows of each user end: the last `count` before that are kept.
         ends = np.cumsum(np.bincount(users))
         return ordered._keep(np.arange(len(users)) >= ends[users] - count)
 
@@ -119,6 +126,8 @@ class LocalEngine:
         if len(users) <= count:
             return self
         ids = self.log.user_ids.gather(users).to_list()
+        # The hash of an id depends on the seed and the id alone: other users, or another engine, change no
+        # lot.
         lots = sorted(
             (hashlib.sha256(f"{seed}:{name}".encode()).digest(), user)
             for name, user in zip(ids, users.tolist(), strict=True)
@@ -151,6 +160,7 @@ class LocalEngine:
                 user_numbers[codes],
                 item_numbers[log.items[rows]],
                 log.timestamps[rows],
+                # The position: the row's place in the whole log less that of its user's first row.
                 (np.arange(done, done + len(rows)) - starts[codes]).astype(np.int32),
             ]
             yield pa.Table.from_arrays([pa.array(column) for column in columns], schema=INTERACTIONS)

@@ -178,6 +178,7 @@ def run_steps(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, li
         funnel.append(_entry(step.name, engine))
         if funnel[-1]["actions"] == 0:
             before = " → ".join(f"{entry['step']}: {entry['actions']:,} actions" for entry in funnel)
+            # The cures of all steps so far that took actions away, this one's among them.
             dropping = (
                 done.cure
                 for done, (entry, later) in zip(steps, pairwise(funnel), strict=False)

@@ -61,6 +61,7 @@ def spool(batches: Iterable[Actions], folder: Path) -> None:
     with ExitStack() as stack:
         writer = stack.enter_context(pq.ParquetWriter(folder / "0.parquet", LOG))
         for batch in batches:
+            # A file is closed where its rows pass a multiple of ROWS_A_FILE, and the next one begins.
             if done // ROWS_A_FILE != (done + len(batch.timestamps)) // ROWS_A_FILE:
                 stack.close()
                 writer = stack.enter_context(pq.ParquetWriter(folder / f"{done}.parquet", LOG))
@@ -105,6 +106,8 @@ class SparkEngine:
     def without_repeats(self, *, consecutive: bool) -> SparkEngine:
         """Without a user's second and later actions on an item, or only those right after the same item."""
         if consecutive:
+            # A user's first action has null before it. A plain comparison with null would be null and drop
+            # the row.
             before = sql.lag(ITEM_ID).over(_in_order(USER_ID))
             marked = self.table.withColumn("before", before)
             return self._with(marked.filter(~sql.col("before").eqNullSafe(sql.col(ITEM_ID))).drop("before"))
@@ -122,6 +125,8 @@ class SparkEngine:
         table, left = self.table.localCheckpoint(), -1
         while (count := table.count()) != left:
             left = count
+            # Users with enough actions, then items with enough of what is left. A round that removes nothing
+            # is the last.
             for key in (USER_ID, ITEM_ID):
                 strong = table.groupBy(key).count().filter(sql.col("count") >= minimum).select(key)
                 table = table.join(strong, key, "left_semi")
@@ -168,6 +173,7 @@ def _in_order(*keys: str) -> WindowSpec:
 
 def _numbered(table: DataFrame, key: str, name: str) -> DataFrame:
     """Each id with its number: users from 0, items from 1, in the order of the ids' bytes."""
+    # A window without groups runs in a single task, so it is over ids and never over actions.
     number = sql.row_number().over(Window.orderBy(key)) - (1 if name == USER else 0)
     return table.select(key).distinct().withColumn(name, number.cast("int"))
 

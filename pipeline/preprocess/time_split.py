@@ -31,6 +31,8 @@ def split_record(settings: ProtocolSettings, interactions: Path) -> dict[str, An
     if settings.validation_from is not None:
         validation_from = _moment(settings.validation_from, "--validation-from")
     else:
+        # Example: the log ends at 100 and the test part begins at 91, so it has 10 moments. The 10 before it,
+        # from 81 on, are the validation part.
         validation_from = test_from - max(last - test_from + 1, 1)
     if validation_from >= test_from:
         raise UsageError("--validation-from must lie before --test-from")

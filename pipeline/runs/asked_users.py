@@ -104,6 +104,7 @@ def _by_history(
     lengths = np.array([len(own) for own in numbers])
     ends = np.cumsum(lengths)
     flat = np.fromiter(chain.from_iterable(numbers), np.int32, int(ends[-1]))
+    # Users with at least one known item; the others get no list.
     able = np.flatnonzero(lengths)
     histories = Histories(flat, (ends - lengths)[able], ends[able], dataset.item_count)
     users = np.full(len(able), UNSEEN, np.int32)
@@ -132,6 +133,7 @@ def _read(path: Path, settings: RecommendSettings, problems: Problems) -> tuple[
             f"({error.reason} at byte {error.start}); {cure}"
         ) from None
     names = [f"line {number}" for number in range(1, len(lines) + 1)]
+    # The ids of all lines are spelled in one go, and then dealt out to the lines again.
     words = [line.split() for line in lines]
     ids = iter(as_ids(text_array(list(chain.from_iterable(words)))).texts.to_pylist())
     return names, [list(islice(ids, len(own))) for own in words]
@@ -150,6 +152,8 @@ def _table(path: Path, settings: RecommendSettings, problems: Problems) -> tuple
         return [], []
     rows = pl.concat(frames)
     users = (
+        # One row a user, in the order of their first rows in the file; a user's items by time, those of equal
+        # time as they stand in the file.
         rows.with_row_index("row")
         .sort("time", "row")
         .group_by("user")

@@ -44,6 +44,7 @@ def evaluate_lists(
     if not file.is_file():
         raise UsageError(f"--lists {file}: there is no such file")
     contents = diversity_stores(workspace, info.name, [])
+    # What decides the numbers; the device, the search and the slices that are shown do not.
     told = {
         name: value for name, value in settings.record().items() if name not in ("device", "backend", "by")
     }
@@ -83,6 +84,7 @@ def _rank(file: Path, info: DatasetInfo, question: Question) -> tuple[Ranks, int
     short = int(np.count_nonzero((lengths > 0) & (lengths < longest)))
     if short:
         notes.append(f"{short:,} users have fewer than {longest} items in their list")
+    # Lists of all items are a full ranking; of shorter ones, the longest length is part of the protocol.
     listed = None if lengths.min() == info.item_count else int(lengths.max())
     return rank_in_lists(queries, lists, options), listed, notes
 

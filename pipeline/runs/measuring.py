@@ -55,6 +55,7 @@ class Question:
 def measure(ranks: Ranks, question: Question) -> dict[str, Any]:
     """All metrics as plain JSON values; `ranks` are of all queries, in their order."""
     cold = question.dataset.split().cold_items()
+    # `cold` has item i at place i - 1.
     is_cold = cold[ranks.targets - 1]
     everyone = _measurements(ranks, question, {"all": np.ones_like(is_cold)})
     lists = _of_lists(ranks, question)
@@ -85,6 +86,7 @@ def _measurements(
 
 def _of_lists(ranks: Ranks, question: Question) -> dict[Mask, dict[str, float]]:
     contents = {store.modality: open_store(store).item_features()[0] for store in question.contents}
+    # Whatever the run was trained on, lists are measured against the train split of all users.
     catalogue = ItemStatistics.of(question.dataset.split().train, contents)
     return {
         mask: measure_lists(Recommended(lists, ranks.targets, catalogue), question.settings.topk)

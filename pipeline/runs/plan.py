@@ -103,6 +103,7 @@ class RunPlan:
         record = {"version": VERSION, **self.record()}
         if self.parts:
             record["parts"] = [part.key() for part in self.parts]
+        # Settings of where and how to compute do not make another run.
         for name in self.train.WHERE_AND_HOW:
             del record["settings"]["train"][name]
         groups = [record["settings"]["train"], record["settings"]["model"]]
@@ -154,6 +155,8 @@ def plan_run(
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: values[name] for name in values if name in model.model_fields and name in settable}
 
+        # From the weakest to the strongest: the preset, the model's own defaults, the config file, what is
+        # typed.
         usual = {**PRESETS[chosen.preset], **spec.defaults}
         return resolve(model, of(typed), of(usual) | of(table), config_path)
 
@@ -169,6 +172,7 @@ def plan_run(
         refuse_fixed_content(model_settings)
         refuse_all_items_each_step(spec, model_settings, encoders)
         along, stores = plan_end_to_end(workspace, dataset, encoders, chosen.features, train.seed)
+        # Vectors that move with their encoder have no mean that could stand for missing content.
         model_settings = resolve(spec.settings, {**dict(model_settings), "missing": "zero"})
         return RunPlan(chosen.model, dataset, stores, train, model_settings, end_to_end=along)
     if more := encoders.changed():

@@ -42,6 +42,7 @@ def read_lists(path: Path, dataset: DatasetInfo, queries: Queries) -> tuple[Give
     _refuse_doubles(path, rows)
     asked = pl.DataFrame({"user": queries.users, "query": np.arange(len(queries), dtype=np.int64)})
     rows = rows.join(asked, on="user", how="inner", maintain_order="left")
+    # As everywhere: the greatest score first, and items of equal scores by number.
     rows = rows.sort("query", "score", "item", descending=[False, True, False])
     return _laid_out(rows, len(queries)), _notes(rows, len(queries))
 
@@ -137,6 +138,7 @@ def _laid_out(rows: pl.DataFrame, query_count: int) -> GivenLists:
     """Sorted rows as (Q, K)."""
     queries = rows["query"].to_numpy()
     lengths = np.bincount(queries, minlength=query_count)
+    # Each row's place in its own list. Example: lists of 2 and 3 rows have the places 0 1 0 1 2.
     places = np.arange(len(queries)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     width = int(lengths.max(initial=0)) or 1
     items = np.zeros((query_count, width), np.int32)

@@ -96,6 +96,7 @@ def _table(dataset: DatasetInfo, asked: AskedUsers, lists: RecommendedLists) -> 
     cure = remake(dataset.name)
     items = read_table(dataset.folder / ITEMS_FILE, ITEMS, cure=cure, columns=[ITEM_ID, TEXT])
     rows, places = np.nonzero(lists.items != PADDING)
+    # Item i is row i - 1 of the table.
     chosen = items.take(pa.array(lists.items[rows, places] - 1))
     columns = {
         USER_ID: pa.array(asked.names, pa.string()).take(pa.array(rows)),

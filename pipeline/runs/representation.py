@@ -32,6 +32,7 @@ def representation_probe(model: object, split: Split, seed: int) -> Callable[[],
     if not isinstance(model, SequenceRecommender):
         return dict
     draw = np.random.default_rng(seed)
+    # Drawn once, when training begins, so that the curve of a run shows the same items and users.
     items = _some(draw, np.flatnonzero(~split.cold_items()) + 1)
     users = _some(draw, np.arange(len(split.validation)))
     queries = _part(split.validation, users)

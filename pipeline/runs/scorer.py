@@ -92,6 +92,7 @@ def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) 
     part = own_queries(len(queries))
     ranks = rank_targets(queries, scorer_of(model, queries), options, bounds=part)
     counts = RankCounts.of(ranks.by_mask["none"], SELECTION_K)
+    # Counts are whole numbers, so their sum does not depend on how the queries were divided.
     sums = current_world().sum(torch.tensor([counts.queries, *counts.counts.tolist()]))
     counts = RankCounts(int(sums[0]), sums[1:].numpy())
     return counts.metrics((SELECTION_K,))[f"ndcg@{SELECTION_K}"]
