@@ -10,12 +10,14 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import os_errors_as_tssr
 from .progress import note
+from .signals import SECONDS_BETWEEN_LOOKS
 
 LOCK_FILE = ".lock"
 
@@ -30,15 +32,18 @@ def take_lock(descriptor: int, *, wait: bool) -> bool | None:
     True where it is ours now, False where another process holds it and we do not `wait`, None where the file
     system has no locks. Raises OSError for anything else.
     """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
-    return True
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if not wait:
+                return False
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return None
+            raise
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .signals import SECONDS_BETWEEN_LOOKS
+
 if TYPE_CHECKING:
     import torch
 
@@ -23,5 +25,10 @@ def own_randomness(device: torch.device) -> Iterator[None]:
     """
     import torch
 
-    with _ONE_AT_A_TIME, torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
+    while not _ONE_AT_A_TIME.acquire(timeout=SECONDS_BETWEEN_LOOKS):
+        pass  # another thread trains
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        _ONE_AT_A_TIME.release()

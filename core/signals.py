@@ -15,6 +15,11 @@ from types import FrameType
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
+# Polars sets a handler of its own for Ctrl-C, after which the system takes up again whatever call the signal
+# interrupts: a main thread that waits without end for a lock or for other threads never hears of it. So
+# waits are given this many seconds at a time, and Ctrl-C is heard between them.
+SECONDS_BETWEEN_LOOKS = 0.2
+
 
 class Stopped(KeyboardInterrupt):
     """Raised by a signal other than Ctrl-C; whatever answers Ctrl-C answers it too."""

@@ -23,6 +23,7 @@ from ...core.errors import TssrError
 from ...core.progress import Tell, note, side_by_side
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import option_words
+from ...core.signals import SECONDS_BETWEEN_LOOKS
 from ...core.workspace import Workspace
 from ...model.own_models import environment
 from ..runs.plan import RunPlan
@@ -91,9 +92,10 @@ class TrainingPool:
                             label for other, (label, _) in zip(folders, runs, strict=True) if other == folder
                         ]
                         begun[folder] = threads.submit(self._train_one, labels, plan)
-                wait(begun.values(), return_when=FIRST_EXCEPTION)
-                for future in begun.values():
-                    if future.done():
+                unfinished = set(begun.values())
+                while unfinished:
+                    done, unfinished = wait(unfinished, SECONDS_BETWEEN_LOOKS, FIRST_EXCEPTION)
+                    for future in done:
                         future.result()  # raises what a failed one raised
                 return [begun[folder].result() for folder in folders]
             except BaseException:

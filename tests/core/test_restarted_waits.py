@@ -1,0 +1,75 @@
+"""Ctrl-C ends a wait also where the system restarts interrupted calls, as it does once Polars has run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from tssr.core.lock import LOCK_FILE, exclusive
+from tssr.core.randomness import own_randomness
+from tssr.pipeline.compare.training_pool import TrainingPool
+
+
+@pytest.fixture
+def ctrl_c():
+    """SIGINT after half a second, under a handler after which calls are restarted."""
+    assert threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.siginterrupt(signal.SIGINT, False)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < 5
+    timer.join()
+    signal.signal(signal.SIGINT, before)
+
+
+def test_while_another_process_writes_the_folder(ctrl_c, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with (folder / LOCK_FILE).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        release = threading.Timer(8, fcntl.flock, (file, fcntl.LOCK_UN))
+        release.start()
+        with pytest.raises(KeyboardInterrupt), exclusive(folder):
+            pass
+        release.cancel()
+
+
+def test_while_runs_are_trained_in_other_processes(ctrl_c, monkeypatch):
+    stopped = threading.Event()
+
+    class Plan:
+        @staticmethod
+        def folder(workspace, name):
+            return "run"
+
+    monkeypatch.setattr(TrainingPool, "_train_one", lambda *_: stopped.wait(8))
+    monkeypatch.setattr(TrainingPool, "_stop", lambda _: stopped.set())
+    with pytest.raises(KeyboardInterrupt):
+        TrainingPool(None, 1, 1).train([("one", Plan)])
+    assert stopped.is_set()
+
+
+def test_while_another_thread_trains(ctrl_c):
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with own_randomness(torch.device("cpu")):
+            held.set()
+            over.wait(8)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with pytest.raises(KeyboardInterrupt), own_randomness(torch.device("cpu")):
+        pass
+    over.set()
+    thread.join()
