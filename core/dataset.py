@@ -52,6 +52,7 @@ class Histories:
     def distinct(self) -> tuple[Int64, Int64]:
         """Which items each history holds: the pairs of (history, item), sorted, each once."""
         width = self.item_count + 1
+        # History and item as one number: sorting these sorts by history and then by item.
         keys = np.repeat(np.arange(len(self)), self.lengths) * width + self.flat()
         histories, items = np.divmod(np.unique(keys), width)
         return histories, items
@@ -59,6 +60,8 @@ class Histories:
     def flat(self) -> Int32:
         """The actions of all these histories after one another."""
         lengths = self.lengths
+        # By how much each action's place in `items` is ahead of its place in the result. Example: histories
+        # at 4…5 and 9…11 have the shifts 4 4 7 7 7, and 0 1 2 3 4 become 4 5 9 10 11.
         shift = np.repeat(self.starts - (np.cumsum(lengths) - lengths), lengths)
         actions: Int32 = self.items[np.arange(len(shift)) + shift]
         return actions
@@ -166,6 +169,7 @@ class Dataset:
         train = Histories(whole.items, whole.starts, whole.ends - held_out, whole.item_count)
 
         def ask(back: int) -> Queries:
+            # The item at a history's (exclusive) end is the target: with `back` 2 that is the last but one.
             ends = whole.ends[asked] - back
             histories = Histories(whole.items, whole.starts[asked], ends, whole.item_count)
             return Queries(asked.astype(np.int32), histories, whole.items[ends])
@@ -181,6 +185,8 @@ class Dataset:
         train = Histories(whole.items, whole.starts, validation_starts, whole.item_count)
 
         def ask(starts: Int64, ends: Int64) -> Queries:
+            # `starts` and `ends` bound the part of each user: something came before it, and something is in
+            # it.
             asked = np.flatnonzero((starts > whole.starts) & (starts < ends))
             histories = Histories(whole.items, whole.starts[asked], starts[asked], whole.item_count)
             return Queries(asked.astype(np.int32), histories, whole.items[starts[asked]])
@@ -238,6 +244,7 @@ def load_dataset(info: DatasetInfo) -> Dataset:
         )
     if items.min() < 1 or items.max() > item_count:
         raise ArtifactError(f"{folder / INTERACTIONS_FILE}: an item is not in 1…{item_count}; {cure}")
+    # The table is sorted by user, so the counts of users say where each one's actions begin and end.
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=user_count))])
     histories = Histories(items, offsets[:-1], offsets[1:], item_count)
     if histories.lengths.min() == 0:
@@ -248,6 +255,7 @@ def load_dataset(info: DatasetInfo) -> Dataset:
     times, split = table[TIMESTAMP].to_numpy(), info.manifest["split"]
 
     def first_from(moment: int) -> Int64:
+        # A user's actions are in order of time, so as many as are earlier come first.
         return histories.starts + np.bincount(users[times < moment], minlength=user_count)
 
     cuts = (first_from(split["validation_from"]), first_from(split["test_from"]))

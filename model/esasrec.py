@@ -37,6 +37,7 @@ class SwiGLU(nn.Module):
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
+        # W1, W2 and W3.
         self.gate = nn.Linear(width, inner, bias=False)
         self.widen = nn.Linear(width, inner, bias=False)
         self.narrow = nn.Linear(inner, width, bias=False)

@@ -52,6 +52,7 @@ class FDSA(SequenceRecommender):
     def __init__(self, materials: Materials, settings: ContentSettings) -> None:
         super().__init__(materials.length)
         width = settings.width
+        # One input for each content type. A single one is not pooled, since a softmax over one weight is 1.
         features = content_vectors(materials, width, settings)
         self.inputs = nn.ModuleList(
             [

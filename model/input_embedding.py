@@ -27,6 +27,7 @@ class InputEmbedding(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Item vectors (B, L, D) -> what the first block reads, (B, L, D)."""
+        # (B, L, D) + (L, D): all windows get the same L position vectors.
         placed = vectors + self.position.weight
         entered: Tensor = self.dropout(placed if self.norm is None else self.norm(placed))
         return entered

@@ -43,6 +43,7 @@ class SASRec(SequenceRecommender):
         self.item_input = item_input
         self.entrance = InputEmbedding(materials.length, settings)
         self.encoder = Transformer(settings, settings.blocks)
+        # Before the head, whose parts have starts of their own.
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, item_input)
         self.objective = NextItemLoss(materials, settings)

@@ -61,16 +61,8 @@ class _FullSoftmax(torch.autograd.Function):
             block = states[low : low + rows].to(dtype)
             scores = buffer[: len(block)]
             torch.mm(block, columns, out=scores)  # the first of three products: states · items
-            # The bias, the softmax and the loss of the block, a part of its rows at a time. The filler behind
-            # row `count` is left out.
-            for at in range(low, min(low + len(block), count), part):
-                place = slice(at, min(at + part, low + len(block), count))
-                those = scores[at - low : place.stop - low]
-                # In float32 this is the buffer itself. From bfloat16 it is a copy, which goes back rounded.
-                gradient = those.to(held)
-                losses[place] = _to_gradient(gradient, bias, targets[place])
-                grad_bias += gradient.sum(dim=0)
-                those.copy_(gradient)
+            real = slice(low, min(low + len(block), count))  # without the filler behind row `count`
+            _visit(scores[: real.stop - low], bias, targets[real], losses[real], grad_bias, part)
             # `scores` now holds the gradient of the scores. Filler rows must add nothing to the items'
             # gradient.
             scores[count - low :] = 0
@@ -93,6 +85,22 @@ class _FullSoftmax(torch.autograd.Function):
         # for one backward pass only, and torch refuses a second one.
         grad_states, grad_items, grad_bias = (gradient.mul_(scale) for gradient in ctx.saved_tensors)
         return grad_states, grad_items, grad_bias, None
+
+
+def _visit(
+    scores: Tensor, bias: Tensor, targets: Tensor, losses: Tensor, grad_bias: Tensor, part: int
+) -> None:
+    """Turn a block's scores without bias, (rows, N), into their gradient in place, `part` rows at a time.
+
+    Writes the `losses`, (rows,), and adds the gradient of the bias to `grad_bias`, (N,).
+    """
+    for low in range(0, len(scores), part):
+        rows = slice(low, low + part)
+        # In float32 this is the buffer itself. From bfloat16 it is a copy, which goes back rounded.
+        gradient = scores[rows].to(losses.dtype)
+        losses[rows] = _to_gradient(gradient, bias, targets[rows])
+        grad_bias.add_(gradient.sum(dim=0))
+        scores[rows].copy_(gradient)
 
 
 def _to_gradient(scores: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ class TSSR(SequenceRecommender):
             "concat": lambda: Mix(width, streams),
         }
         self.fusion = fusions[settings.fusion]()
-        # Before the head is added: its parts have a start of their own, such as a projection of zeros.
+        # Before the head, whose parts have starts of their own, such as a projection of zeros.
         initialise(self, materials.item_count)
         self.head = item_head(materials, settings, self.inputs[0])
 

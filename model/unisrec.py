@@ -95,6 +95,7 @@ class UniSRec(SequenceRecommender):
         self.entrance = InputEmbedding(materials.length, settings)
         self.encoder = Transformer(settings, settings.blocks)
         initialise(self, materials.item_count)
+        # The head is tied: the module that reads items also makes the vectors that score them.
         kind = partial(CosineHead, temperature=settings.temperature)
         self.head = item_head(materials, settings, self.item_input, kind)
 

@@ -69,6 +69,7 @@ def _states(model: nn.Module, items: Tensor, lengths: Tensor) -> Tensor:
     if isinstance(model, PopRec):
         return torch.zeros_like(items[:, :1], dtype=torch.float32)  # as its encode_queries gives them
     assert isinstance(model, SequenceRecommender | ContentKNN)
+    # A blend is given the window of the part that reads most; each part takes its own newest L from it.
     return model.encode(items[:, items.shape[1] - model.length :])
 
 

@@ -80,9 +80,11 @@ class Report:
 def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
     """Bring the store that `job` asks for up to date; None in all processes but the first."""
     if not job.world.leads:
+        # The other processes wait here until the leader has found something to encode, or nothing.
         if job.world.agree():
             _help(job, stores)
         return None
+    # Most runs ask for what is there already: then the encoder is not even loaded.
     known = None if force else _answered(stores, job.request())
     report = _fill(job, known, None) if known else None
     if report is None:
@@ -215,6 +217,8 @@ def _encode_together(
     from ...features.encoding import encode_chunks
 
     job.world.wait()
+    # Every process has cut the same chunks. Example: of five chunks, the second of two processes takes the
+    # second and the fourth.
     share = chunks[job.world.rank :: job.world.size]
     noun = job.modality.noun
     with progress(f"encode {noun}", sum(len(chunk.members) for chunk in share), noun) as advance:
