@@ -11,12 +11,13 @@ from ...core.errors import UsageError
 from ...core.settings import Model, option_name, resolve
 from ...core.workspace import Workspace
 from ...model.own_models import refuse_unreachable
-from ...model.registry import BLENDED, MODELS, model_spec
+from ...model.registry import BLENDED, model_spec
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
 from ..runs.train_table import TrainTable
-from .settings import ALL, CompareSettings
+from .listed_models import models_to_train
+from .settings import CompareSettings
 
 _SOURCES = set(SourceSettings.model_fields)
 _OF_THE_TRAIN_COMMAND = set(RunSettings.model_fields) - _SOURCES  # compare chooses models and folders itself
@@ -67,12 +68,12 @@ class Contender:
 def plan_contenders(
     workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
 ) -> list[Contender]:
-    """Plan every listed model.
+    """Plan every listed model; `models_to_train` says which these are.
 
     An option for all models (typed, tried or in [train]) is left out for a model that does not have it.
     Raises UsageError for a name that is no model, and for an option that none of the models has.
     """
-    models = {name: table.model_of(name) for name in trained_names(settings.models, table)}
+    models = models_to_train(workspace, settings, table, typed)
     known = {name: options_of(model) for name, model in models.items()}
     given = (
         ("", typed),
@@ -108,17 +109,6 @@ def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
         return resolve(type(settings), dict(settings) | mine)
 
     return replace(plan, train=changed(plan.train), model_settings=changed(plan.model_settings))
-
-
-def trained_names(names: Sequence[str], table: TrainTable) -> list[str]:
-    """What must be trained for the listed names: a blend stands for its parts, each once."""
-    listed = [[name] if name not in table.blends else table.own[name]["blend"] for name in _expand(names)]
-    return list(dict.fromkeys(itertools.chain(*listed)))
-
-
-def _expand(names: Sequence[str]) -> list[str]:
-    listed = [list(MODELS) if name == ALL else [name] for name in names]
-    return list(dict.fromkeys(itertools.chain(*listed)))
 
 
 def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: Iterable[str]) -> None:

@@ -116,9 +116,12 @@ def _refuse_unequal_windows(settings: CompareSettings, contenders: Sequence[Cont
     }
     if len(set().union(*windows.values())) > 1:
         told = ", ".join(f"{name} {'/'.join(map(str, sorted(of)))}" for name, of in windows.items())
+        # A model without --length, such as poprec, has the data set's window, so that is one that fits all.
+        window = contenders[0].candidates[0].plan.dataset.manifest["window"]
+        instead = " in place of --try length" if "length" in settings.tried else ""
         raise UsageError(
-            f"--mask exempt keeps the last actions that a model reads, which differ here ({told}); leave out "
-            "--length, or choose another --mask"
+            f"--mask exempt keeps the last actions that a model reads, which differ here ({told}); give all "
+            f"of them the data set's window with --length {window}{instead}, or choose another --mask"
         )
 
 

@@ -249,7 +249,7 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
         ),
         (
             ("--models", "poprec", "sasrec-id", "--length", "5", "--mask", "exempt"),
-            "keeps the last actions that a model reads, which differ here (poprec 10, sasrec-id 5)",
+            "(poprec 10, sasrec-id 5); give all of them the data set's window with --length 10",
         ),
         (("--models", "gru4rec", "--try", "device=cpu"), "--try --device: only options of training and of"),
         (("--models", "poprec", "--focus", "tssr"), "--focus tssr is not among --models: poprec"),
