@@ -185,8 +185,8 @@ class Dataset:
         train = Histories(whole.items, whole.starts, validation_starts, whole.item_count)
 
         def ask(starts: Int64, ends: Int64) -> Queries:
-            # `starts` and `ends` bound the part of each user: something came before it, and something is in
-            # it.
+            # `starts` and `ends` bound the part of each user: something came before
+            # it, and something is in it.
             asked = np.flatnonzero((starts > whole.starts) & (starts < ends))
             histories = Histories(whole.items, whole.starts[asked], starts[asked], whole.item_count)
             return Queries(asked.astype(np.int32), histories, whole.items[starts[asked]])

@@ -71,6 +71,7 @@ class World:
         import torch
 
         counts = self.row_counts(len(rows))
+        # all_gather wants the same shape everywhere: rows are filled up to the longest, and cut again.
         padded = rows.new_zeros(max(counts), *rows.shape[1:])
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in counts]

@@ -46,8 +46,8 @@ class SeenItems:
         part = Histories(histories.items, starts, ends, histories.item_count)
         width = part.item_count + 1
         rows = np.repeat(np.arange(len(part)), part.lengths)
-        # Places counted back from each history's end. Example: histories of 3 and 2 actions have the ages 2 1
-        # 0 1 0.
+        # Places counted back from each history's end. Example: histories of 3 and 2
+        # actions have the ages 2 1 0 1 0.
         ages = np.repeat(np.cumsum(part.lengths), part.lengths) - 1 - np.arange(len(rows))
         # `unique` tells where a key occurs first, and from behind that is its last occurrence.
         newest_first = (rows * width + part.flat())[::-1]

@@ -162,8 +162,8 @@ class RankCounts:
         >>> RankCounts.of(np.array([1, 3, 11, np.nan]), depth=20).metrics((10,))
         {'recall@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333}
         """
-        # 1, 1½, 2, …: the rank of each counter. A metric is computed once for each and counted as often as it
-        # occurs.
+        # 1, 1½, 2, …: the rank of each counter. A metric is computed once for each and
+        # counted as often as it occurs.
         ranks = np.arange(2, len(self.counts) + 2) / 2
         return {
             f"{name}@{k}": float(np.sum(self.counts * metric.gain(ranks, k)) / self.queries)

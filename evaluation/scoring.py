@@ -139,8 +139,8 @@ class VectorBlock:
         self._index = index
         self._skipped = skipped
         self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
-        # |q| · |v| bounds a score, and also the sum of its products' absolute values (Cauchy-Schwarz), for
-        # whichever item.
+        # |q| · |v| bounds a score, and also the sum of its products' absolute values
+        # (Cauchy-Schwarz), for whichever item.
         largest = _norms(self._queries) * index.largest_norm
         _refuse_not_finite(largest, lo)
         # The error of a sum of D products, in any order, is at most D times the rounding error of one
@@ -173,8 +173,8 @@ class VectorBlock:
         for first in range(0, len(rows), step):
             part = slice(first, first + step)
             products = self._queries[rows[part]].astype(np.float64)
-            # One row a pair, so each sum runs over D + 1 numbers in the same order; a matrix product may add
-            # them in any.
+            # One row a pair, so each sum runs over D + 1 numbers in the same order; a matrix
+            # product may add them in any.
             products *= self._index.vectors[items[part] - 1]
             scores[part] = products.sum(axis=1)
         scores[items == self._skipped[rows]] = -np.inf

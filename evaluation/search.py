@@ -63,8 +63,8 @@ def _faiss_search(vectors: Float32) -> Search:
 def _torch_search(vectors: Float32, device: str) -> Search:
     import torch
 
-    # The items stay on the device; queries go there in blocks, whose scores (rows, N) are held one block at a
-    # time.
+    # The items stay on the device; queries go there in blocks, whose scores (rows, N)
+    # are held one block at a time.
     items = torch.from_numpy(vectors).to(device)
     rows_at_once = max(1, SCORES_AT_ONCE // len(vectors))
 

@@ -32,8 +32,8 @@ class _FlatBoundary(nn.Module):
         """Encode, pad and flatten."""
         activations: torch.Tensor = self.lower(*inputs)[0]
         if self.tokens is not None:
-            # Rows of a store are equally long, so the states of a short text get zeros behind them: (B, L, D)
-            # -> (B, tokens, D).
+            # Rows of a store are equally long, so the states of a short text get zeros behind them:
+            # (B, L, D) -> (B, tokens, D).
             activations = nn.functional.pad(activations, (0, 0, 0, self.tokens - activations.shape[1]))
         return activations.flatten(1)
 
@@ -44,8 +44,8 @@ def lower_part(encoder: ContentEncoder, choice: EncoderChoice) -> ContentEncoder
     lower = split(encoder.module, frozen).lower.eval()
     modality = MODALITIES[choice.modality]
     with torch.no_grad():
-        # The shape is that of the largest content, tried once: pictures have one size, texts up to
-        # --max-tokens.
+        # The shape is that of the largest content, tried once: pictures have one
+        # size, texts up to --max-tokens.
         shape = tuple(lower(*modality.largest(choice))[0].shape[1:])
     last = stage_names(encoder.module)[frozen - 1]
     return replace(

@@ -158,8 +158,8 @@ def _unchanged(
     """Each item's key from the last scan, where path, size and time of change are what they were."""
     if previous is None or len(previous) == 0:
         return [None] * len(sources)
-    # Where each path stood in the last scan; null for a new one, whose comparison below is null too, so
-    # False.
+    # Where each path stood in the last scan; null for a new one, whose comparison
+    # below is null too, so False.
     place = pc.index_in(sources, value_set=previous[SOURCE].combine_chunks(), skip_nulls=True)
     before = previous.select([SIZE, MODIFIED, KEY]).take(place)
     same = pc.and_(

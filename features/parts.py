@@ -124,9 +124,9 @@ class StoredContents:
 
     def missing(self, content: pa.Table, row_bytes: int) -> list[Chunk]:
         """The contents that no part holds, cut into chunks in item order."""
-        # Keys as small numbers in the order in which they first appear; -1 for an item without content.
-        # `first` is then the first item that has each content. Example: the keys b a null b are 0 1 -1 0, and
-        # `first` is 0 1.
+        # Keys as small numbers in the order in which they first appear; -1 for an item without
+        # content. `first` is then the first item that has each content. Example: the keys b a null b
+        # are 0 1 -1 0, and `first` is 0 1.
         encoded = content[KEY].combine_chunks().dictionary_encode()
         appearance = encoded.indices.fill_null(-1).to_numpy()
         distinct, first = np.unique(appearance, return_index=True)

@@ -95,8 +95,8 @@ def _decode(picture: Image.Image, wanted: int) -> Image.Image:
     short = min(picture.size)
     if short > wanted:
         scale = wanted / short
-        # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is faster; no less than
-        # `wanted`.
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, which is
+        # faster; no less than `wanted`.
         picture.draft("RGB", (round(picture.width * scale), round(picture.height * scale)))
     upright = ImageOps.exif_transpose(picture)
     if upright.mode == "RGB":

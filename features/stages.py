@@ -136,8 +136,8 @@ def split(module: nn.Module, frozen: int) -> StagedEncoder:
             lower, upper = picture_halves(module, frozen)
             halves = [StagedEncoder(_LowerPictures(module, [lower]), _UpperPictures([upper]))]
         else:
-            # Whether the forward pass flattens behind the pooling cannot be seen from the modules, so both
-            # are tried.
+            # Whether the forward pass flattens behind the pooling cannot be seen from the
+            # modules, so both are tried.
             halves = [_split_pictures(module, frozen, flatten=flatten) for flatten in (True, False)]
     for staged in halves:
         if _gives_the_same(module, staged):

@@ -36,8 +36,8 @@ class StoredInputs:
         if info.kind == "tokens":
             order = np.argsort(self._lengths(distinct), kind="stable")
             distinct = distinct[order]
-            # The order of the order is each content's new number: sorted by 2 0 1, contents 0, 1, 2 are now
-            # 1, 2, 0.
+            # The argsort of an order gives each content's new number: where `order` is 2 0 1, contents 0, 1,
+            # 2 become 1, 2, 0.
             numbers = np.argsort(order, kind="stable")[numbers]
         self._rows = distinct
         contents = np.full(len(rows), -1, np.int64)

@@ -17,8 +17,8 @@ from ..core.schema import PADDING
 def crop(inputs: Tensor, share: float) -> Tensor:
     """Keep one stretch of each window, wherever it lies, left-padded again: (B, L) -> (B, L)."""
     count, place = _counts_and_places(inputs)
-    # Example: 0 0 4 9 2 with a share of .7 keeps 2 of 3 steps; from start 0 these are 4 9, and the view is 0
-    # 0 0 4 9.
+    # Example: a share of .7 of the three steps in 0 0 4 9 2 is two steps. From start 0 on they are 4 9,
+    # which makes the view 0 0 0 4 9.
     kept = (count * share).long().clamp_min(1)
     start = _random_start(count - kept)
     length = inputs.shape[1]

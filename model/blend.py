@@ -148,8 +148,8 @@ class Blend(nn.Module):
         """
         for low in range(0, len(asked), BLOCK):
             high = min(low + BLOCK, len(asked))
-            # An empty history has the newest item 0, and so -1 here, which is no item.
             targets = torch.from_numpy(asked.targets[low:high].astype(np.int64)) - 1
+            # An empty history has the newest item 0, and so -1 here, which is no item.
             newest_item = newest(asked.histories, low, high, 1)[:, 0] - 1
             scores = [_scores(part, asked, low, high).float().cpu() for part in self.recommenders]
             yield scores, targets, newest_item if self.skips_last else None

@@ -59,8 +59,8 @@ class ScoredCandidates:
 def _listed(
     scores: Sequence[Tensor], targets: Tensor, skipped: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # Each expert's best items, (B, listed) of each, sorted together so that a second listing stands beside
-    # the first and is seen by comparing neighbours.
+    # The best items of each expert, (B, up to 200). Sorted together, an item that two experts list stands
+    # beside itself, and comparing neighbours shows it.
     best = [own.topk(min(LISTED, own.shape[1])).indices for own in scores]
     items, _ = torch.cat(best, dim=1).sort(dim=1)
     counted = torch.ones_like(items, dtype=torch.bool)
@@ -123,8 +123,8 @@ def choose_weights(
         found["by history"] = judge.mean(of_item, of_user)
     # Scores have deviation 1 here, so the weights' sizes tell how much each expert decides.
     sizes = of_item.mean(dim=1) * of_user.mean(dim=1)
-    # The search weighs (score - shift) / scale; what is kept weighs (score - shift), so the scale goes into
-    # the weights.
+    # The search weighs (score - shift) / scale; what is kept weighs (score - shift), so the
+    # scale goes into the weights.
     return BlendWeights(of_item / scale[:, None], of_user, shift, (sizes / sizes.sum()).tolist(), found)
 
 

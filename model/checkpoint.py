@@ -44,8 +44,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: dict[str, A
     """Write tensors by name and a record beside them, whole or not at all."""
     with atomic_path(path) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        # A file made in the ordinary way has the permissions that new files get here; they are put back
-        # below.
+        # A file made in the ordinary way has the permissions that new files get
+        # here; they are put back below.
         temporary.touch()
         mode = temporary.stat().st_mode & 0o777
         try:

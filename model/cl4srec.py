@@ -50,8 +50,8 @@ class CL4SRec(SASRec):
                 reorder(inputs, chosen.reorder_share),
             ]
         )
-        # (3, B): a random order of the three operators for each window. Its first two rows name two different
-        # ones.
+        # (3, B): a random order of the three operators for each window. Its first two
+        # rows name two different ones.
         operators = torch.rand(len(views), len(inputs), device=inputs.device).argsort(dim=0)
         rows = torch.arange(len(inputs), device=inputs.device)
         return views[operators[0], rows], views[operators[1], rows]
@@ -77,7 +77,7 @@ def view_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     with in_float32(states.device):
         scores = states @ states.T / temperature
     itself = torch.eye(len(states), dtype=torch.bool, device=states.device)
-    # The other view of state k stands B places further on, in a circle. Example with B = 2: 0 1 2 3 becomes 2
-    # 3 0 1.
+    # The other view of state k stands B places further on, in a circle. Example with B =
+    # 2: 0 1 2 3 becomes 2 3 0 1.
     twin = torch.arange(len(states), device=states.device).roll(len(first))
     return even_share(F.cross_entropy(scores.masked_fill(itself, -torch.inf), twin))

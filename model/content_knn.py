@@ -100,8 +100,8 @@ class ContentKNN(nn.Module):
             chosen["decay"] = DECAYS[found.index(max(found))]
             self.decay.fill_(chosen["decay"])
         if self.settings.last_item == "auto":
-            # With `auto` the newest item has been left out so far. It is kept if that gains, and left out
-            # again if it does not.
+            # With `auto` the newest item has been left out so far. It is kept if that gains, and
+            # left out again if it does not.
             left_out = validate()
             self.last_left_out.fill_(False)
             self.last_left_out.fill_(validate() <= left_out)

@@ -39,8 +39,8 @@ class ContentScaling(nn.Module):
         self.register_buffer("filler", mean.to(dtype) if fills else torch.zeros_like(mean, dtype=dtype))
         if self.scale == "standard":
             deviation = known.std(0, correction=0)
-            # A constant dimension has a deviation of rounding errors; divided by it, noise would count as
-            # much as content.
+            # A constant dimension has a deviation of rounding errors; divided by it, noise
+            # would count as much as content.
             varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
             self.register_buffer("deviation", deviation.where(varies, 1))
             self.register_buffer("varies", varies)

@@ -100,8 +100,8 @@ class Evidence:
         inputs = F.pad(inputs, (max(0, CONTENT_PLACES - self.length), 0))
         cells, sums = self._reached(inputs, known)
         popular = self._popular[known[self._popular]]
-        # Each proposal is a list of cells, row · (N + 1) + item. `unique` sorts them and drops what several
-        # proposed.
+        # Each proposal is a list of cells, row · (N + 1) + item. `unique` sorts them and
+        # drops what several proposed.
         proposals = [self._strongest(cells, sums[:, 0], len(inputs)), self._everyone(popular, len(inputs))]
         proposals += [self._nearest(vectors, inputs) for vectors in self.contents]
         items = self._lists(np.unique(np.concatenate(proposals)), len(inputs))
@@ -182,8 +182,8 @@ class Evidence:
         """The features from actions, (B, C, OF_ORDER)."""
         # (B, C, decays): the sums over the whole history.
         together = looked_up(cells, sums, np.arange(len(items))[:, None] * self._width + items)
-        # For the newest item, the one before it and the next one back: the key of its pair with each
-        # candidate.
+        # For the newest item, the one before it and the next one back: the key of
+        # its pair with each candidate.
         pairs = [inputs[:, -back, None] * self._width + items for back in range(1, ORDER_PLACES + 1)]
         single = [looked_up(self.pairs.keys, self.pairs.strengths, keys) for keys in pairs]  # (B, C, 2) each
         counts = looked_up(self.pairs.keys, self.pairs.counts, pairs[0])

@@ -67,8 +67,8 @@ class ItemHead(nn.Module):
         """
         parts = []
         if self.weight is not None:
-            # The table has no row for the padding: item i is row i - 1. The inputs have one, and take i
-            # itself.
+            # The table has no row for the padding: item i is row i - 1. The inputs
+            # have one, and take i itself.
             parts.append(self.weight if items is None else self.weight[items - 1])
         if items is None:
             items = torch.arange(1, len(self.bias) + 1, device=self.bias.device)

@@ -74,8 +74,8 @@ def _components(materials: Materials) -> tuple[Tensor, Tensor]:
     present = torch.stack([content.present for content in contents]).any(dim=0)
     known = present & (materials.train_counts > 0)
     sides = [content.centred(resolve(ScaleSettings, {}), materials.train_counts) for content in contents]
-    # Divided by the root mean square of its vectors' lengths, each type counts alike, whatever the scale of
-    # its encoder.
+    # Divided by the root mean square of its vectors' lengths, each type counts alike,
+    # whatever the scale of its encoder.
     sides = [side / side[known].square().sum(dim=1).mean().sqrt().clamp(min=1e-12) for side in sides]
     vectors = torch.cat(sides, dim=1)
     if not bool(vectors[known].any()):

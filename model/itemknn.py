@@ -83,8 +83,8 @@ def _neighbours(
     bounds = [*np.flatnonzero(np.diff(block_of, prepend=-1)), width]
     item_starts = np.concatenate([[0], np.cumsum(counts)])
     for low, high in pairwise(bounds):
-        # For each pair (user, item) of the block, all that its user took: every such item meets this one
-        # once.
+        # For each pair (user, item) of the block, all that its user took: every
+        # such item meets this one once.
         pairs = takers[item_starts[low] : item_starts[high]]
         entries, owners = ranges(user_starts[users[pairs]], taken[users[pairs]])
         cells = (items[pairs][owners] - low) * width + items[entries]

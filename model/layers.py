@@ -46,8 +46,8 @@ def initialise(module: nn.Module, item_count: int) -> None:
         elif isinstance(part, nn.Embedding):
             nn.init.uniform_(part.weight, -bound, bound)
             if part.padding_idx is not None:
-                # The draw has overwritten the zeros of the padding's row. It gets no gradient, so zeros are
-                # what it keeps.
+                # The draw has overwritten the zeros of the padding's row. It gets no gradient,
+                # so zeros are what it keeps.
                 nn.init.zeros_(part.weight[part.padding_idx])
     for part in module.modules():
         if isinstance(part, Attention):
@@ -87,8 +87,8 @@ class Attention(nn.Module):
         # all contexts together, and their shares are decided against each other.
         key_value = torch.cat(key_values, dim=1).view(B, len(contexts) * L, 2, *split)
         key, value = key_value.permute(2, 0, 3, 1, 4)  # each (B, H, C L, D/H)
-        # (B, 1, L, C L): a step may read the same steps of every context, so the mask stands C times side by
-        # side.
+        # (B, 1, L, C L): a step may read the same steps of every context, so the mask
+        # stands C times side by side.
         mask = steps.mask if len(contexts) == 1 else steps.mask.repeat(1, 1, 1, len(contexts))
         # The last row of the mask is what the last step may read.
         mask = mask[:, :, -1:] if newest else mask
@@ -156,8 +156,8 @@ class TransformerBlock(nn.Module):
     def forward(self, states: Tensor, steps: RealSteps, contexts: Sequence[Tensor] = ()) -> Tensor:
         """(P, D) -> (P, D); contexts, (P, D) each, are used as they are."""
         inputs = self.attention_residual.branch_input(states)
-        # Without contexts the steps read themselves: keys and values come from the same inputs as the
-        # queries.
+        # Without contexts the steps read themselves: keys and values come from the
+        # same inputs as the queries.
         return self._after_attention(states, self.attention(inputs, contexts or (inputs,), steps))
 
     def newest(self, states: Tensor, steps: RealSteps, rows: Tensor) -> Tensor:

@@ -106,8 +106,8 @@ def looked_up(keys: Int64, values: Float64, wanted: Int64) -> Float64:
     """The rows of `values` (E, K) whose ascending `keys` (E,) are `wanted` (…); zeros for those of none."""
     if not len(keys):
         return np.zeros((*wanted.shape, values.shape[1]))
-    # The first key that is not smaller, or the last key where all are; the product below is 0 where it is
-    # another.
+    # The first key that is not smaller, or the last key where all are; the product
+    # below is 0 where it is another.
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     found: Float64 = values[places] * (keys[places] == wanted)[..., None]
     return found

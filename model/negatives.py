@@ -60,8 +60,8 @@ class Negatives(nn.Module):
         # k: free items are numbered 0…free-1, and each is as likely as the others.
         place = (torch.rand(len(users), device=users.device, dtype=torch.float64) * free).long()
         key = users * (self.item_count + 1) + place
-        # The search counts all numbers up to the key, those of earlier users among them, which are
-        # subtracted.
+        # The search counts all numbers up to the key, those of earlier users among
+        # them, which are subtracted.
         taken_before = torch.searchsorted(self.free_before, key, right=True) - self.firsts[users]
         # Only a user who took all K items has a place beyond the last one.
         return self.items[(place + taken_before).clamp_max(self.item_count - 1)]

@@ -13,8 +13,8 @@ from torch import Tensor
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device itself multiplies bfloat16, so that it is faster there than float32."""
     if device.type == "cuda":
-        # NVIDIA's GPUs have it from compute capability 8 on (Ampere, 2020); AMD's (HIP) are all taken to have
-        # it.
+        # NVIDIA's GPUs have it from compute capability 8 on (Ampere, 2020); AMD's
+        # (HIP) are all taken to have it.
         return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
     processor = torch.cpu.get_capabilities()
     return device.type == "cpu" and bool(processor.get("avx512_bf16") or processor.get("amx_bf16"))
@@ -41,6 +41,6 @@ def in_float32(device: torch.device) -> torch.autocast:
 def product_dtype(tensor: Tensor) -> torch.dtype:
     """The dtype that autocast would choose for a product with `tensor`, for code that autocast leaves out."""
     device = tensor.device.type
-    # Autocast casts no product that is told where to write its result (`out=`, in-place), but still says what
-    # it casts others to.
+    # Autocast casts no product that is told where to write its result (`out=`, in-place), but still
+    # says what it casts others to.
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype

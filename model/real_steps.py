@@ -54,8 +54,8 @@ class RealSteps:
             # computed, and those of padding are written to row B x L, which is cut off.
             every = torch.arange(real.numel(), device=inputs.device)
             return cls(every, every.where(real.flatten(), real.numel()), causal_mask(real))
-        # Step l of window b has the number b L + l. Example: of the windows 0 5 7 and 0 0 4 these are 1, 2,
-        # 5.
+        # Step l of window b has the number b L + l. Example: in the windows 0 5 7 and 0 0 4 the real steps
+        # have the numbers 1, 2 and 5.
         steps = real.flatten().nonzero().squeeze(1)
         more = filler(len(steps))
         sources = torch.cat([steps, steps[-1:].expand(more)])

@@ -15,7 +15,7 @@ def learning_rate(settings: TrainSettings, step: int, last_step: int) -> float:
         return rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
         return rate
-    # From 0 after the warm-up to nearly 1 at the last step; the cosine falls from 1 to -1, the rate to near
-    # 0.
+    # From 0 after the warm-up to nearly 1 at the last step; the cosine falls from 1
+    # to -1, the rate to near 0.
     done = (step - settings.warmup_steps) / (last_step - settings.warmup_steps)
     return rate * (1 + math.cos(math.pi * done)) / 2

@@ -63,12 +63,12 @@ class _FullSoftmax(torch.autograd.Function):
             torch.mm(block, columns, out=scores)  # the first of three products: states · items
             real = slice(low, min(low + len(block), count))  # without the filler behind row `count`
             _visit(scores[: real.stop - low], bias, targets[real], losses[real], grad_bias, part)
-            # `scores` now holds the gradient of the scores. Filler rows must add nothing to the items'
-            # gradient.
+            # `scores` now holds the gradient of the scores. Filler rows must add
+            # nothing to the items' gradient.
             scores[count - low :] = 0
             grad_states[low : low + rows] = torch.mm(scores, factor)  # the second product, (rows, D)
-            # The third product, (N, D). `addmm_` adds it in place but takes no bfloat16 factors beside a
-            # float32 sum.
+            # The third product, (N, D). `addmm_` adds it in place but takes no bfloat16
+            # factors beside a float32 sum.
             if dtype == held:
                 grad_items.addmm_(scores.T, block)
             else:

@@ -71,8 +71,8 @@ class Stepping:
         # Steps in an epoch, rounded up: the last one takes the samples that are left.
         self.per_epoch = -(-samples.count // settings.batch_size)
         self.last = settings.max_epochs * self.per_epoch
-        # Each process draws dropout of its own. The first keeps the seed of the run, so it draws as one
-        # process alone does.
+        # Each process draws dropout of its own. The first keeps the seed of the run, so it draws
+        # as one process alone does.
         if rank := current_world().rank:
             torch.manual_seed(_seed_of(settings.seed, rank))
         self._order_of_epoch = -1
@@ -111,8 +111,8 @@ class Stepping:
         with training_autocast(self.settings.precision, self.device):
             losses = self.model.losses(batch)
         self.optimizer.zero_grad()
-        # Summed in float32, because under autocast a term may come in bfloat16, which has two to three
-        # digits.
+        # Summed in float32, because under autocast a term may come in bfloat16,
+        # which has two to three digits.
         total: Tensor = torch.stack([term.float() for term in losses.values()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         for content in self.contents:

@@ -126,8 +126,8 @@ class LocalEngine:
         if len(users) <= count:
             return self
         ids = self.log.user_ids.gather(users).to_list()
-        # The hash of an id depends on the seed and the id alone: other users, or another engine, change no
-        # lot.
+        # The hash of an id depends on the seed and the id alone: other users, or
+        # another engine, change no lot.
         lots = sorted(
             (hashlib.sha256(f"{seed}:{name}".encode()).digest(), user)
             for name, user in zip(ids, users.tolist(), strict=True)

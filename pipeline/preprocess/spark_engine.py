@@ -106,8 +106,8 @@ class SparkEngine:
     def without_repeats(self, *, consecutive: bool) -> SparkEngine:
         """Without a user's second and later actions on an item, or only those right after the same item."""
         if consecutive:
-            # A user's first action has null before it. A plain comparison with null would be null and drop
-            # the row.
+            # A user's first action has null before it. A plain comparison with null
+            # would be null and drop the row.
             before = sql.lag(ITEM_ID).over(_in_order(USER_ID))
             marked = self.table.withColumn("before", before)
             return self._with(marked.filter(~sql.col("before").eqNullSafe(sql.col(ITEM_ID))).drop("before"))
@@ -125,8 +125,8 @@ class SparkEngine:
         table, left = self.table.localCheckpoint(), -1
         while (count := table.count()) != left:
             left = count
-            # Users with enough actions, then items with enough of what is left. A round that removes nothing
-            # is the last.
+            # Users with enough actions, then items with enough of what is left. A round that
+            # removes nothing is the last.
             for key in (USER_ID, ITEM_ID):
                 strong = table.groupBy(key).count().filter(sql.col("count") >= minimum).select(key)
                 table = table.join(strong, key, "left_semi")

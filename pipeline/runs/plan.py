@@ -155,8 +155,8 @@ def plan_run(
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: values[name] for name in values if name in model.model_fields and name in settable}
 
-        # From the weakest to the strongest: the preset, the model's own defaults, the config file, what is
-        # typed.
+        # From the weakest to the strongest: the preset, the model's own defaults, the
+        # config file, what is typed.
         usual = {**PRESETS[chosen.preset], **spec.defaults}
         return resolve(model, of(typed), of(usual) | of(table), config_path)
 
