@@ -10,6 +10,7 @@ from typing import Any
 from ...core.errors import UsageError
 from ...core.settings import Model, option_name, resolve
 from ...core.workspace import Workspace
+from ...features.modality import RANDOM
 from ...model.own_models import refuse_unreachable
 from ...model.registry import BLENDED, model_spec
 from ...model.settings import TrainSettings
@@ -102,13 +103,24 @@ def plan_contenders(
 
 
 def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
-    """The plan with some settings changed; raises UsageError for a value that is not allowed."""
+    """The plan with some settings changed; raises UsageError for a value that is not allowed.
+
+    Also for another seed where it would draw another encoder, whose inputs are in another store.
+    """
 
     def changed(settings: Model) -> Model:
         mine = {name: value for name, value in values.items() if name in type(settings).model_fields}
         return resolve(type(settings), dict(settings) | mine)
 
-    return replace(plan, train=changed(plan.train), model_settings=changed(plan.model_settings))
+    train, along = changed(plan.train), plan.end_to_end
+    if along is not None and train.seed != along.seed:
+        if RANDOM in along.settings.weights:
+            raise UsageError(
+                f"--weights {RANDOM}: with another seed it is another encoder; compare with --seeds 1 and no "
+                "blends, or give weights"
+            )
+        along = replace(along, seed=train.seed)
+    return replace(plan, train=train, model_settings=changed(plan.model_settings), end_to_end=along)
 
 
 def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: Iterable[str]) -> None:

@@ -16,11 +16,12 @@ from ...model.blend import VectorBlend
 from ...model.item_side import BlendSide, ItemSide, side_of
 from ...model.recommender import ColdVectors
 from ..runs.build import content_features
-from ..runs.kept_encoders import kept_contents
+from ..runs.kept_encoders import kept_contents, part_folder
 from .graphs import write_graphs
 
 if TYPE_CHECKING:
     from ...core.dataset import Int64
+    from ...features.store import StoreInfo
     from ...model.materials import ContentFeatures
     from ..runs.plan import RunPlan
     from .kinds import ExportedRun
@@ -47,6 +48,26 @@ class ContentSide:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Input:
+    """One content type: all items' vectors, the store they come from, and the encoder that made them."""
+
+    name: str  # no two inputs of a run have the same
+    content: ContentFeatures
+    store: StoreInfo
+    encoder: str
+
+    def record(self) -> dict[str, Any]:
+        """Its dimension and the encoder of its vectors, for the card."""
+        return {
+            "store": self.store.name,
+            "modality": self.store.modality,
+            "dimension": self.content.vectors.shape[1],
+            "encoder": self.encoder,
+            "key": self.store.manifest["key"],
+        }
+
+
 def write_content_side(exported_run: ExportedRun, run: Path, folder: Path) -> ContentSide | None:
     """Write the graph for the run in `run` into `folder`; None where content makes no item vector.
 
@@ -54,11 +75,13 @@ def write_content_side(exported_run: ExportedRun, run: Path, folder: Path) -> Co
     """
     if not (isinstance(exported_run.model, ColdVectors) and exported_run.model.ranks_cold_items):
         return None
-    contents = _contents(run, exported_run.plan)
+    inputs = _inputs(run, exported_run.plan)
+    contents = [each.content for each in inputs]
     counts = torch.from_numpy(exported_run.train_counts)
     warm = counts[1:] > 0
     widths = [content.vectors.shape[1] for content in contents]
-    side = ItemSide(_part(exported_run.model, exported_run.plan, contents, counts, warm), widths).eval()
+    part = _part(exported_run.model, exported_run.plan, run, inputs, counts, warm)
+    side = ItemSide(part, widths).eval()
     asked = np.unique(np.linspace(1, len(warm), min(CHECKED, len(warm))).astype(np.int64))
     given = _given(contents, asked)
     example = {name: value[:2] for name, value in given.items()}
@@ -73,36 +96,40 @@ def write_content_side(exported_run: ExportedRun, run: Path, folder: Path) -> Co
             f"the exported content side gives items other vectors than the run, by {difference:.1e}, so "
             "nothing was written; report this model"
         )
-    return ContentSide(_reads(exported_run.plan, widths), len(asked), difference, graphs)
+    return ContentSide([each.record() for each in inputs], len(asked), difference, graphs)
 
 
-def _contents(run: Path, plan: RunPlan) -> list[ContentFeatures]:
-    """The vectors of each content type, in the order of the plan's stores."""
+def _inputs(run: Path, plan: RunPlan) -> list[_Input]:
+    """Each content type that the run reads; of a blend those of all its parts, by name."""
+    if plan.parts:
+        parts = [_inputs(part_folder(run, number), part) for number, part in enumerate(plan.parts)]
+        found = {each.name: each for own in parts for each in own}
+        return [found[name] for name in sorted(found)]
     if plan.end_to_end is None:
-        return [content_features(store) for store in plan.stores]
+        return [_Input(store.name, content_features(store), store, store.encoder) for store in plan.stores]
     kept = kept_contents(run, plan.end_to_end, plan.stores)
     assert kept is not None, "whoever loads the run makes them again where they are missing"
-    return kept
+    return [
+        _Input(f"{run.name}/{store.name}", content, store, "the run's own, in its folder")
+        for store, content in zip(plan.stores, kept, strict=True)
+    ]
 
 
 def _part(
-    model: Any,
-    plan: RunPlan,
-    contents: Sequence[ContentFeatures],
-    counts: torch.Tensor,
-    warm: torch.Tensor,
+    model: Any, plan: RunPlan, run: Path, inputs: Sequence[_Input], counts: torch.Tensor, warm: torch.Tensor
 ) -> torch.nn.Module:
     """The side of a plan's model, or of a blend's models, each over the content types that it reads."""
     if isinstance(model, VectorBlend):
-        place = {store.name: m for m, store in enumerate(plan.stores)}
-        reads = [[place[store.name] for store in part.stores] for part in plan.parts]
+        place = {each.name: m for m, each in enumerate(inputs)}
+        folders = [part_folder(run, number) for number in range(len(plan.parts))]
+        own = [_inputs(folder, part) for folder, part in zip(folders, plan.parts, strict=True)]
         sides = [
-            _part(own, part, [contents[m] for m in own_reads], counts, warm)
-            for own, part, own_reads in zip(model.parts, plan.parts, reads, strict=True)
+            _part(model_of_part, part, folder, read, counts, warm)
+            for model_of_part, part, folder, read in zip(model.parts, plan.parts, folders, own, strict=True)
         ]
-        return BlendSide(model, sides, reads)
-    scalings = [content.scaling(plan.model_settings, counts) for content in contents]  # type: ignore[arg-type]
-    return side_of(model, scalings, warm)
+        return BlendSide(model, sides, [[place[each.name] for each in read] for read in own])
+    settings: Any = plan.model_settings
+    return side_of(model, [each.content.scaling(settings, counts) for each in inputs], warm)
 
 
 def _given(contents: Sequence[ContentFeatures], items: Int64) -> dict[str, torch.Tensor]:
@@ -120,18 +147,3 @@ def _run(path: Path, given: dict[str, torch.Tensor]) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found: list[np.ndarray] = session.run(None, {name: value.numpy() for name, value in given.items()})
     return found
-
-
-def _reads(plan: RunPlan, widths: Sequence[int]) -> list[dict[str, Any]]:
-    """For each store, in the order of `content`: its dimension and the encoder of its vectors."""
-    along = plan.end_to_end is not None
-    return [
-        {
-            "store": store.name,
-            "modality": store.modality,
-            "dimension": width,
-            "encoder": "the run's own, in its folder" if along else store.encoder,
-            "key": store.manifest["key"],
-        }
-        for store, width in zip(plan.stores, widths, strict=True)
-    ]

@@ -21,6 +21,7 @@ from ...model.registry import BLENDED
 from ...model.settings import BlendSettings, TrainSettings
 from .build import refuse_empty
 from .evaluate import trained_model
+from .kept_encoders import copy_part, part_folder
 from .plan import RunPlan
 from .record import open_run, write_run
 from .train import recorded_run
@@ -42,11 +43,6 @@ def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = 
     for part in parts:
         if part.parts:
             raise UsageError(f"{part.title} is a blend itself; list the runs that it is made of")
-        if part.end_to_end is not None:
-            raise UsageError(
-                f"{part.title}: a run whose encoder was trained along cannot be part of a blend; encode with "
-                "its encoder (tssr extract-features) and train on those features"
-            )
         if getattr(part.model_settings, "count_all", False):
             raise UsageError(
                 f"{part.title}: validation cannot weigh what was counted on it; train it without --count-all"
@@ -60,7 +56,9 @@ def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = 
             raise UsageError(
                 "the runs were trained with different --train-users-share; train them with the same one"
             )
-    stores = {store.name: store for part in parts for store in part.stores}
+    # Parts whose encoders were trained along read no store but the vectors that they keep themselves.
+    frozen = [part for part in parts if part.end_to_end is None]
+    stores = {store.name: store for part in frozen for store in part.stores}
     share = parts[0].train.train_users_share
     train = resolve(TrainSettings, {"device": device, "train_users_share": share})
     ordered = [stores[name] for name in sorted(stores)]
@@ -78,7 +76,8 @@ def blend_runs(
 ) -> Summary:
     """Add up finished runs with weights chosen on validation, and write that as a run.
 
-    The new run contains copies of the parts' weights, so the parts may be deleted. Raises UsageError for runs
+    The new run contains copies of the parts' weights, and of the vectors that parts with trained encoders
+    keep, so the parts may be deleted. Raises UsageError for runs
     that cannot be added, ArtifactError where one no longer fits its data or features.
     """
     folders = [workspace.choose_run(run) for run in runs]
@@ -109,6 +108,9 @@ def blend_runs(
         write_run(folder, plan, None)
         weights = model.choose(validation, [own.name for own in folders])
         save_model(folder / MODEL_FILE, model, {"step": 0})
+        for number, (own, part) in enumerate(zip(folders, plan.parts, strict=True)):
+            if part.end_to_end is not None:
+                copy_part(own, part_folder(folder, number), part.end_to_end)
         result = {
             "parameters": sum(read_run(own)["result"]["parameters"] for own in folders),
             SELECTION_METRIC: validation_ndcg(model, validation, chosen_device),

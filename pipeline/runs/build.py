@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.dataset import Dataset, Histories, Queries
+from ...core.dataset import Dataset, Queries
 from ...core.errors import TssrError, UsageError, memory_errors_as_tssr
 from ...core.memory import free_memory
 from ...features.store import StoreInfo, open_store
@@ -62,15 +62,14 @@ def build_model(
 ) -> Recommender:
     """Build the plan's model with its first weights, on `device`; `dataset` is the plan's, loaded.
 
-    The model reads `contents`; without them it reads the plan's feature stores or encoders.
+    The model reads `contents`; without them it reads the plan's feature stores or encoders. The plan is not
+    that of a blend (see `build_blend`).
     """
     import torch
 
     from ...model.materials import Materials
 
     whole, train = dataset.histories, plan.split(dataset).train
-    if plan.parts:
-        return _blend(plan, [build_model(part, dataset, device) for part in plan.parts], train, device)
     torch.manual_seed(plan.train.seed)
     counted = whole if getattr(plan.model_settings, "count_all", False) else train
     materials = Materials(
@@ -87,8 +86,8 @@ def build_model(
     return model
 
 
-def _blend(
-    plan: RunPlan, parts: Sequence[Recommender], train: Histories, device: torch.device
+def build_blend(
+    plan: RunPlan, parts: Sequence[Recommender], dataset: Dataset, device: torch.device
 ) -> Recommender:
     """A blend of the plan's parts; its weights are equal until those of a finished run are loaded."""
     import torch
@@ -96,7 +95,8 @@ def _blend(
     from ...model.blend import blend
 
     assert isinstance(plan.model_settings, BlendSettings)
-    return blend(parts, torch.from_numpy(train.counts()), plan.model_settings).to(device)
+    counts = torch.from_numpy(plan.split(dataset).train.counts())
+    return blend(parts, counts, plan.model_settings).to(device)
 
 
 def _contents(plan: RunPlan, device: torch.device) -> Sequence[ContentSource]:

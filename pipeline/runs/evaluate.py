@@ -18,8 +18,8 @@ from ...evaluation.ranking import RankingOptions, rank_targets
 from ...evaluation.ranks import write_ranks
 from ...evaluation.settings import EvaluateSettings
 from ...features.store import StoreInfo
-from .build import build_model, refuse_empty
-from .kept_encoders import keep_vectors, kept_contents
+from .build import build_blend, build_model, refuse_empty
+from .kept_encoders import keep_vectors, kept_contents, part_folder
 from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
@@ -107,7 +107,7 @@ def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: st
     from ...model.checkpoint import MODEL_FILE, load_model
 
     device = choose_device(device_name)
-    model = build_model(plan, dataset, device, _kept(folder, plan, dataset, device))
+    model = _built(folder, plan, dataset, device)
     if isinstance(model, torch.nn.Module):
         written = read_run(folder)["result"].get("weights_sha256")
         there = (folder / MODEL_FILE).is_file()
@@ -119,6 +119,16 @@ def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: st
         load_model(folder / MODEL_FILE, model)
         model.eval()
     return model
+
+
+def _built(folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device) -> Recommender:
+    """The plan's model, which reads what the run in `folder` keeps; its weights are yet to be loaded."""
+    if not plan.parts:
+        return build_model(plan, dataset, device, _kept(folder, plan, dataset, device))
+    parts = [
+        _built(part_folder(folder, number), part, dataset, device) for number, part in enumerate(plan.parts)
+    ]
+    return build_blend(plan, parts, dataset, device)
 
 
 def _kept(

@@ -5,6 +5,9 @@ encoder-image.safetensors   a torchvision encoder, for: tssr extract-features --
 encoder-text/               an encoder of transformers, for: tssr extract-features --encoder FOLDER
 adapter-text.safetensors    with --adapter in place of an encoder, for: tssr extract-features
                             --encoder … --adapter-weights FILE, with the encoder that it was trained in
+
+A blend keeps the vectors and the weights of each part with trained encoders in a folder of its own, part-0/
+for the first part: so it outlives its parts, and encodes new content with their encoders.
 """
 
 from __future__ import annotations
@@ -108,6 +111,20 @@ def kept_contents(folder: Path, plan: EndToEndPlan, stores: list[StoreInfo]) -> 
             return None
         contents.append(ContentFeatures(modality, tensors["vectors"], tensors["present"]))
     return contents
+
+
+def part_folder(folder: Path, number: int) -> Path:
+    """Where a blend in `folder` keeps what its part `number` (from 0) needs beside the blend's weights."""
+    return folder / f"part-{number}"
+
+
+def copy_part(own: Path, target: Path, plan: EndToEndPlan) -> None:
+    """Copy the vectors of the run in `own`, and the weights that can make them again, into `target`."""
+    from ...model.checkpoint import MODEL_FILE
+
+    with atomic_folder(target) as temporary:
+        for file in (own / MODEL_FILE, *(vectors_file(own, modality) for modality in plan.modalities)):
+            shutil.copyfile(file, temporary / file.name)
 
 
 def vectors_file(folder: Path, modality: str) -> Path:
