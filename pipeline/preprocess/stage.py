@@ -52,6 +52,8 @@ def preprocess(
         return _summary(folder, manifest, cached=True)
     source = _open(format_name, settings, raw)
     problems = Problems(strict=settings.strict, allow_loss=settings.allow_loss)
+    # Hashed before they are read: a file that changes in between no longer matches its record, so the next
+    # command makes the data set again.
     inputs = input_records(source.files())
     catalogue = source.catalogue(problems)
     problems.refuse_loss()
@@ -102,6 +104,7 @@ def _write(
     usable = _usable(catalogue)
     if settings.whole_catalogue and usable.is_empty():
         raise UsageError(f"--whole-catalogue: {format_name} knows of no items with text or pictures")
+    # A generator: rows are read as the engine asks for them, so the dump is never in memory as text.
     batches = _shown(format_name, source.actions(problems))
     with open_engine(settings, batches, usable, folder) as engine:
         _refuse_empty(engine, source, problems)

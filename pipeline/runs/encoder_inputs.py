@@ -31,6 +31,8 @@ def input_store(
     """
     wanted = _wanted_key(encoder, choice, reads)
     kind = {ALL: MODALITIES[choice.modality].inputs, LAYERS: LAYERS}.get(reads, "activations")
+    # A store's key also names its number format, of which `wanted` says nothing: it
+    # need only be part of the key.
     fitting = [
         store
         for store in list_stores(workspace.features(dataset.name))
@@ -38,6 +40,7 @@ def input_store(
     ]
     if not fitting:
         words = ["tssr", "extract-features", "--dataset", dataset.name]
+        # The first two words would be --dataset and its name, which stand there already.
         words += option_words(extraction(choice, reads, dataset.name).changed() | {"dataset": dataset.name})[
             2:
         ]
@@ -46,6 +49,8 @@ def input_store(
             f"{' '.join(words)}"
         )
     items = dataset.manifest["tables"][ITEMS_FILE]["sha256"]
+    # True is greater than False, and the name float32 than float16: a store of these very items
+    # first, then the finer one.
     store = max(fitting, key=lambda store: (store.manifest["catalogue"] == items, store.manifest["dtype"]))
     store.refuse_other_items(items)
     return store

@@ -173,6 +173,7 @@ def _lists(workspace: Workspace) -> Iterator[WorkspaceEntry]:
 
 def _tuning(workspace: Workspace) -> Iterator[WorkspaceEntry]:
     """The studies of `tssr tune`, each of one data set, and the settings that they found."""
+    # The file of a study begins with the name of its data set.
     owners = tuple(f"{name}-" for name in workspace.dataset_names())
     for path in sorted((workspace.root / "tuning").glob("*.db")):
         gone = not path.name.startswith(owners)
