@@ -136,6 +136,25 @@ def own_default(spec: ModelSpec, name: str) -> Any:
     return spec.defaults.get(name, fields[name].get_default(call_default_factory=True))
 
 
+def own_defaults(spec: ModelSpec) -> dict[str, Any]:
+    """The defaults of `spec` that differ from those of the other models with the same setting.
+
+    These are the values of `defaults`, and of fields that the settings class declares again over the class
+    that it inherits them from: {"head": "tied", "input_norm": True} for unisrec.
+    """
+    fields = {**TrainSettings.model_fields, **spec.settings.model_fields}
+    return {name: own_default(spec, name) for name in fields if own_default(spec, name) != _usual(spec, name)}
+
+
+def _usual(spec: ModelSpec, name: str) -> Any:
+    """The default in the class that brought a setting in."""
+    classes = [TrainSettings, *reversed(spec.settings.__mro__)]
+    declared = (
+        of.model_fields[name] for of in classes if issubclass(of, Settings) and name in of.model_fields
+    )
+    return next(declared).get_default(call_default_factory=True)
+
+
 def from_content(settings: Settings) -> bool:
     """Whether --item-start content is set: then even a model that reads no content needs content vectors."""
     return getattr(settings, "item_start", "random") == "content"

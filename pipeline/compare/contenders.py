@@ -12,7 +12,7 @@ from ...core.settings import Model, option_name, resolve
 from ...core.workspace import Workspace
 from ...features.modality import RANDOM
 from ...model.own_models import refuse_unreachable
-from ...model.registry import BLENDED, model_spec
+from ...model.registry import BLENDED, model_spec, own_defaults
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
@@ -59,6 +59,18 @@ class Contender:
     def same_as(self) -> str | None:
         """The model of which this is another name (mv-trm is sasrec-hybrid); None for most models."""
         return model_spec(self.model).same_as if self.candidates and self.model != BLENDED else None
+
+    @property
+    def own_defaults(self) -> list[str]:
+        """The settings in which the model trains by a default that differs from that of models like it.
+
+        Example: ["head", "input_norm"] for unisrec. One that was given another value does not count.
+        """
+        if not self.candidates or self.model == BLENDED or not self.trained:
+            return []
+        plan = self.candidates[0].plan
+        own, values = own_defaults(plan.spec), dict(plan.train) | dict(plan.model_settings)
+        return [name for name, value in own.items() if values[name] == value]
 
     @property
     def trained(self) -> bool:

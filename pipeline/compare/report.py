@@ -95,6 +95,7 @@ class ComparisonReport:
     by: By | None
     slices: Mapping[str, Mapping[str, Mapping[str, float]]]
     left_out: Mapping[str, str] = field(default_factory=dict)  # models that diverged, in what words
+    unlike: Sequence[str] = ()  # sentences on how the models' runs were made differently
 
     @property
     def title(self) -> str:
@@ -136,6 +137,7 @@ class ComparisonReport:
             if other := one.contender.same_as:
                 notes.append(f"{name} is another name of {other}; one training serves both")
         notes += [f"{name} diverged and is not in the table: {why}" for name, why in self.left_out.items()]
+        notes += self.unlike
         best = self.comparison.best_other(self.tested)
         if best is not None and best in self.tests:
             test = self.tests[best].describe()
@@ -184,6 +186,7 @@ class ComparisonReport:
             "by": self.by,
             "slices": self.slices,
             "left_out": self.left_out,
+            "unlike": list(self.unlike),
             "contenders": {one.contender.name: one.record() for one in self.compared},
         }
 

@@ -18,7 +18,7 @@ from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options, option_name, resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace, check_name
+from ...core.workspace import Workspace, check_name, read_run
 from ...evaluation.comparison import Comparison, compare
 from ...evaluation.ranks import read_ranks
 from ...evaluation.settings import By, EvaluateSettings
@@ -27,6 +27,7 @@ from ...evaluation.statistics import PairedTest, against_each
 from ..runs.evaluate import evaluate, ranks_name
 from ..runs.evaluate_lists import evaluate_lists
 from ..runs.list_lengths import with_fitting_topk
+from ..runs.made_unlike import made_unlike
 from ..runs.plan import window_of
 from .blends import MixedContender, blend_all
 from .contenders import Candidate, Contender
@@ -237,7 +238,17 @@ def _report(
         settings.by,
         slices,
         left_out,
+        _unlike(compared),
     )
+
+
+def _unlike(compared: Sequence[Compared]) -> list[str]:
+    """How the models differ beyond what they are: in defaults of their own, and in versions and precision."""
+    own = [one.contender.name for one in compared if one.contender.own_defaults]
+    defaults = f"trained with defaults of their own, which tssr train --help shows: {', '.join(own)}"
+    runs = ((one.contender.name, read_run(run.folder)) for one in compared for run in one.runs)
+    made = made_unlike(runs)
+    return [*([defaults] if own else []), *([made] if made is not None else [])]
 
 
 def _tests(

@@ -17,7 +17,7 @@ from ...core.device import choose_device
 from ...core.float32 import full_float32
 from ...evaluation.recommending import recommend
 from ..runs.evaluate import trained_model
-from ..runs.record import record_test_reading
+from ..runs.readings import REPORT, record_test_reading
 from .shown_runs import ShownRun
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def ask_model(run: ShownRun, dataset: Dataset, listed: Queries, gated: Queries, 
     from ...model.tssr import TSSR
     from ..runs.scorer import scorer_of
 
-    record_test_reading(run.folder, "tssr report")
+    record_test_reading(run.folder, REPORT)
     model = trained_model(run.folder, run.plan, dataset, device)
     where = str(choose_device(device))
     lists = recommend(listed.histories, scorer_of(model, listed), LISTED, device=where).items

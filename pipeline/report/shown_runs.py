@@ -20,6 +20,7 @@ from ...evaluation.settings import Mask
 from ...model.registry import MODELS
 from ..runs.evaluate import metrics_name, ranks_name
 from ..runs.plan import RunPlan
+from ..runs.readings import readings_words
 from ..runs.record import open_run
 from .settings import ReportSettings
 
@@ -37,6 +38,11 @@ class ShownRun:
     record: Mapping[str, Any]
     metrics: Mapping[str, Any] | None
     ranks: Ranks | None
+
+    @property
+    def readings(self) -> str | None:
+        """How often the run was measured on the test split, where that was more than once."""
+        return readings_words(self.folder)
 
     @property
     def measurements(self) -> dict[Mask, Measurement]:

@@ -24,7 +24,8 @@ from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
 from .plan import RunPlan, window_of
-from .record import open_run, record_test_reading
+from .readings import readings_words, record_test_reading
+from .record import open_run
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ def evaluate(
     if metrics_file.exists() and not force:
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
-            return measured_summary(metrics_file, record, settings, [], cached=True)
+            return measured_summary(metrics_file, record, settings, _readings(folder, settings), cached=True)
     if settings.split == "test" and current_world().leads:
         record_test_reading(folder, reader)
     dataset = load_dataset(plan.dataset)
@@ -76,7 +77,13 @@ def evaluate(
     }
     if current_world().leads:
         write_measured(metrics_file, folder / ranks_name(settings.split), record, ranks)
-    return measured_summary(metrics_file, record, settings, [], cached=False)
+    return measured_summary(metrics_file, record, settings, _readings(folder, settings), cached=False)
+
+
+def _readings(folder: Path, settings: EvaluateSettings) -> list[str]:
+    """How often the run was measured on the test split, as a note below such a measurement."""
+    words = readings_words(folder) if settings.split == "test" else None
+    return [] if words is None else [words]
 
 
 def write_measured(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:

@@ -21,7 +21,7 @@ from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
 from .read_lists import SCORES, read_lists
-from .record import record_test_reading
+from .readings import record_test_reading
 
 
 def evaluate_lists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from ...core.artifacts import write_json
 from ...core.dataset import DatasetInfo, describe_dataset
-from ...core.errors import ArtifactError, UsageError, os_errors_as_tssr
+from ...core.errors import ArtifactError, UsageError
 from ...core.settings import resolve
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, Workspace, read_run
@@ -20,8 +19,6 @@ from ...model.registry import BLEND, model_spec
 from ...model.settings import TrainSettings
 from .end_to_end import EndToEndPlan
 from .plan import RunPlan, stores_of
-
-READINGS_FILE = "test-readings.jsonl"  # one line for each time that the test split was read
 
 
 def open_run(workspace: Workspace, folder: Path) -> RunPlan:
@@ -106,16 +103,3 @@ def write_run(
         "diverged": diverged,
     }
     write_json(folder / RUN_FILE, record)
-
-
-def record_test_reading(folder: Path, reader: str) -> None:
-    """Append to a list in `folder` that the test split is read now, and by which command.
-
-    Showing an earlier measurement again reads nothing and is not listed.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    path = folder / READINGS_FILE
-    with os_errors_as_tssr(f"write {path}", path):
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"at": now, "by": reader, "tssr": __version__}) + "\n")

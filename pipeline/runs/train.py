@@ -26,6 +26,7 @@ from ...model.tracking import draw_finished, require_tensorboard
 from .build import build_model, refuse_empty, refuse_too_large
 from .kept_encoders import keep_encoders, keep_vectors
 from .plan import RunPlan
+from .readings import READINGS_FILE
 from .record import write_run
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete the contents of a run's folder except the lock that is held; the record first.
+    """Delete a run's folder but for the lock that is held and the list of test readings; the record first.
 
     In another order, a kill in the middle would leave a run that counts as finished and lacks its weights.
     """
@@ -120,7 +121,7 @@ def _clear(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name != LOCK_FILE:
+        elif path.name not in (LOCK_FILE, READINGS_FILE):
             path.unlink(missing_ok=True)
 
 

@@ -100,6 +100,19 @@ def test_a_second_report_differs_in_its_date_alone(page, reported, tmp_path):
     assert undated[0] == undated[1]
 
 
+def test_runs_that_were_made_unlike_or_measured_twice_say_so(tssr, workspace):
+    path = workspace / "runs" / "poprec" / "run.json"
+    record = json.loads(path.read_text())
+    here, record["versions"]["torch"] = record["versions"]["torch"], "2.0.0"
+    path.write_text(json.dumps(record))
+    tssr("evaluate", "--run", "poprec", "--topk", "5", "--force")
+    made = tssr("report", "--run", "poprec", "sasrec-id", "--no-pictures", "--users", "2")
+    assert made.code == 0, made.err
+    page = (workspace / "report.html").read_text()
+    assert f"the runs were not made alike: torch 2.0.0 (PopRec), {here} (SASRec-ID)." in page
+    assert page.count("this run was measured on the test split 2 times (test-readings.jsonl)") == 1
+
+
 @pytest.mark.slow
 def test_a_comparison_brings_its_models_seeds_and_tests(tssr, workspace, commands):
     models = ("--models", "poprec", "sasrec-id", "--seeds", "2", "--topk", "5", "--focus", "sasrec-id")

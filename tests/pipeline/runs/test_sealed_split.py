@@ -122,6 +122,29 @@ def test_every_reading_of_the_test_split_is_noted(tssr, workspaces, commands):
     assert json.loads(lines[-1])["by"] == "compare"
 
 
+def test_a_run_that_is_trained_again_keeps_its_readings(tssr, workspaces):
+    """The readings of old weights stay listed, told apart by the weights, and `evaluate` counts them."""
+    where = ("--workspace", workspaces[0], "--run", "again")
+    train = ("train", "--model", "sasrec-id", "--heads", "1", *SHORT, *where)
+    tssr(*train)
+    once = tssr("evaluate", *where, "--topk", "3")
+    assert "was measured on the test split" not in once.out
+    tssr(*train, "--seed", "2", "--force")
+    twice = tssr("evaluate", *where, "--topk", "3")
+    assert (
+        "this run was measured on the test split 2 times, with 2 different weights (test-readings.jsonl)"
+        in twice.out
+    )
+    folder = workspaces[0] / "runs" / "again"
+    lines = [json.loads(line) for line in (folder / "test-readings.jsonl").read_text().splitlines()]
+    now = json.loads((folder / "run.json").read_text())["result"]["weights_sha256"]
+    assert lines[0]["weights"] != lines[1]["weights"] == now
+    (folder / "test-readings.jsonl").write_text("{}\nhalf a li")
+    damaged = tssr("evaluate", *where, "--topk", "3")
+    assert (damaged.code, damaged.err.count("\n")) == (1, 1)
+    assert "test-readings.jsonl is damaged" in damaged.err
+
+
 def test_only_what_measures_and_shows_touches_the_test_split():
     allowed = ("pipeline/runs/evaluate.py", "pipeline/demo/", "pipeline/report/")
     rooms = ("model", "features", "evaluation", "pipeline")

@@ -20,7 +20,7 @@ from tssr.core.workspace import Workspace
 from tssr.pipeline.runs import plan as plan_module
 from tssr.pipeline.runs import train as train_module
 from tssr.pipeline.runs.build import build_model
-from tssr.pipeline.runs.record import READINGS_FILE
+from tssr.pipeline.runs.readings import READINGS_FILE
 from tssr.pipeline.runs.settings import RunSettings
 
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
