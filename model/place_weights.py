@@ -13,7 +13,7 @@ def place_weights(asks: Tensor, decay: float | Tensor) -> Tensor:
     With d = .5, the window 0 5 7 gets 0, 1/3 and 2/3. A window in which no action asks has weights of 0.
     """
     back = torch.arange(asks.shape[1] - 1, -1, -1, device=asks.device)
-    # 0 ** 0 is 1, so with d = 0 the newest action has all the weight.
+    # The newest action is 0 steps back and weighs d ** 0 = 1, also with d = 0, where all others weigh 0.
     weights = torch.as_tensor(decay, dtype=torch.float32, device=asks.device) ** back * asks
     # A sum of 0 is raised to the smallest float32 number: 0 / that is 0, and 0 / 0 would be NaN.
     return weights / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)

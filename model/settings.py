@@ -54,7 +54,8 @@ class TrainSettings(Settings):
         "auto",
         description=(
             "Precision of the matrix products in training. auto: bfloat16 where the GPU or processor has it, "
-            "else float32. Weights, losses and validation stay float32 (a GRU's on a GPU: cuDNN's TF32)."
+            "else float32. Weights, losses and validation stay float32 (on a GPU but for layers of a GRU, "
+            "cuDNN's TF32, and the vectors of a trained encoder, bfloat16)."
         ),
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")

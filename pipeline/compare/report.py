@@ -23,8 +23,9 @@ from .training_pool import Trained
 
 HOW_TESTED = (
     "Paired by user, averaged over seeds. p: sign-flip permutation test, then Holm's correction over this "
-    "table; interval: bootstrap over users. Both take the trained runs as they are; how much other trainings "
-    "would differ is in the last column, the standard error of the difference over seeds."
+    "table; interval: bootstrap over users. These take the trained runs as they are. How much other "
+    "trainings would differ is the standard error of the difference over seeds; p, all: a normal test with "
+    "the sum of both variances, over users and over seeds, without a correction."
 )
 _MIB = 1 << 20
 _NONE = "\N{EN DASH}"  # what a table shows for nothing
@@ -209,6 +210,7 @@ class ComparisonReport:
             "p",
             "p after Holm",
             "error over seeds",
+            "p, all",
         ]
         rows = [
             [
@@ -218,6 +220,7 @@ class ComparisonReport:
                 f"{t.p_value:.2g}",
                 f"{t.adjusted:.2g}",
                 _NONE if t.seed_error is None else f"{t.seed_error:.4f}",
+                _NONE if t.p_all is None else f"{t.p_all:.2g}",
             ]
             for name, t in self.tests.items()
         ]

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from tssr.core.errors import ArtifactError
 from tssr.evaluation import statistics
 from tssr.evaluation.ranking import Ranks
-from tssr.evaluation.statistics import DRAWS, against_each, holm, mean_interval, paired_test, user_ndcg
+from tssr.evaluation.statistics import (
+    DRAWS,
+    against_each,
+    holm,
+    mean_interval,
+    p_of_both,
+    paired_test,
+    user_ndcg,
+)
 
 
 def ranks(*found, users=None, targets=None):
@@ -76,6 +84,32 @@ def test_neither_the_order_of_users_nor_the_size_of_a_step_counts(monkeypatch):
     assert paired_test(differences) == whole
 
 
+def test_p_of_users_and_seeds_is_that_of_a_normal_test_with_both_variances():
+    """1.96 errors from 0 are a p of .05, whichever of the two sources the error comes from."""
+    users = np.tile([-1.0, 1.0], 50)
+    over_users = 100**-0.5 * (100 / 99) ** 0.5  # the standard error of the mean of 100 values of -1 and 1
+    for seed_error in (0.0, 0.3):
+        error = (over_users**2 + seed_error**2) ** 0.5
+        assert p_of_both(users + 1.959964 * error, seed_error) == pytest.approx(0.05, abs=1e-6)
+        assert p_of_both(users - 1.959964 * error, seed_error) == pytest.approx(0.05, abs=1e-6)
+    assert p_of_both(users, 0.3) == 1
+    assert (p_of_both(np.zeros(4), 0.0), p_of_both(np.full(4, 0.5), 0.0)) == (1, 0)
+
+
+def test_users_and_trainings_drawn_without_a_difference_raise_few_alarms():
+    """Models that are equal but for chance: with both variances p <= .1 in about a tenth of the cases."""
+    draw = np.random.default_rng(5)
+    alarms, alone = 0, 0
+    for _ in range(300):
+        # (seeds, users): what each training adds for everybody, and what each user adds at every seed.
+        values = draw.normal(0, 0.05, (8, 1)) + draw.normal(0, 1, (1, 400))
+        seed_error = float(values.mean(axis=1).std(ddof=1) / 8**0.5)
+        alarms += p_of_both(values.mean(axis=0), seed_error) <= 0.1
+        alone += p_of_both(values.mean(axis=0), 0.0) <= 0.1
+    assert 0.05 <= alarms / 300 <= 0.15
+    assert alone > alarms
+
+
 def holm_by_rejection(p_values):
     """Each p-value's smallest level at which the step-down procedure rejects it, by trying levels."""
     found = []
@@ -114,6 +148,7 @@ def test_the_error_over_seeds_is_that_of_the_seeds_differences():
     for name, differences in {"trained": [0.25, 0, 0.25], "untrained": [0.25, 0, 0.5]}.items():
         assert tests[name].seed_error == pytest.approx(np.std(differences, ddof=1) / 3**0.5)
     alone = against_each([ranks(1, 3)], {"A": [ranks(3, 3)]}, "none", 10)
+    assert alone["A"].p_all is None
     assert alone["A"].seed_error is None
 
 

@@ -108,7 +108,8 @@ def test_the_tables_for_people_papers_and_programs(prepared, commands, tmp_path)
     assert float(rows[1]["peak_memory"]) > 50 << 20, "a process that has loaded torch"
     markdown = (folder / "mine.md").read_text()
     assert f"**{model['metrics']['recall@5']:.4f} ± " in markdown
-    for title in ("NDCG@5 of sasrec-id against each", "How often", "Tried on validation"):
+    assert 0 <= record["tests"]["poprec"]["p_all"] <= 1
+    for title in ("NDCG@5 of sasrec-id against each", "p, all", "How often", "Tried on validation"):
         assert title.lower() in markdown.lower()
     assert r"\toprule" in (folder / "mine.tex").read_text()
 
