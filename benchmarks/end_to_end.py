@@ -43,7 +43,7 @@ from tssr.model.recommender import NeuralRecommender
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings, TSSRSettings
 from tssr.model.stepping import Stepping
-from tssr.pipeline.runs.end_to_end_settings import DEFAULT_DIMS, SIDE_CHUNK
+from tssr.pipeline.runs.end_to_end_settings import DEFAULT_DIMS, KEPT_CHUNKS, SIDE_CHUNK
 
 ACTIONS_A_USER = 6.92  # H&M's mean, Table 2 of the paper
 DRAWN = 1024  # contents in memory; more numbers than that share them
@@ -189,7 +189,8 @@ def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentS
         from tssr.features.adapters import adapted_part
 
         encoder = adapted_part(encoder, ALL, way.part, DEFAULT_DIMS[way.part], seed=0)
-    training = EncoderTraining(RATE, 0.0, way.chunk, train_batchnorm=False)
+    kept = KEPT_CHUNKS if way.part == "boundary" and kind == "text" else 1
+    training = EncoderTraining(RATE, 0.0, way.chunk, train_batchnorm=False, kept_chunks=kept)
     read = Drawn(inputs, device, constant=way.constant)
     return TrainableContent(kind, encoder, read, contents, width, training)
 

@@ -1,7 +1,9 @@
 """Reading encoder inputs from a store of pixels, token ids or activations, for end-to-end training.
 
 Several items may have one content (the same picture in two sizes of a dress); each content is numbered once.
-Texts are numbered by their length in tokens, so that those encoded together need little padding.
+Texts are numbered by their length in tokens, and so are a frozen part's outputs for them: those that are
+encoded together, which are neighbours by number, then need little padding. Example: of 269 titles of Amazon's
+Toys in chunks of 64, of 30 tokens at most, padding takes 27 % on top of the tokens; unsorted it takes 128 %.
 
 Shapes: N items, R distinct contents, K contents asked for, L tokens.
 """
@@ -15,6 +17,8 @@ from torch import Tensor
 
 from .modality import LAYERS, MODALITIES
 from .store import StoreInfo, open_store
+
+_AT_ONCE = 1024  # rows in memory while lengths are counted: 23 MB of MiniLM's activations for 30 tokens
 
 
 class StoredInputs:
@@ -33,7 +37,7 @@ class StoredInputs:
         # `distinct` (R,) are the rows in use, `numbers` which of them each item with content has. Example:
         # the rows 7 3 7 are the contents 1 0 1.
         distinct, numbers = np.unique(rows[rows >= 0], return_inverse=True)
-        if info.kind == "tokens":
+        if self._sequences and info.kind != LAYERS:
             order = np.argsort(self._lengths(distinct), kind="stable")
             distinct = distinct[order]
             # The argsort of an order gives each content's new number: where `order` is 2 0 1, contents 0, 1,
@@ -45,9 +49,20 @@ class StoredInputs:
         self.contents: Tensor = torch.from_numpy(contents)
 
     def _lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        # Token ids are 0 and more; what fills short texts up in the store is negative.
-        lengths: NDArray[np.int64] = (self._store.gather(rows) >= 0).sum(axis=1)
+        """The length in tokens of each row; all rows are read once for it."""
+        lengths = np.empty(len(rows), np.int64)
+        for low in range(0, len(rows), _AT_ONCE):
+            part = slice(low, low + _AT_ONCE)
+            lengths[part] = self._mask(torch.from_numpy(self._store.gather(rows[part]))).sum(dim=1).numpy()
         return lengths
+
+    def _mask(self, rows: Tensor) -> Tensor:
+        """Which of L places hold a token, (K, L).
+
+        Token ids are 0 and more; what fills short texts up in the store is negative. Of activations it is
+        0 in all D numbers.
+        """
+        return rows >= 0 if self._kind == "tokens" else rows.view(len(rows), *self._shape).any(dim=2)
 
     def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
         """The inputs of some contents, (K,) numbers: pixels (K, 3, H, W), or ids and mask, (K, L) each.
@@ -65,14 +80,14 @@ class StoredInputs:
 
     def _tokens(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Ids and mask, no wider than the longest text needs."""
-        rows = rows[:, : int((rows >= 0).sum(dim=1).max())].to(self._device, torch.int64)
-        mask = rows >= 0
+        rows = rows[:, : int(self._mask(rows).sum(dim=1).max())].to(self._device, torch.int64)
+        mask = self._mask(rows)
         return rows.where(mask, self._padding), mask.long()
 
     def _activations(self, rows: Tensor) -> tuple[Tensor, ...]:
         """The frozen part's outputs in float32; for sequences also the mask, 0 where all D numbers are 0."""
         if not self._sequences:
             return (rows.to(self._device).float(),)
-        mask = rows.any(dim=2)
+        mask = self._mask(rows)
         longest = int(mask.sum(dim=1).max())
         return rows[:, :longest].to(self._device).float(), mask[:, :longest].to(self._device).long()

@@ -10,10 +10,12 @@ gradients:
   is computed on the resulting vectors, and backpropagation stops at them: their gradients are kept. Then each
   chunk goes through the encoder once more, now with activations, and the kept gradients of its vectors are
   propagated into the encoder's weights. Memory depends on the chunk, not on the batch; the price is a second
-  forward pass. Dropout draws the same masks in both passes, or the gradients would be of other vectors.
+  forward pass, of all chunks but the last, which keeps its activations the first time. Dropout draws the
+  same masks in both passes, or the gradients would be of other vectors.
 
 Example: a batch of 256 users with L = 10 has 2,560 steps, of which 1,000 are real and show 800 distinct
-pictures. With chunks of 64 the encoder runs 13 chunks, each twice, and holds the activations of 64 pictures.
+pictures. With chunks of 64 the encoder runs 13 chunks, 12 of them twice, and holds the activations of 64
+pictures.
 
 Under torchrun each process encodes a part of the distinct contents of the whole batch and receives the
 vectors of the others. In the second pass it propagates the gradients of its part, summed over all processes.
@@ -56,7 +58,9 @@ def read_by_head() -> Iterator[None]:
 class EncoderTraining:
     """How an encoder is trained: learning rate, weight decay (of matrices only), contents in a chunk.
 
-    With `refresh_items` a head reads a table of all items that is encoded at the beginning of each epoch.
+    The last `kept_chunks` of a step keep their activations through the loss, so that they need no second
+    pass; that takes the memory of as many chunks. With `refresh_items` a head reads a table of all items
+    that is encoded at the beginning of each epoch.
     """
 
     learning_rate: float
@@ -64,6 +68,7 @@ class EncoderTraining:
     chunk: int
     train_batchnorm: bool
     refresh_items: bool = False
+    kept_chunks: int = 1
 
 
 class FrozenContent(nn.Module):
@@ -90,7 +95,7 @@ class _Piece:
     """A chunk that this process encoded, with the random state before, to draw the same dropout again."""
 
     contents: Tensor  # (K,)
-    vectors: Tensor  # (K, C), with a graph only where this process had one chunk to encode in this step
+    vectors: Tensor  # (K, C), with a graph where the activations were kept
     random: dict[str, Tensor]
 
 
@@ -206,9 +211,9 @@ class TrainedContent(nn.Module):
         world = current_world()
         shares = new.tensor_split(world.size)
         low, own = sum(map(len, shares[: world.rank])), shares[world.rank]
-        # A single chunk keeps its activations at once: that is no more memory, and saves the second pass.
-        keep = len(own) <= self.how.chunk and not self._met
-        pieces = [self._piece(chunk, keep=keep) for chunk in self._chunks(own)]
+        chunks = self._chunks(own)
+        first_kept = len(chunks) - self.how.kept_chunks if not self._met else len(chunks)
+        pieces = [self._piece(chunk, keep=place >= first_kept) for place, chunk in enumerate(chunks)]
         vectors = [piece.vectors.detach() for piece in pieces]
         # A process with nothing to encode still takes part in the exchange, with 0 rows of the same dtype.
         nothing = torch.zeros(0, self.width, device=new.device, dtype=self._dtype())
@@ -265,7 +270,8 @@ class TrainedContent(nn.Module):
             asked = torch.zeros_like(each.vectors) if asked is None else asked
             own = current_world().sum(asked)[each.own]
             parts = torch.split(own, [len(piece.contents) for piece in each.pieces])
-            for piece, gradients in zip(each.pieces, parts, strict=True):
+            # From the last to the first, so that kept activations are given up before others need memory.
+            for piece, gradients in reversed(list(zip(each.pieces, parts, strict=True))):
                 vectors = piece.vectors
                 if not vectors.requires_grad:
                     with drawing_as(piece.random, piece.contents.device):

@@ -200,17 +200,18 @@ def trainable_contents(
     from ...model.materials import TrainableContent
 
     chosen = plan.settings
-    training = EncoderTraining(
-        chosen.encoder_lr or learning_rate,
-        chosen.encoder_weight_decay,
-        chosen.chunk(),
-        chosen.train_batchnorm,
-        chosen.refresh_items == "epoch",
-    )
     contents = []
     for index, (choice, store) in enumerate(zip(plan.choices(), stores, strict=True)):
         encoder = load_encoder(choice)
         trained = part_to_train(plan, index, encoder)
+        training = EncoderTraining(
+            chosen.encoder_lr or learning_rate,
+            chosen.encoder_weight_decay,
+            chosen.chunk(),
+            chosen.train_batchnorm,
+            chosen.refresh_items == "epoch",
+            chosen.kept_chunks(index, choice.modality),
+        )
         inputs = StoredInputs(store, device, getattr(encoder.prepare, "padding", 0))
         contents.append(
             TrainableContent(choice.modality, trained, inputs, inputs.contents, encoder.dimension, training)
