@@ -23,6 +23,7 @@ from .registry import MODELS, ModelSpec
 from .settings import WindowSettings
 
 VARIABLE = "TSSR_MODELS"
+_NOT_OWN = (__name__.partition(".")[0], "pydantic", "builtins")  # packages whose versions tell what they are
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 Builder = TypeVar("Builder", bound=Callable[..., object])
 
@@ -57,17 +58,34 @@ def register_model(
             reads_content,
             trained,
             module=builder.__module__,
-            code=_fingerprint(builder),
+            code=_fingerprint(builder, settings),
         )
         return builder
 
     return register
 
 
-def _fingerprint(builder: Callable[..., object]) -> str:
-    """A hash of the builder's source, so that changed code is another run; "" where there is no source."""
+def _fingerprint(builder: Callable[..., object], settings: type[Settings]) -> str:
+    """A hash of the model's code, so that changed code is another run; "" where there is no source.
+
+    It is of the files in which the builder and its settings are defined, so that a changed helper beside the
+    class counts too. What these files import is not followed.
+    """
+    own = [of for of in settings.__mro__ if of.__module__.partition(".")[0] not in _NOT_OWN]
+    sources = dict.fromkeys([_source(builder), *map(_source, own)])  # each file once
+    text = "\n".join(source for source in sources if source)
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+
+
+def _source(of: Callable[..., object]) -> str:
+    """The file of the module that defines `of`; its own source in a notebook or script; "" for neither.
+
+    A notebook has no file, and a script's file changes with every call of tssr in it.
+    """
+    module = sys.modules.get(of.__module__)
     try:
-        return hashlib.sha256(inspect.getsource(builder).encode()).hexdigest()[:16]
+        whole = module is not None and of.__module__ != "__main__"
+        return inspect.getsource(module if whole and module is not None else of)
     except (OSError, TypeError):
         return ""
 

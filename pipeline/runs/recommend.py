@@ -22,6 +22,7 @@ from ...core.workspace import Workspace
 from ...evaluation.recommending import RecommendedLists, recommend
 from .asked_users import Ask, AskedUsers, users_in, users_of
 from .evaluate import trained_model
+from .known_items import known_items_note
 from .list_lengths import with_fitting_topk
 from .plan import RunPlan
 from .recommend_settings import ListSettings, RecommendSettings
@@ -85,10 +86,11 @@ def _lists(
         backend=settings.backend,
         device=str(choose_device(settings.device)),
     )
-    if len(left_out) == 0:
-        return lists, []
-    hint = " (--cold-items ranks them)" if ranks_cold_items(model) else ""
-    return lists, [f"{len(left_out):,} items without a train action are left out{hint}"]
+    notes = known_items_note(dataset, asked.queries.histories, lists) if settings.mask == "none" else []
+    if len(left_out):
+        hint = " (--cold-items ranks them)" if ranks_cold_items(model) else ""
+        notes.append(f"{len(left_out):,} items without a train action are left out{hint}")
+    return lists, notes
 
 
 def _table(dataset: DatasetInfo, asked: AskedUsers, lists: RecommendedLists) -> pa.Table:

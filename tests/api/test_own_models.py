@@ -81,6 +81,42 @@ def test_changed_code_is_another_run_and_does_not_measure_the_old_one(module, sh
         before.evaluate(topk=[5])
 
 
+CHANGES = {
+    "my_own_models.py": ("SCALE = 1.0", "SCALE = 2.0"),
+    "my_own_settings.py": ("0.5", "0.75"),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_a_changed_helper_or_settings_class_is_other_code(tmp_path, monkeypatch, changed):
+    """Code of the model that stands beside its class in the file, or in the file of its settings."""
+    base = "from tssr.model.settings import WindowSettings"
+    settings = f"{base}\n\nclass Own(WindowSettings):\n    rate: float = 0.5\n"
+    model = SOURCE.replace(
+        "@tssr.register", "from my_own_settings import Own\n\nSCALE = 1.0\n\n\n@tssr.register"
+    )
+    files = {
+        "my_own_models.py": model.replace('"Mean")', '"Mean", settings=Own)'),
+        "my_own_settings.py": settings,
+    }
+    monkeypatch.syspath_prepend(str(tmp_path))
+    codes = []
+    try:
+        for old, new in (("", ""), ("", ""), CHANGES[changed]):
+            for name, text in files.items():
+                (tmp_path / name).write_text(text.replace(old, new) if name == changed else text)
+            for name in files:
+                sys.modules.pop(name.removesuffix(".py"), None)
+            importlib.invalidate_caches()
+            importlib.import_module("my_own_models")
+            codes.append(MODELS["mean-of-items"].code)
+    finally:
+        MODELS.pop("mean-of-items", None)
+        for name in files:
+            sys.modules.pop(name.removesuffix(".py"), None)
+    assert codes[0] == codes[1] != codes[2]
+
+
 @pytest.mark.slow
 def test_a_process_of_its_own_learns_of_it(module, shop, tmp_path):
     """What compare starts: the command, with the environment that names the module and where it lies."""

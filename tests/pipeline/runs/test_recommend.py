@@ -335,6 +335,19 @@ def test_ids_may_hold_commas_and_a_user_named_twice_gets_one_list(tssr, tmp_path
     assert lists == {"a,b": ["i0", "i1"], "c": ["i0", "i1"]}
 
 
+def test_known_items_in_the_lists_are_told_unless_they_are_masked(tssr, tmp_path):
+    rows = [f"u{user},i{(user + step) % 7},{step}" for user in range(7) for step in range(4)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,time", *rows]))
+    mapping = ("--map", "user=user,item=item,time=time", "--min-actions", "0")
+    tssr("preprocess", "custom", "--dataset", "once", "--interactions", "log.csv", *mapping)
+    tssr("train", "--model", "poprec")
+    words = (
+        "1 of 1 lists hold items that the user has already, though 0.0% of the actions in once are repeats"
+    )
+    assert words in tssr("recommend", "--user", "u1", "--topk", "7").out
+    assert "that the user has already" not in tssr("recommend", "--user", "u1", "--mask", "hard").out
+
+
 def test_cold_items_are_hinted_at_where_the_model_can_rank_them(ask, tssr, workspace, history):
     notes = {run: ask(run, "--history", history).json["notes"] for run in RUNS}
     hinted = [run for run in RUNS if any("(--cold-items ranks them)" in note for note in notes[run])]
