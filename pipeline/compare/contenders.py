@@ -14,7 +14,7 @@ from ...features.modality import RANDOM
 from ...model.own_models import refuse_unreachable
 from ...model.registry import BLENDED, model_spec, own_defaults
 from ...model.settings import TrainSettings
-from ..runs.plan import RunPlan, options_of, plan_run
+from ..runs.plan import RunPlan, chosen_of, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
 from ..runs.train_table import TrainTable
 from .listed_models import models_to_train
@@ -101,13 +101,13 @@ def plan_contenders(
     for name, model in models.items():
         refuse_unreachable(model)
         own = table.of_model(name)
-        values = _only(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
-        mine = _only(typed, known[name])
+        values = chosen_of(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
+        mine = chosen_of(typed, known[name])
         content = model_spec(model).reads_content or (values | mine).get("item_start") == "content"
         chosen = _sources(model, settings, own, typed, content=content)
         plan = plan_run(workspace, chosen, values, mine, table.path)
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
-        candidates = _candidates(plan, _only(settings.tried, known[name]))
+        candidates = _candidates(plan, chosen_of(settings.tried, known[name]))
         contenders.append(Contender(name, title, model, candidates))
     if "features" in typed and not any(contender.candidates[0].plan.stores for contender in contenders):
         raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
@@ -157,10 +157,6 @@ def refuse_untriable(tried: Iterable[str], given: Container[str]) -> None:
             )
 
 
-def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in names}
-
-
 def _sources(
     model: str, settings: CompareSettings, own: Mapping[str, Any], typed: Mapping[str, Any], *, content: bool
 ) -> RunSettings:
@@ -169,7 +165,7 @@ def _sources(
     No features where a model uses no `content`.
     """
     values = {name: getattr(settings, name) for name in _SOURCES}
-    values |= _only(own, _SOURCES - set(typed))
+    values |= chosen_of(own, _SOURCES - set(typed))
     if not content:
         values["features"] = ()
     return resolve(RunSettings, {"model": model, **values})

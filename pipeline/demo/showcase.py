@@ -14,9 +14,9 @@ from ...core.schema import IMAGE, ITEM_ID, ITEMS, ITEMS_FILE, TEXT, read_table
 from ...core.workspace import Workspace
 from ...evaluation.gallery import RECOMMENDED, SEEN, Person, Tile, draw_gallery
 from ...evaluation.recommending import recommend
-from ..runs.evaluate import trained_model
 from ..runs.record import open_run
 from ..runs.scorer import scorer_of
+from ..runs.trained_model import trained_model
 
 PEOPLE = 5
 

@@ -14,10 +14,10 @@ from ...core.progress import note
 from ...core.schema import ITEM_ID
 from ...core.summary import Summary
 from ...core.workspace import Workspace
-from ..runs.evaluate import trained_model
 from ..runs.plan import RunPlan
 from ..runs.record import open_run
 from ..runs.scorer import scorer_of
+from ..runs.trained_model import trained_model
 from .card import Exported, write_card
 from .content_side import write_content_side
 from .graphs import require_onnx

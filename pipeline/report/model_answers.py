@@ -16,8 +16,8 @@ from ...core.dataset import Dataset, Histories, Int32, Int64, Queries
 from ...core.device import choose_device
 from ...core.float32 import full_float32
 from ...evaluation.recommending import recommend
-from ..runs.evaluate import trained_model
 from ..runs.readings import REPORT, record_test_reading
+from ..runs.trained_model import trained_model
 from .shown_runs import ShownRun
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ...core.workspace import Workspace
 from ...evaluation.geometry import MEASURES, measure_title
 from ...evaluation.item_map import draw_item_map
 from ...evaluation.metrics import metric_title
-from ..runs.evaluate import trained_model
 from ..runs.record import open_run
+from ..runs.trained_model import trained_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

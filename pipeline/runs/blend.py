@@ -20,11 +20,11 @@ from ...core.workspace import Workspace, read_run
 from ...model.registry import BLENDED
 from ...model.settings import BlendSettings, TrainSettings
 from .build import refuse_empty
-from .evaluate import trained_model
 from .kept_encoders import copy_part, part_folder
 from .plan import RunPlan
 from .record import open_run, write_run
 from .train import recorded_run
+from .trained_model import trained_model
 
 if TYPE_CHECKING:
     from ...model.blend import Blend

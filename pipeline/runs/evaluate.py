@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ...core.artifacts import atomic_path, fingerprint, read_json, sha256_file, write_json
+from ...core.artifacts import atomic_path, fingerprint, read_json, write_json
 from ...core.dataset import Dataset, Queries, load_dataset
 from ...core.device import choose_device
-from ...core.errors import ArtifactError
-from ...core.progress import note, progress
+from ...core.progress import progress
 from ...core.summary import Summary
 from ...core.torchrun import current_world
 from ...core.workspace import Workspace, read_run
@@ -18,21 +17,17 @@ from ...evaluation.ranking import RankingOptions, rank_targets
 from ...evaluation.ranks import write_ranks
 from ...evaluation.settings import EvaluateSettings
 from ...features.store import StoreInfo
-from .build import build_blend, build_model, refuse_empty
-from .kept_encoders import keep_vectors, kept_contents, part_folder
+from .build import refuse_empty
 from .list_lengths import with_fitting_topk
 from .measured import measured_summary
 from .measuring import VERSION, Question, diversity_stores, measure
 from .plan import RunPlan, window_of
 from .readings import readings_words, record_test_reading
 from .record import open_run
+from .trained_model import trained_model
 
 if TYPE_CHECKING:
-    import torch
-
     from ...evaluation.ranking import Ranks
-    from ...model.materials import ContentFeatures
-    from ...model.recommender import Recommender
 
 
 def evaluate(
@@ -105,57 +100,6 @@ def metrics_name(split: str) -> str:
 def ranks_name(split: str) -> str:
     """The file in a run's folder that holds every user's rank in a split."""
     return f"ranks-{split}.parquet"
-
-
-def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: str) -> Recommender:
-    """Build the plan's model with the best weights of the run in `folder`, ready to score."""
-    import torch
-
-    from ...model.checkpoint import MODEL_FILE, load_model
-
-    device = choose_device(device_name)
-    model = _built(folder, plan, dataset, device)
-    if isinstance(model, torch.nn.Module):
-        written = read_run(folder)["result"].get("weights_sha256")
-        there = (folder / MODEL_FILE).is_file()
-        if there and written is not None and sha256_file(folder / MODEL_FILE) != written:
-            raise ArtifactError(
-                f"{folder / MODEL_FILE} is damaged: it is not what training wrote; delete its folder "
-                "and train again"
-            )
-        load_model(folder / MODEL_FILE, model)
-        model.eval()
-    return model
-
-
-def _built(folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device) -> Recommender:
-    """The plan's model, which reads what the run in `folder` keeps; its weights are yet to be loaded."""
-    if not plan.parts:
-        return build_model(plan, dataset, device, _kept(folder, plan, dataset, device))
-    parts = [
-        _built(part_folder(folder, number), part, dataset, device) for number, part in enumerate(plan.parts)
-    ]
-    return build_blend(plan, parts, dataset, device)
-
-
-def _kept(
-    folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device
-) -> list[ContentFeatures] | None:
-    """The vectors that the run's own encoders made, made again where content changed; None for other runs."""
-    if plan.end_to_end is None:
-        return None
-    from ...model.checkpoint import MODEL_FILE, load_model
-
-    world = current_world()
-    kept = kept_contents(folder, plan.end_to_end, plan.stores)
-    if world.agree(kept is None):  # the first process looks, so that all encode together
-        note("content has changed since training: its vectors are computed again with the run's encoder")
-        model = build_model(plan, dataset, device)
-        load_model(folder / MODEL_FILE, cast("torch.nn.Module", model))
-        keep_vectors(folder, plan.end_to_end, plan.stores, model)
-        world.wait()  # until the first has written them
-        kept = kept_contents(folder, plan.end_to_end, plan.stores)
-    return kept
 
 
 def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]) -> str:

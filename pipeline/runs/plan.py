@@ -225,12 +225,13 @@ def asked_of(
     own = set(RunSettings.model_fields)
     model = typed.get("model") or table.common.get("model") or RunSettings.model_fields["model"].default
     values = table.common_to(model) | table.of_model(model)
-    chosen = resolve(RunSettings, _only(typed, own), _only(values, own), table.path)
-    rest, options = (_only(given, set(given) - own) for given in (values, typed))
+    chosen = resolve(RunSettings, chosen_of(typed, own), chosen_of(values, own), table.path)
+    rest, options = (chosen_of(given, set(given) - own) for given in (values, typed))
     return chosen, rest, options
 
 
-def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+def chosen_of(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """The values of these names, in their order."""
     return {name: value for name, value in values.items() if name in names}
 
 

@@ -21,12 +21,12 @@ from ...core.summary import Summary
 from ...core.workspace import Workspace
 from ...evaluation.recommending import RecommendedLists, recommend
 from .asked_users import Ask, AskedUsers, users_in, users_of
-from .evaluate import trained_model
 from .known_items import known_items_note
 from .list_lengths import with_fitting_topk
 from .plan import RunPlan
 from .recommend_settings import ListSettings, RecommendSettings
 from .record import open_run
+from .trained_model import trained_model
 
 RANK, SCORE = "rank", "score"
 SHOWN_USERS = 10  # in the table on the screen
