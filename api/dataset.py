@@ -75,7 +75,9 @@ class Dataset:
         """
         from ..pipeline.extract.stage import extract_features
 
-        given = spread(settings, FeatureSettings) | {"modality": modalities, "dataset": self.name}
+        self._refuse_another(settings)
+        named = {"modality": modalities} if modalities else {}
+        given = spread({**settings, **named}, FeatureSettings) | {"dataset": self.name}
         return Result(extract_features(self._folders, resolve(FeatureSettings, given), force=force))
 
     def import_features(
@@ -138,6 +140,7 @@ class Dataset:
         from ..pipeline.runs.plan import asked_of, plan_asked
         from ..pipeline.runs.train import train
 
+        self._refuse_another(settings)
         given = _training(settings) | {"model": model, "dataset": self.name}
         if make:
             make_inputs(self._folders, *asked_of(NO_TABLE, given))
@@ -164,10 +167,16 @@ class Dataset:
         from ..pipeline.compare.contenders import plan_contenders
         from ..pipeline.compare.stage import compare_models
 
+        self._refuse_another(settings)
+        if "model" in settings:
+            raise UsageError(f"model={settings['model']!r}: compare takes several, models=[…]")
         given = {**_training(settings), **spread({**settings, "models": models}, CompareSettings)}
         own, training = _split(CompareSettings, given | self._tried(tried))
         chosen = resolve(CompareSettings, own)
-        table = TrainTable.of({name: dict(values) for name, values in (variants or {}).items()}, None)
+        tables = _table_of(variants, "variants")
+        table = TrainTable.of(
+            {name: dict(_table_of(tables[name], f"variants[{name!r}]")) for name in tables}, None
+        )
         blends = listed_blends(chosen.models, table)
         contenders = plan_contenders(self._folders, chosen, table, training)
         return Result(compare_models(self._folders, chosen, contenders, blends))
@@ -178,6 +187,7 @@ class Dataset:
         """Search a model's settings on validation, with optuna; as `tssr tune`."""
         from ..pipeline.compare.tune import plan_search, tune
 
+        self._refuse_another(settings)
         given = {**_training(settings), **spread(settings, TuneSettings)}
         own, training = _split(TuneSettings, given | self._tried(tried))
         chosen = resolve(TuneSettings, own)
@@ -200,8 +210,16 @@ class Dataset:
         """Where a table or an array of this kind is kept, without an ending."""
         return self._folders.raw(self.name) / kind / check_name(name, "name=")
 
+    def _refuse_another(self, settings: Mapping[str, Any]) -> None:
+        """Raise UsageError for the option --dataset, which would be without effect here."""
+        if settings.get("dataset", self.name) != self.name:
+            other = settings["dataset"]
+            raise UsageError(
+                f"dataset={other!r}: this is {self.name!r}; Workspace.dataset({other!r}) is the other"
+            )
+
     def _tried(self, tried: Mapping[str, Sequence[Any]] | None) -> dict[str, Any]:
-        values = {name: as_tuple(value) for name, value in (tried or {}).items()}
+        values = {name: as_tuple(value) for name, value in _table_of(tried, "tried").items()}
         return {"dataset": self.name, **({"tried": values} if values else {})}
 
     def __repr__(self) -> str:
@@ -220,6 +238,13 @@ def _training(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of training, with one value where several may stand as a list of one."""
     models = [spec.settings for spec in MODELS.values()]
     return spread(settings, RunSettings, TrainSettings, EndToEndSettings, *models)
+
+
+def _table_of(values: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
+    """A mapping as it is, and none as an empty one; raises UsageError for anything else."""
+    if values is not None and not isinstance(values, Mapping):
+        raise UsageError(f"{what} is a {type(values).__name__}; give a dict, from names to values")
+    return values or {}
 
 
 NO_TABLE = TrainTable.of({}, None)  # settings come from the call alone, not from a config file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ class Workspace:
         from ..model.settings import BlendSettings
         from ..pipeline.runs.blend import blend_runs
 
-        names = [run.name if isinstance(run, Run) else run for run in runs]
+        names = _names(runs)
         chosen = resolve(BlendSettings, spread(settings, BlendSettings))
         summary = blend_runs(self._folders, names, chosen, name=name, device=device, force=force)
         return Run(self._folders, str(summary.data["run"]))
@@ -147,11 +147,15 @@ class Workspace:
     def report(self, **settings: Any) -> Result:
         """Write one HTML file of data and runs; as `tssr report`.
 
-        Settings are the command's options: `run` (names), `output` (the file), `users`, `pictures`, …
+        Settings are the command's options: `run` (runs, or their names), `output` (the file), `users`,
+        `pictures`, …
         """
         from ..pipeline.report.settings import ReportSettings
         from ..pipeline.report.stage import write_report
 
+        if "run" in settings:
+            runs = [settings["run"]] if isinstance(settings["run"], Run) else as_tuple(settings["run"])
+            settings["run"] = _names(runs)
         return Result(write_report(self._folders, resolve(ReportSettings, spread(settings, ReportSettings))))
 
     def reproduce(
@@ -212,6 +216,11 @@ class Workspace:
     def _repr_html_(self) -> str:
         rows = [("data set", name) for name in self.datasets] + [("run", name) for name in self.runs[::-1]]
         return html_table(f"Workspace {self.folder}", ["", "name"], rows)
+
+
+def _names(runs: Iterable[str | Run]) -> list[str]:
+    """The names of runs, which may be given as objects."""
+    return [run.name if isinstance(run, Run) else run for run in runs]
 
 
 def _refuse_signs(columns: Sequence[str]) -> None:

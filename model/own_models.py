@@ -43,6 +43,10 @@ def register_model(
     (`tssr.model.recommender` says what that is). `title` is how tables call it. Registering a name again
     replaces what stood there. Raises UsageError for a name that tssr has itself, or that is no name.
     """
+    if not isinstance(name, str):
+        raise UsageError(
+            f"register_model needs a name: write @tssr.register_model('my-model') above {name.__name__}"
+        )
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"register_model({name!r}): use small letters, digits and '-', starting with a letter"

@@ -249,3 +249,51 @@ def test_trainings_in_threads_come_out_as_alone_and_leave_random_numbers_alone(s
         thread.join()
     assert weights[False] == weights[True]
     assert torch.rand(1) == wanted
+
+
+def test_a_setting_is_never_without_effect(workspace, shop):
+    preprocess = {"interactions": ROWS, **COLUMNS, "dataset": "other"}
+    workspace.preprocess(**preprocess)
+    for stage in (shop.train, shop.compare, shop.tune, shop.extract_features):
+        with pytest.raises(UsageError, match=r"dataset='other': this is 'custom'; Workspace\.dataset"):
+            stage(dataset="other")
+    with pytest.raises(UsageError, match=r"model='poprec': compare takes several, models=\[…\]"):
+        shop.compare(model="poprec")
+    assert shop.train("poprec", dataset="custom").record["dataset"] == "custom"
+
+
+def test_modalities_may_be_given_by_the_name_of_the_option(shop):
+    for asked in ({"modality": "audio"}, {"modality": ["audio"]}):
+        with pytest.raises(UsageError, match="--modality: unknown modality 'audio'"):
+            shop.extract_features(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"variants": ["deep"]}, "variants is a list; give a dict"),
+        ({"variants": {"deep": "tssr"}}, r"variants\['deep'\] is a str; give a dict"),
+        ({"tried": ["learning_rate"]}, "tried is a list; give a dict"),
+    ],
+)
+def test_tables_that_are_none_are_one_sentence(shop, asked, says):
+    with pytest.raises(UsageError, match=says):
+        shop.compare(["poprec", "deep"], **asked)
+
+
+def test_a_report_takes_runs_as_objects_too(workspace, shop, tmp_path):
+    run = shop.train("poprec")
+    run.evaluate(topk=[5])
+    for place, runs in enumerate((run, [run], run.name, [run.name])):
+        made = workspace.report(run=runs, output=tmp_path / f"{place}.html", users=1)
+        assert "PopRec" in repr(made)
+
+
+def test_a_model_registered_without_a_name_is_one_sentence():
+    class Mine:
+        """A class, which the decorator without brackets is handed in place of a name."""
+
+    with pytest.raises(
+        UsageError, match=r"needs a name: write @tssr.register_model\('my-model'\) above Mine"
+    ):
+        tssr.register_model(Mine)
