@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ..core.dataset import describe_dataset
 from ..core.errors import UsageError
+from ..core.lock import exclusive
 from ..core.settings import resolve
 from ..core.workspace import Workspace as Folders
-from ..core.workspace import check_name
 from ..pipeline.preprocess.formats import FORMATS
 from ..pipeline.preprocess.settings import PreprocessSettings
 from .dataset import Dataset
@@ -70,24 +71,30 @@ class Workspace:
             _refuse_signs([*texts, *columns.values()])
             if "map" in given:
                 raise UsageError("map=: name the columns by user=, item=, time=, text= and image=")
-            given |= self._custom(name, interactions, items, columns, texts, given.get("raw"))
         elif interactions is not None or items is not None:
             raise UsageError(f"interactions and items belong to custom; {source} has a fixed layout")
-        chosen = resolve(PreprocessSettings, given, FORMATS[source].defaults)
         folder = self._folders.dataset(name)
-        summary = preprocess(source, chosen, self._folders.raw(source), folder, force=force)
+        kept = self._folders.raw(name) / FRAMES_FOLDER
+        in_memory = any(not isinstance(table, str | Path | None) for table in (interactions, items))
+        # From writing the files of the frames until they are read, so that two notebooks that make a data set
+        # of one name from different frames each read their own.
+        with exclusive(kept) if in_memory else nullcontext():
+            if source == CUSTOM:
+                given |= self._custom(kept, interactions, items, columns, texts, given.get("raw"))
+            chosen = resolve(PreprocessSettings, given, FORMATS[source].defaults)
+            summary = preprocess(source, chosen, self._folders.raw(source), folder, force=force)
         return Dataset(self._folders, name, summary)
 
     def _custom(
         self,
-        name: str,
+        kept: Path,
         interactions: Any,
         items: Any,
         columns: dict[str, str],
         texts: list[str],
         pictures: Any,
     ) -> dict[str, Any]:
-        """The settings that name a person's own files and columns; frames become files first.
+        """The settings that name a person's own files and columns; frames become files in the folder `kept`.
 
         `pictures` is the folder that the person named with raw=, or None.
         """
@@ -98,19 +105,17 @@ class Workspace:
             for key in ("text", "image"):
                 if key in named:
                     raise UsageError(f"{key}={named[key]!r} names a column of items; give items= as well")
-        raw = self._folders.raw(check_name(name, "--dataset"))
-        frames = raw / FRAMES_FOLDER
         acted = [columns[key] for key in ("user", "item", "time") if key in columns]
-        path = stored(interactions, "interactions", acted, frames / "interactions.parquet", others=False)
+        path = stored(interactions, "interactions", acted, kept / "interactions.parquet", others=False)
         given: dict[str, Any] = {
             "interactions": path,
             "map": ",".join(f"{key}={column}" for key, column in named.items()),
         }
         if items is not None:
             shown = [columns["item"], *texts, *([columns["image"]] if "image" in columns else [])]
-            given["items"] = stored(items, "items", shown, frames / "items.parquet", others=True)
+            given["items"] = stored(items, "items", shown, kept / "items.parquet", others=True)
             if pictures is None and not isinstance(items, str | Path):
-                given["raw"] = raw  # a frame has no folder that its pictures could lie beside
+                given["raw"] = kept.parent  # a frame has no folder that its pictures could lie beside
         return given
 
     def dataset(self, name: str | None = None) -> Dataset:

@@ -14,6 +14,7 @@ import torch
 
 import tssr
 from tssr.core.errors import ArtifactError, DataError, TssrError, UsageError
+from tssr.pipeline.preprocess.stage import preprocess as stage_preprocess
 
 SMALL = {"width": 8, "heads": 2, "feedforward_width": 8, "max_epochs": 2, "batch_size": 8, "device": "cpu"}
 ROWS = pl.DataFrame(
@@ -297,3 +298,26 @@ def test_a_model_registered_without_a_name_is_one_sentence():
         UsageError, match=r"needs a name: write @tssr.register_model\('my-model'\) above Mine"
     ):
         tssr.register_model(Mine)
+
+
+def test_each_of_two_notebooks_reads_its_own_frame(workspace, monkeypatch):
+    """The second frame comes between the moment the first is written and the moment it is read."""
+    made, begun = {}, []
+
+    def make(users):
+        frame = ROWS.head(7 * users)
+        made[users] = len(workspace.preprocess(interactions=frame, **COLUMNS).users)
+
+    second = threading.Thread(target=make, args=(9,))
+
+    def late(*args, **more):
+        if not begun:
+            begun.append(second.start())
+            second.join(0.5)
+        return stage_preprocess(*args, **more)
+
+    monkeypatch.setattr("tssr.pipeline.preprocess.stage.preprocess", late)
+    summary = workspace.preprocess(interactions=ROWS.head(7 * 5), **COLUMNS).summary
+    second.join()
+    assert summary.data["counts"]["users"] == 5
+    assert made == {9: 9}
