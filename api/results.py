@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,8 @@ def takes_many(field: Any) -> bool:
 
 def as_tuple(value: Any) -> Any:
     """One value, or several of whatever kind, as a tuple; None, a truth value and a mapping stay."""
-    if isinstance(value, str | int | float | np.generic) and not isinstance(value, bool | np.bool_):
+    if isinstance(value, str | int | float | np.generic | PurePath) and not isinstance(
+        value, bool | np.bool_
+    ):
         return (value,)
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, Mapping) else value

@@ -10,7 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -31,11 +31,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
-    @field_validator("*", mode="after")
+    @field_validator("*", mode="before")
     @classmethod
-    def _at_home(cls, value: Any) -> Any:
-        """A path that begins with ~ is in the home folder, also where no shell saw it: in Python, in TOML."""
-        return value.expanduser() if isinstance(value, Path) else value
+    def _paths(cls, value: Any) -> Any:
+        """Path objects are texts, and ~/ is the home folder where no shell saw it: in Python and in TOML."""
+        return type(value)(map(_path_text, value)) if type(value) in (list, tuple) else _path_text(value)
 
     def record(self) -> dict[str, Any]:
         """The settings as plain JSON values, for run folders and fingerprints."""
@@ -48,6 +48,12 @@ class Settings(BaseModel):
             for name, field in type(self).model_fields.items()
             if getattr(self, name) != field.get_default(call_default_factory=True)
         }
+
+
+def _path_text(value: Any) -> Any:
+    """A path, as an object or as a text that begins with ~/, as a text; any other value as it is."""
+    text = str(value) if isinstance(value, PurePath) else value
+    return str(Path(text).expanduser()) if isinstance(text, str) and text.startswith("~/") else text
 
 
 def option_name(field: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import torch
 
 import tssr
 from tssr.core.errors import ArtifactError, DataError, TssrError, UsageError
+from tssr.features.store import list_stores
 from tssr.pipeline.preprocess.stage import preprocess as stage_preprocess
 
 SMALL = {"width": 8, "heads": 2, "feedforward_width": 8, "max_epochs": 2, "batch_size": 8, "device": "cpu"}
@@ -321,3 +323,14 @@ def test_each_of_two_notebooks_reads_its_own_frame(workspace, monkeypatch):
     second.join()
     assert summary.data["counts"]["users"] == 5
     assert made == {9: 9}
+
+
+def test_an_encoder_may_be_a_path_and_in_the_home_folder(workspace, bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "encoder").symlink_to(bert)
+    items = pl.DataFrame({"sku": [f"s{n}" for n in range(12)], "name": [f"red shirt {n}" for n in range(12)]})
+    shop = workspace.preprocess(interactions=ROWS, items=items, text="name", **COLUMNS)
+    shop.extract_features("text", encoder=str(bert))
+    for encoder in (Path(bert), [Path(bert)], "~/encoder", Path("~/encoder")):
+        shop.extract_features("text", encoder=encoder)
+    assert len(list_stores(workspace.folder / "features" / shop.name)) == 1
