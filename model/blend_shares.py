@@ -23,7 +23,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-LENGTH = 10  # of the lists whose NDCG is compared
+LENGTH = 10  # of the lists whose NDCG is compared; as in evaluation, a rank below 11 is a hit, 10.5 too
 STEPS = tuple(step / 10 for step in range(11))  # shares tried for an expert
 FINER = (0.05, 0.025)  # then the best so far, less and more these
 ROUNDS = 4  # at most, from each start
@@ -67,7 +67,7 @@ class Rivals:
         before = (lead > 0).float() + 0.5 * (lead == 0).float()
         rank = torch.ones(self.users).index_add_(0, self.user, before)
         # Users who were left out gain 0 but count in the mean, hence the division by all who were asked.
-        gains = (rank <= LENGTH) / torch.log2(1 + rank)
+        gains = (rank < LENGTH + 1) / torch.log2(1 + rank)
         return float(gains.double().sum()) / self.asked
 
 

@@ -167,7 +167,7 @@ class _Judge:
         goal = total[:, :1]
         # Mid-rank: one place for each candidate above the target, half a place for each that ties with it.
         rank = 1 + (total[:, 1:] > goal).sum(dim=1) + 0.5 * (total[:, 1:] == goal).sum(dim=1)
-        return (rank <= LENGTH) * self.counted[:, 0] / torch.log2(1 + rank)
+        return (rank < LENGTH + 1) * self.counted[:, 0] / torch.log2(1 + rank)
 
     def mean(self, of_item: Tensor, of_user: Tensor) -> float:
         """The mean over users."""

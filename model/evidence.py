@@ -1,15 +1,18 @@
 """The candidates for the next item of a history, and the features of each candidate that a ranker reads.
 
 Candidates are the items that Order-KNN scores highest after the history, the items whose content is nearest
-to that of the newest item, for each content type (as Content-KNN finds them), and the most popular items.
+to that of the newest item and to the mean of the newest L, for each content type (as Content-KNN finds them),
+the most popular items, and the items of the history itself, which may be taken again.
 Each candidate has features of three kinds:
 
-- from actions: how often it followed, and preceded, each of the newest items in training, scaled by the
-  popularity of both (`near_pairs`), and the weighted sum over the whole history;
-- from content, for each type: its cosine with each of the newest items, the largest of these, and its cosine
-  with the mean of the history;
-- counts: how often the candidate and the newest item were taken, the length of the history, and whether the
-  history contains the candidate.
+- from actions: how often it followed, and preceded, each of the three newest items in training, scaled by the
+  popularity of both (`near_pairs`), the weighted sums over the newest L items, and how often it met the
+  newest item, not scaled;
+- from content, for each type: its cosine with each of the five newest items, the largest of these, its cosine
+  with the mean of the newest L, and whether it has content of this type at all;
+- counts: how often the candidate and the newest item were taken, which share of the candidate's train actions
+  were repeats, how long the history is, how often it holds the candidate, and how long ago. The whole history
+  counts here, however long.
 
 Example: the history ends in a puzzle. Another puzzle of the same make, which nobody took after it, has
 strengths of 0 and a cosine of .9. A game that many users took next has a strength of .02 and a cosine of .3.
@@ -34,16 +37,18 @@ from ..core.schema import PADDING
 from .batches import newest
 from .near_pairs import Float64, NearPairs, looked_up, near_pairs
 from .place_weights import place_weights
+from .ragged import greatest_of_rows
 
 POPULAR = 50  # of the most popular items are candidates of everyone
-SPARE = 32  # a float32 product proposes so many more nearest items than wanted; float64 chooses among them
+ROUNDING = 1e-5  # more than a cosine in float32 may be off
+PAIRS_AT_ONCE = 1 << 17  # of a query and an item, whose cosines are computed in float64 in one step
 DECIMALS = 9  # features are rounded to these, so that block size and number of threads change none
 STRENGTH_UNIT = 3000.0  # a pair that met once has a strength of about 1 / 3000: log(1 + 3000 s) is then log 2
 ORDER_PLACES, CONTENT_PLACES = 3, 5  # newest items that have a feature of their own
 ORDER_DECAYS, CONTENT_DECAY = (0.6, 1.0), 0.8  # in sums over the history, weight of an item beside the next
 OF_ORDER = len(ORDER_DECAYS) + 2 * ORDER_PLACES + 2
 OF_CONTENT = CONTENT_PLACES + 3
-OF_ITEMS = 5
+OF_ITEMS = 6
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Evidence:
         self.use(contents)
         self.pairs: NearPairs = near_pairs(train)
         self.taken: Int64 = train.counts()
+        takers = np.bincount(train.distinct()[1], minlength=self._width)
+        self._repeats: Float64 = 1 - takers / np.maximum(self.taken, 1)  # of each item's actions, (N + 1,)
         numbers = np.arange(1, train.item_count + 1)
         # `lexsort` sorts by its last key first: by falling count, equal counts by item number.
         self._popular = np.sort(numbers[np.lexsort((numbers, -self.taken[1:]))][:POPULAR])
@@ -100,19 +107,26 @@ class Evidence:
         inputs = F.pad(inputs, (max(0, CONTENT_PLACES - self.length), 0))
         cells, sums = self._reached(inputs, known)
         popular = self._popular[known[self._popular]]
-        # Each proposal is a list of cells, row · (N + 1) + item. `unique` sorts them and
-        # drops what several proposed.
-        proposals = [self._strongest(cells, sums[:, 0], len(inputs)), self._everyone(popular, len(inputs))]
-        proposals += [self._nearest(vectors, inputs) for vectors in self.contents]
+        # Each proposal is a list of cells, row · (N + 1) + item. `unique` sorts them and drops what several
+        # proposed.
+        proposals = [self._strongest(cells, sums[:, 0]), self._everyone(popular, len(inputs))]
+        proposals.append(self._held(inputs.numpy(), known))
+        means = [
+            _mean_content(vectors, present, inputs)
+            for vectors, present in zip(self.contents, self._present, strict=True)
+        ]
+        for vectors, mean in zip(self.contents, means, strict=True):
+            newest_content = vectors[inputs[:, -1].to(vectors.device)]
+            proposals += [self._nearest(vectors, asked) for asked in (newest_content, mean.float())]
         items = self._lists(np.unique(np.concatenate(proposals)), len(inputs))
         parts = [
             # (B, C, OF_ORDER): 0 for items that are treated as cold.
             self._order(inputs.numpy(), items, cells, sums) * known[items, None],
             *(
-                _content(vectors, present, inputs, torch.from_numpy(items))
-                for vectors, present in zip(self.contents, self._present, strict=True)
+                _content(vectors, present, mean, inputs, torch.from_numpy(items))
+                for vectors, present, mean in zip(self.contents, self._present, means, strict=True)
             ),
-            self._items(inputs.numpy(), items, known),
+            self._items(histories.part(low, high), items, known),
         ]
         features = np.concatenate(parts, axis=2).round(DECIMALS).astype(np.float32)
         return Candidates(items, features)
@@ -140,34 +154,41 @@ class Evidence:
         sums = [np.bincount(which, part, minlength=len(cells)) for part in parts.T]
         return cells.astype(np.int64), np.stack(sums, axis=1).astype(np.float64).round(DECIMALS + 3)
 
-    def _strongest(self, cells: Int64, sums: Float64, rows: int) -> Int64:
+    def _strongest(self, cells: Int64, sums: Float64) -> Int64:
         """The cells of each row's items with the greatest sums; of equals, those of the smaller numbers."""
-        # By row, in a row by falling sum, of equal sums by item. Each row keeps its stretch of places, so the
-        # place in the stretch is the rank.
-        order = np.lexsort((cells, -sums, cells // self._width))
-        first = np.searchsorted(cells, np.arange(rows) * self._width)
-        place = np.arange(len(cells)) - first[cells[order] // self._width]
-        return cells[order[place < self.proposed]]
+        return cells[greatest_of_rows(cells // self._width, sums, cells, self.proposed)]
+
+    def _held(self, inputs: Int64, known: NDArray[np.bool_]) -> Int64:
+        """The cells of the `known` items that the windows hold."""
+        rows, places = np.nonzero(known[inputs] & (inputs != PADDING))
+        return rows * self._width + inputs[rows, places]
 
     def _everyone(self, popular: Int64, rows: int) -> Int64:
         """The cells of the popular items, for all rows."""
         return (np.arange(rows)[:, None] * self._width + popular).ravel()
 
     @full_float32()
-    def _nearest(self, vectors: Tensor, inputs: Tensor) -> Int64:
-        """The cells of the items whose content is nearest to the newest item's, where that has any."""
-        asked = vectors[inputs[:, -1].to(vectors.device)]
+    def _nearest(self, vectors: Tensor, asked: Tensor) -> Int64:
+        """The cells of the items whose content is nearest to `asked`, (B, D), where that is not zero.
+
+        A float32 product finds which may belong to them, also where many have nearly the same content, and
+        float64 decides, so that neither device nor threads do.
+        """
         rows = asked.any(dim=1).nonzero()[:, 0]
-        # The float32 product is fast, but its last digits depend on the block. So it only proposes, and the
-        # few that it proposes are compared again in float64.
-        found = (asked[rows] @ vectors[1:].T).topk(min(self.proposed + SPARE, len(vectors) - 1)).indices + 1
-        exact = torch.einsum("rd,rkd->rk", asked[rows].double(), vectors[found].double()).cpu().numpy()
-        items = found.cpu().numpy()
-        # In each row by falling cosine, of equal cosines by item number.
-        order = np.lexsort((items, -exact.round(DECIMALS)), axis=1)[:, : self.proposed]
-        kept = np.take_along_axis(items, order, axis=1)
-        cells: Int64 = rows.cpu().numpy()[:, None] * self._width + kept
-        return cells.ravel()
+        # (R, N). Whatever comes within rounding of the last one wanted may belong to them.
+        cosines = asked[rows] @ vectors[1:].T
+        last = cosines.topk(min(self.proposed, cosines.shape[1])).values[:, -1:]
+        near, items = (cosines >= last - ROUNDING).nonzero().T
+        exact = torch.cat(
+            [
+                (vectors[part + 1].double() * asked[rows[own]].double()).sum(dim=1)
+                for own, part in zip(near.split(PAIRS_AT_ONCE), items.split(PAIRS_AT_ONCE), strict=True)
+            ]
+        )
+        owners, found = rows[near].cpu().numpy(), items.cpu().numpy() + 1
+        kept = greatest_of_rows(owners, exact.cpu().numpy().round(DECIMALS), found, self.proposed)
+        cells: Int64 = owners[kept] * self._width + found[kept]
+        return cells
 
     def _lists(self, cells: Int64, rows: int) -> Int64:
         """Ascending cells as a list of items for each row, padded at the end: (B, C)."""
@@ -191,35 +212,46 @@ class Evidence:
         scaled = np.log1p(STRENGTH_UNIT * np.concatenate([together, *single], axis=2))
         return np.concatenate([scaled, np.log1p(counts)], axis=2)
 
-    def _items(self, inputs: Int64, items: Int64, known: NDArray[np.bool_]) -> Float64:
-        """Counts, and whether the history contains the candidate, (B, C, OF_ITEMS)."""
-        newest_item = inputs[:, -1, None]
-        # (B, 1, L) against (B, C, 1).
-        held = (inputs[:, None] == items[..., None]).any(axis=2)
-        length = (inputs != PADDING).sum(axis=1, keepdims=True)
-        of_query = np.concatenate([np.log1p(self.taken[newest_item]), np.log1p(length)], axis=1)
+    def _items(self, histories: Histories, items: Int64, known: NDArray[np.bool_]) -> Float64:
+        """Counts of the candidates and of the whole histories, (B, C, OF_ITEMS)."""
+        lengths = histories.lengths
+        rows = np.repeat(np.arange(len(lengths)), lengths)
+        ago = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(rows))  # 1 for the newest action
+        flat = histories.flat()
+        # From the newest action back, so that `first` is the last time that a history took an item.
+        cells, first, times = np.unique(
+            (rows * self._width + flat)[::-1], return_index=True, return_counts=True
+        )
+        held = np.stack([np.log1p(times), 1 / ago[::-1][first]], axis=1)
+        newest_item = np.where(lengths > 0, histories.items[histories.ends - 1], PADDING)
+        of_query = np.stack([np.log1p(self.taken[newest_item]), np.log1p(lengths)], axis=1)
+        own = np.stack([np.log1p(self.taken[items]), self._repeats[items]], axis=2)
         return np.concatenate(
             [
-                # The candidate's count; the newest item's count and the history's length, the same for all
-                # candidates; whether the history, and whether its newest action, is the candidate.
-                np.log1p(self.taken[items] * known[items])[..., None],
+                # The candidate's count and share of repeats; the newest item's count and the length of the
+                # history, the same for all candidates; how often, and how long ago, it took the candidate.
+                own * known[items, None],
                 np.broadcast_to(of_query[:, None], (*items.shape, 2)),
-                held[..., None],
-                (items == newest_item)[..., None],
+                looked_up(cells, held, np.arange(len(items))[:, None] * self._width + items),
             ],
             axis=2,
         )
 
 
-def _content(vectors: Tensor, present: Tensor, inputs: Tensor, items: Tensor) -> Float64:
+def _mean_content(vectors: Tensor, present: Tensor, inputs: Tensor) -> Tensor:
+    """The weighted mean of a content type over each window, in float64, (B, D); zeros where none has any."""
+    inputs = inputs.to(vectors.device)
+    weights = place_weights(present[inputs], CONTENT_DECAY).double()
+    return torch.einsum("bl,bld->bd", weights, vectors[inputs].double())
+
+
+def _content(vectors: Tensor, present: Tensor, mean: Tensor, inputs: Tensor, items: Tensor) -> Float64:
     """The cosines of one content type, in float64 so that no block changes them, (B, C, OF_CONTENT)."""
-    inputs, items = inputs.to(vectors.device), items.to(vectors.device)
-    known, offered = vectors[inputs].double(), vectors[items].double()  # (B, L, D), (B, C, D)
-    # The mean of the history, (B, D), in which a newer action counts more.
-    mean = torch.einsum("bl,bld->bd", place_weights(present[inputs], CONTENT_DECAY).double(), known)
-    # (B, places + 1, D): the newest items, the newest first, and the mean behind them.
-    asking = torch.cat([known[:, -CONTENT_PLACES:].flip(1), mean[:, None]], dim=1)
-    # Vectors have length 1, so inner products are cosines; with the mean it is their weighted mean.
+    inputs, items = inputs[:, -CONTENT_PLACES:].to(vectors.device), items.to(vectors.device)
+    known, offered = vectors[inputs].double(), vectors[items].double()  # (B, places, D), (B, C, D)
+    # (B, places + 1, D): the newest items, the newest first, and the mean behind them. Vectors have length 1,
+    # so inner products are cosines; with the mean it is their weighted mean.
+    asking = torch.cat([known.flip(1), mean[:, None]], dim=1)
     cosines = torch.einsum("bcd,bpd->bcp", offered, asking)
     single, of_mean = cosines[..., :-1], cosines[..., -1:]
     largest = single.amax(dim=2, keepdim=True)

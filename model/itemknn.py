@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..core.dataset import Histories, Int64, Queries
+from .ragged import greatest_of_rows, ranges
 
 if TYPE_CHECKING:
     from .materials import Materials
@@ -93,22 +94,6 @@ def _neighbours(
         apart = rows + low != others
         rows, others = rows[apart], others[apart]
         similarity = common[rows, others] / (norms[rows + low] * norms[others] + settings.shrink + 1e-6)
-        kept = _nearest(rows, others, similarity, settings.neighbours)
+        most = settings.neighbours or width  # 0 keeps all
+        kept = greatest_of_rows(rows, similarity, others, most)
         yield rows[kept] + low, others[kept], similarity[kept]
-
-
-def _nearest(rows: Int64, others: Int64, similarity: NDArray[np.float64], count: int) -> Int64:
-    """Which entries are among the `count` greatest of their row (all for 0), by row."""
-    if not count:
-        return np.arange(len(rows))
-    order = np.lexsort((others, -similarity, rows))
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend, and so they do when ordered
-    return order[place < count]
-
-
-def ranges(starts: Int64, lengths: Int64) -> tuple[Int64, Int64]:
-    """The numbers of all ranges after one another, and which range each belongs to."""
-    owners = np.repeat(np.arange(len(starts)), lengths)
-    # Example: starts 4 and 9, lengths 2 and 3 give owners 0 0 1 1 1 and numbers 4 5 9 10 11.
-    numbers = np.arange(len(owners)) + (starts - (np.cumsum(lengths) - lengths))[owners]
-    return numbers, owners

@@ -56,9 +56,9 @@ class LateTSSR(NeuralRecommender):
     def __init__(self, materials: Materials, settings: LateTSSRSettings) -> None:
         super().__init__()
         self.length = materials.length
-        scale = settings.content_scale
+        scale, rank = settings.content_scale, settings.whiten_rank
         # Only the newest item asks for its neighbours (a decay of 0), and it is no candidate itself.
-        newest_asks = {"decay": 0.0, "last_item": "left-out", "content_scale": scale}
+        newest_asks = {"decay": 0.0, "last_item": "left-out", "content_scale": scale, "whiten_rank": rank}
         parts: list[nn.Module] = [
             sasrec_id(materials, settings),
             sasrec_content(materials, settings),

@@ -3,7 +3,8 @@
 A pair (i, j) counts 1 where j was the next action after i, .8 where one action lay between, .8² where two
 did, and so on for REACH steps; counts of all users and places are added up. Example: the history a b c adds
 1 to (a, b) and (b, c), and .8 to (a, c). How often j came after i and how often it came before are kept
-apart: a phone case is bought after the phone, and seldom the other way round.
+apart: a phone case is bought after the phone, and seldom the other way round. Each item keeps the pairs with
+the MOST items that it leads to most strongly.
 
 Shapes: E pairs of different items that met, N items.
 """
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Histories, Int64
-from .itemknn import ranges
+from .ragged import greatest_of_rows, ranges
 
 Float64 = NDArray[np.float64]
 
@@ -25,6 +27,8 @@ REACH = 20  # steps that two actions may be apart and count
 NEARNESS = 0.8  # what a pair counts beside one that is a step nearer
 BACK = 0.15  # what leading back counts beside leading forward, where one number is asked for
 SHRINK = 60.0  # added to how often an item was taken
+MOST = 1000  # targets that a source keeps, the strongest: 64 MB for a thousand sources that have so many
+MEETINGS_AT_ONCE = 1 << 22  # of two actions, counted in one step
 
 
 @dataclass(frozen=True)
@@ -80,26 +84,56 @@ class NearPairs:
         return self.sources * len(self.scale) + self.targets
 
 
-def near_pairs(train: Histories) -> NearPairs:
-    """Count the pairs of some histories."""
+def near_pairs(train: Histories, most: int = MOST) -> NearPairs:
+    """Count the pairs of some histories; each source keeps its `most` strongest.
+
+    Pairs are counted for some sources at a time, so that what has to be held at once grows neither with the
+    number of actions nor with that of items.
+    """
     items, users = train.flat().astype(np.int64), np.repeat(np.arange(len(train)), train.lengths)
-    width = train.item_count + 1
-    keys, ways, counted = [], [], []
-    for step in range(1, REACH + 1):
-        # The flat array beside itself, moved by `step`: the same user's items that lie so many steps apart.
-        together = (users[step:] == users[:-step]) & (items[step:] != items[:-step])
-        earlier, later = items[:-step][together], items[step:][together]
-        # Each meeting counts for two pairs: for (earlier, later) as one where the target came after the
-        # source (column 0), for (later, earlier) as one where it came before (column 1).
-        keys += [earlier * width + later, later * width + earlier]
-        ways.append(np.repeat([0, 1], len(earlier)))
-        counted.append(np.full(2 * len(earlier), NEARNESS ** (step - 1)))
-    # Equal keys become one pair each, ascending, and their nearness is added up, column by column.
-    pairs, which = np.unique(np.concatenate(keys), return_inverse=True)
-    cells = 2 * which + np.concatenate(ways)
-    counts = np.bincount(cells, np.concatenate(counted), minlength=2 * len(pairs)).astype(np.float64)
+    taken = train.counts()
+    scale = 1 / np.sqrt(taken + SHRINK)
+    # Behind each end stand REACH places of no user, so that no step leads out of the array.
+    log = _Log(np.pad(items, REACH), np.pad(users, REACH, constant_values=-1), scale)
+    places = np.argsort(items, kind="stable") + REACH  # where each item was taken, item by item
+    block_of = np.cumsum(2 * REACH * taken) // MEETINGS_AT_ONCE
+    bounds = [*np.flatnonzero(np.diff(block_of, prepend=-1)), len(taken)]
+    ends = np.concatenate([[0], np.cumsum(taken)])
+    blocks = [_block(log, places[ends[low] : ends[high]], most) for low, high in pairwise(bounds)]
+    pairs, counts = map(np.concatenate, zip(*blocks, strict=True))
+    sources, targets = np.divmod(pairs, len(taken))
+    return NearPairs(sources, targets, counts, scale)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """All train actions one after another, padded at both ends, and the `scale` of every item."""
+
+    items: Int64
+    users: Int64
+    scale: Float64
+
+
+def _block(log: _Log, places: Int64, most: int) -> tuple[Int64, Float64]:
+    """The pairs whose sources were taken at these places, (K,), ascending.
+
+    They come as source · (N + 1) + target, (E,), with their counts (E, 2).
+    """
+    width = len(log.scale)
+    steps = np.repeat(np.arange(1, REACH + 1), 2) * np.tile([1, -1], REACH)  # 1, -1, 2, -2, …
+    others = places + steps[:, None]  # (2 · REACH, K)
+    source, target = np.broadcast_to(log.items[places], others.shape), log.items[others]
+    together = (log.users[others] == log.users[places]) & (target != source)
+    # Equal pairs become one each, ascending, and their nearness is added up, column by column: column 0
+    # where the target came after the source, column 1 where it came before.
+    pairs, which = np.unique(source[together] * width + target[together], return_inverse=True)
+    step = np.broadcast_to(steps[:, None], others.shape)[together]
+    cells = 2 * which + (step < 0)
+    counts = np.bincount(cells, NEARNESS ** (np.abs(step) - 1), minlength=2 * len(pairs)).reshape(-1, 2)
     sources, targets = np.divmod(pairs, width)
-    return NearPairs(sources, targets, counts.reshape(-1, 2), 1 / np.sqrt(train.counts() + SHRINK))
+    kept = greatest_of_rows(sources, counts @ (1.0, BACK) * log.scale[targets], targets, most)
+    kept.sort()
+    return pairs[kept], counts[kept].astype(np.float64)
 
 
 def looked_up(keys: Int64, values: Float64, wanted: Int64) -> Float64:

@@ -20,8 +20,8 @@ those that are no candidates come after the candidates, ordered by popularity.
 
 A cold item is hardly ever the target of such a sample, so the network learns to score it low, whatever its
 content. With `--cold-share` a share of the items is treated as cold in training: their features from actions
-are 0, and they are targets as often as before. (DropoutNet also hides from training what actions tell about
-some items: Volkovs et al., NeurIPS 2017.)
+are 0, and a user who took one of them last is a sample where its content alone makes it a candidate.
+(DropoutNet also hides from training what actions tell about some items: Volkovs et al., NeurIPS 2017.)
 
 Rank-ID is the same without content, among the candidates and in the features. It is the control that shows
 what content adds.
@@ -47,7 +47,7 @@ from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
 from ..core.errors import DataError
-from ..core.progress import progress
+from ..core.progress import note, progress
 from ..core.torchrun import current_world
 from .evidence import DECIMALS, Candidates, Evidence
 from .gathering import mean_share
@@ -113,6 +113,10 @@ class CandidateLists:
                 places.append((real.cumsum(axis=1) - 1)[taken])
                 advance(len(taken))
         self.count = self.transitions = sum(map(len, lengths))
+        note(
+            f"the last train action is among the candidates of {self.count:,} of {len(users):,} users; the "
+            "others are not learned from (--candidates takes more)"
+        )
         if self.count == 0:
             raise DataError(
                 "no user's last train action is among the neighbours of the actions before it, so "
@@ -185,7 +189,8 @@ class RankTSSR(NeuralRecommender):
 
     def losses(self, batch: ListBatch) -> Losses:
         """The cross-entropy of the targets among their candidates."""
-        with in_float32(self.mean.device):  # bfloat16 knows 1.00 and 1.01 apart, but not 1.000 and 1.001
+        # bfloat16 has two to three digits: cosines of 0.914 and 0.916 would be one number there.
+        with in_float32(self.mean.device):
             answers = self.network(filled((batch.features - self.mean) / self.deviation))[:, 0]
         # Back to lists, (B, C). A place without a candidate has probability exp(-inf) = 0.
         logits = answers.new_full(batch.real.shape, -torch.inf)

@@ -18,7 +18,7 @@ def ndcg(scores, counted):
     for own, counts in zip(scores.tolist(), counted.tolist(), strict=True):
         others = [score for score, there in zip(own[1:], counts[1:], strict=True) if there]
         rank = 1 + sum(s > own[0] for s in others) + 0.5 * sum(s == own[0] for s in others)
-        total += counts[0] and rank <= 10 and 1 / math.log2(1 + rank)
+        total += counts[0] and rank < 11 and 1 / math.log2(1 + rank)  # as evaluation counts hits
     return total / len(scores)
 
 

@@ -41,7 +41,7 @@ def ndcg(scores, targets, skipped=None):
         skip = -1 if skipped is None else int(skipped[row])
         others = [score for item, score in enumerate(own) if item not in (target, skip)]
         rank = 1 + sum(s > own[target] for s in others) + 0.5 * sum(s == own[target] for s in others)
-        total += rank <= 10 and target != skip and 1 / math.log2(1 + rank)
+        total += rank < 11 and target != skip and 1 / math.log2(1 + rank)
     return total / len(targets)
 
 

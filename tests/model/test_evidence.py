@@ -5,7 +5,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tssr.model.evidence import CONTENT_PLACES, ORDER_DECAYS, ORDER_PLACES, STRENGTH_UNIT, Evidence
+from tssr.model.evidence import (
+    CONTENT_PLACES,
+    OF_ITEMS,
+    ORDER_DECAYS,
+    ORDER_PLACES,
+    STRENGTH_UNIT,
+    Evidence,
+)
 from tssr.model.near_pairs import BACK, near_pairs
 
 N, D = 30, 4
@@ -24,6 +31,10 @@ def logs(histories_of):
     train = [draw.integers(1, 21, draw.integers(1, 12)).tolist() for _ in range(25)]
     asked = [train[0], train[1][:2], [25], [], [26, 27, 3], list(range(1, 13))]
     return histories_of(train, N), histories_of(asked, N), asked
+
+
+def lists_of(histories):
+    return [histories.items[a:b].tolist() for a, b in zip(histories.starts, histories.ends, strict=True)]
 
 
 def strengths(train):
@@ -61,8 +72,10 @@ def test_features_are_what_loops_find(logs):
                 weights = [0.8**place * bool(rows[other].any()) for place, other in enumerate(back)]
                 mean = np.array(weights) @ rows[back] / max(sum(weights), 1e-9)
                 expected += [*cosines, max(cosines), mean @ rows[item], rows[item].any()]
-            expected += [np.log1p(taken[item]), np.log1p(taken[back[0]]), np.log1p(min(len(history), 6))]
-            expected += [item in history[-6:], item == back[0]]
+            takers = sum(item in row for row in lists_of(train))
+            expected += [np.log1p(taken[item]), 1 - takers / max(taken[item], 1)]
+            expected += [np.log1p(taken[back[0]]), np.log1p(len(history)), np.log1p(history.count(item))]
+            expected += [1 / (1 + history[::-1].index(item)) if item in history else 0]
             np.testing.assert_allclose(features, expected, atol=1e-6, err_msg=f"{history}: {item}")
 
 
@@ -81,10 +94,12 @@ def test_candidates_are_the_best_of_each_kind_and_what_is_popular(logs, monkeypa
         ) + np.zeros(N + 1)
         led = sorted((item for item in range(N + 1) if sums[item] > 0), key=lambda item: -sums[item])[:3]
         near = []
-        if window and vectors[window[-1]].any():
-            cosines = (vectors @ vectors[window[-1]]).tolist()
-            near = sorted(range(1, N + 1), key=lambda item: -cosines[item])[:3]
-        assert found.items[row][found.real[row]].tolist() == sorted({*popular, *led, *near})
+        newest_first = vectors[window[::-1]]
+        mean = (0.8 ** torch.arange(len(window)) @ newest_first) if window else torch.zeros(D)
+        for center in (vectors[window[-1]] if window else mean, mean):
+            cosines = (vectors @ center).tolist()
+            near += sorted(range(1, N + 1), key=lambda item: -cosines[item])[:3] if center.any() else []
+        assert found.items[row][found.real[row]].tolist() == sorted({*popular, *led, *near, *window})
 
 
 def test_neither_blocks_nor_neighbours_in_a_block_change_a_bit(logs):
@@ -104,7 +119,7 @@ def test_of_a_cold_item_content_alone_is_known(logs):
     vectors, cold = vectors_of(1), np.arange(N + 1) % 3 == 2
     evidence = Evidence(train, [vectors], length=6, proposed=4)
     usual, found = (evidence.candidates(histories, 0, len(histories), *given) for given in ((), (cold,)))
-    content = slice(-5 - CONTENT_PLACES - 3, -5)
+    content = slice(-OF_ITEMS - CONTENT_PLACES - 3, -OF_ITEMS)
     seen = 0
     for row, history in enumerate(asked):
         before = dict(zip(usual.items[row], usual.features[row], strict=True))
@@ -114,9 +129,22 @@ def test_of_a_cold_item_content_alone_is_known(logs):
                     np.testing.assert_array_equal(features, before[item])
                 continue
             seen += 1
-            nearest = (vectors @ vectors[history[-1]]).topk(4).indices.tolist()
+            window = vectors[history[-6:]]
+            mean = 0.8 ** torch.arange(len(window)).flip(0) @ window
+            nearest = torch.cat([(vectors @ of).topk(4).indices for of in (window[-1], mean)]).tolist()
             assert item in nearest, "proposed by what users did"
             assert not features[: content.start].any()
-            assert features[-5] == 0, "it was never taken"
+            assert not features[content.stop : content.stop + 2].any(), "it was never taken"
             np.testing.assert_array_equal(features[content], before[item][content])
     assert seen > 3
+
+
+def test_equal_contents_are_proposed_by_their_numbers(logs):
+    """More items than are proposed have one and the same content; which of them are must not be chance."""
+    train, _, asked = logs
+    vectors = vectors_of(1)
+    vectors[4:25] = vectors[4]
+    history = next(place for place, items in enumerate(asked) if items and 4 <= items[-1] < 25)
+    found = Evidence(train, [vectors], length=6, proposed=5)
+    near = found._nearest(vectors, vectors[None, asked[history][-1]])
+    assert near.tolist() == [4, 5, 6, 7, 8]

@@ -51,6 +51,14 @@ def test_no_expert_learns_from_the_other_ones_loss(build, windows):
         assert own.any()
 
 
+def test_every_part_that_reads_content_scales_it_as_asked(build):
+    """Whitened to two components: 2 for the nearest by content and, with its bias, for its expert's input."""
+    model = build("tssr-late", content_scale="whiten", whiten_rank=2)
+    _, content, near, _ = model.blend.parts
+    assert near.items()[0].shape[1] == 2
+    assert any(own.shape[-1] == 2 for own in content.parameters())
+
+
 def test_until_weights_are_chosen_the_experts_alone_are_added(build, ring):
     model, queries = build("tssr-late"), following(ring)
     ids, content = (inner_products(part, queries) for part in model.blend.parts[:2])

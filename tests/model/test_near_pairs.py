@@ -28,6 +28,27 @@ def test_counts_are_what_loops_find_in_both_orders(histories_of):
     np.testing.assert_allclose(pairs.strengths[3], expected)
 
 
+def test_blocks_change_no_bit(histories_of, monkeypatch):
+    draw = np.random.default_rng(6)
+    train = histories_of([draw.integers(1, 31, draw.integers(1, 40)).tolist() for _ in range(30)], 30)
+    whole = near_pairs(train)
+    monkeypatch.setattr("tssr.model.near_pairs.MEETINGS_AT_ONCE", 300)
+    parts = near_pairs(train)
+    for name in ("sources", "targets", "counts"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def test_an_item_keeps_those_it_leads_to_most_strongly(histories_of):
+    draw = np.random.default_rng(7)
+    train = histories_of([draw.integers(1, 31, 20).tolist() for _ in range(30)], 30)
+    whole, kept = near_pairs(train), near_pairs(train, most=5)
+    for item in range(1, 31):
+        own = slice(whole.starts[item], whole.starts[item + 1])
+        best = sorted(zip(-whole.leads[own], whole.targets[own], strict=True))[:5]
+        found = kept.targets[kept.starts[item] : kept.starts[item + 1]]
+        assert found.tolist() == sorted(target for _, target in best)
+
+
 def test_what_is_not_there_is_zero_also_where_nothing_is():
     values = np.array([[1.0, 2.0], [3.0, 4.0]])
     found = looked_up(np.array([2, 5]), values, np.array([[0, 2], [5, 9]]))
