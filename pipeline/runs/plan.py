@@ -19,7 +19,7 @@ from ...core.settings import Model, Settings, option_name, resolve
 from ...core.words import unknown_name
 from ...core.workspace import Workspace
 from ...features.store import StoreInfo, choose_stores
-from ...model.registry import BLEND, ModelSpec, from_content, model_spec
+from ...model.registry import BLEND, BLENDED, ModelSpec, from_content, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
 from .end_to_end import (
     EndToEndPlan,
@@ -32,6 +32,8 @@ from .settings import RunSettings
 from .train_table import TrainTable
 
 VERSION = 4  # raised when the same plan gives other numbers, so that older runs have another hash
+# The same for single models: only their older runs have another hash.
+MODEL_VERSIONS = {"order-knn": 2, "rank-id": 2, "tssr-late": 2, "tssr-rank": 2, BLENDED: 2}
 
 # Settings that came after the first runs, and the value that means what those did: with it a run has the hash
 # of one that is older than the setting, so that nothing is trained again.
@@ -101,6 +103,8 @@ class RunPlan:
     def key(self) -> str:
         """The hash of the plan without settings that change a result by rounding at most, such as device."""
         record = {"version": VERSION, **self.record()}
+        if self.model in MODEL_VERSIONS:
+            record["model_version"] = MODEL_VERSIONS[self.model]
         if self.parts:
             record["parts"] = [part.key() for part in self.parts]
         # Settings of where and how to compute do not make another run.

@@ -76,3 +76,11 @@ def test_a_setting_that_came_later_changes_no_key_by_its_default(workspace, monk
     assert name not in planned(workspace, model).key()
     other = "content" if name == "item_start" else 0.5
     assert name in planned(workspace, model, {name: other}).key()
+
+
+def test_a_model_whose_numbers_changed_has_another_key_and_others_keep_theirs(workspace, monkeypatch):
+    before = {name: planned(workspace, name).key() for name in ("sasrec-id", "order-knn")}
+    monkeypatch.setitem(plan_module.MODEL_VERSIONS, "order-knn", 99)
+    after = {name: planned(workspace, name).key() for name in before}
+    assert after["sasrec-id"] == before["sasrec-id"]
+    assert after["order-knn"] != before["order-knn"]
