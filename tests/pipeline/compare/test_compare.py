@@ -363,7 +363,7 @@ def test_the_last_words_of_a_process_that_failed_are_told(prepared, tmp_path):
     assert "tried: tssr train --workspace workspace --dataset hm --model gru4rec" in failed.err
 
 
-@pytest.mark.parametrize("preset", ["official", "tuned"])
+@pytest.mark.parametrize("preset", ["official", "dense", "tuned"])
 @pytest.mark.parametrize("model", ["poprec", "itemknn"])
 def test_a_preset_is_no_matter_of_what_is_not_trained(prepared, commands, tmp_path, model, preset):
     (tmp_path / "c.toml").write_text(f"[train.{model}]\nseed = 3\n")

@@ -272,14 +272,17 @@ def test_preset_official_sets_the_released_numbers(prepared):
     assert settings["train"]["precision"] == "float32"
 
 
-def test_preset_tuned_sets_of_a_model_what_it_has(prepared):
-    small = ("--width", "16", "--heads", "2", "--max-epochs", "1", "--batch-size", "16", "--preset", "tuned")
+@pytest.mark.parametrize(
+    ("preset", "rate", "weights"), [("dense", 3e-4, [0.03, 0.03, 2]), ("tuned", 1e-3, [1, 1, 0])]
+)
+def test_a_preset_sets_of_a_model_what_it_has(prepared, preset, rate, weights):
+    small = ("--width", "16", "--heads", "2", "--max-epochs", "1", "--batch-size", "16", "--preset", preset)
     tssr, ids = (
         prepared("train", "--model", name, *small, "--json").json["settings"]
         for name in ("tssr", "sasrec-id")
     )
-    assert [tssr["model"][f"lambda_{term}"] for term in ("user", "item", "stream")] == [0.03, 0.03, 2]
-    assert tssr["train"]["learning_rate"] == ids["train"]["learning_rate"] == 3e-4
+    assert [tssr["model"][f"lambda_{term}"] for term in ("user", "item", "stream")] == weights
+    assert tssr["train"]["learning_rate"] == ids["train"]["learning_rate"] == rate
     assert tssr["model"]["input_dropout"] == ids["model"]["input_dropout"] == 0.3
 
 
