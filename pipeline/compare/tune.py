@@ -28,7 +28,7 @@ from ..runs.train_table import TrainTable
 from .contenders import plan_contenders, refuse_untriable, with_values
 from .settings import CompareSettings
 from .training_pool import TrainingPool
-from .tune_settings import SPACE, TuneSettings
+from .tune_settings import TuneSettings, space_of
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -68,8 +68,8 @@ def plan_search(
 
 def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[str, list[Any]]:
     """The values to search, as the settings read them: those of --try, else the stated ones."""
-    own = options_of(plan.model)
-    wanted = settings.tried or {name: SPACE[name] for name in SPACE if name in own and name not in fixed}
+    own, stated = options_of(plan.model), space_of(plan.model)
+    wanted = settings.tried or {name: stated[name] for name in stated if name in own and name not in fixed}
     if not wanted:
         raise UsageError(f"{plan.model} has nothing to tune; say what with --try OPTION=VALUES")
     refuse_untriable(settings.tried, fixed)

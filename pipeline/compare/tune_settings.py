@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from ...model.registry import model_spec
 from ..runs.settings import SourceSettings
 
 # What is searched unless --try says otherwise; a model searches those of its options that are here.
@@ -19,7 +20,21 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "lambda_view": (0.0, 0.03, 0.1, 0.3),
     "lambda_user": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
     "lambda_item": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
+    "candidates": (50, 100, 200),
 }
+_OF_OWN_RATE = (0.25, 0.5, 1.0, 2.0)  # times the learning rate of a model that has a default of its own
+
+
+def space_of(model: str) -> dict[str, tuple[Any, ...]]:
+    """What is searched of a model.
+
+    A ranker's default learning rate is 2e-3, and at 1e-4 it would learn for hours; so rates around its own
+    are tried: 5e-4, 1e-3, 2e-3 and 4e-3.
+    """
+    rate = model_spec(model).defaults.get("learning_rate")
+    return (
+        SPACE if rate is None else {**SPACE, "learning_rate": tuple(rate * times for times in _OF_OWN_RATE)}
+    )
 
 
 class TuneSettings(SourceSettings):

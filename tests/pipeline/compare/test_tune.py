@@ -13,7 +13,7 @@ from tssr.core.settings import option_name, resolve
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 from tssr.pipeline.compare.training_pool import TrainingPool
-from tssr.pipeline.compare.tune_settings import SPACE
+from tssr.pipeline.compare.tune_settings import SPACE, space_of
 
 pytest.importorskip("optuna")
 SMALL = ("--width", "8", "--max-epochs", "1", "--batch-size", "16")
@@ -159,6 +159,11 @@ def test_every_model_takes_the_values_that_are_searched(name):
     for field in fields:
         for value in SPACE[field]:
             assert getattr(resolve(MODELS[name].settings, {field: value}), field) == value
+
+
+def test_rates_around_its_own_are_searched_of_a_model_with_a_default_of_its_own():
+    assert space_of("tssr")["learning_rate"] == SPACE["learning_rate"]
+    assert space_of("tssr-rank")["learning_rate"] == (5e-4, 1e-3, 2e-3, 4e-3)
 
 
 def test_the_documents_state_the_space():
