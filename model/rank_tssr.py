@@ -122,7 +122,7 @@ class CandidateLists:
                 "no user's last train action is among the neighbours of the actions before it, so "
                 "there is nothing to learn from; take more candidates (--candidates) or another model"
             )
-        self.features = torch.from_numpy(np.concatenate(features)).to(device)  # (T, F)
+        self.features = torch.from_numpy(_joined(features)).to(device)  # (T, F)
         self._lengths = torch.from_numpy(np.concatenate(lengths)).to(device)
         self._starts = self._lengths.cumsum(0) - self._lengths
         self._places = torch.from_numpy(np.concatenate(places)).to(device)
@@ -136,6 +136,20 @@ class CandidateLists:
         # Row by row, as the mask takes them: (P, F).
         features = self.features[(self._starts[numbers, None] + places)[real]]
         return ListBatch(features, real, self._places[numbers])
+
+
+def _joined(blocks: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The rows of all blocks in one array; each block is given up once it is copied.
+
+    Features of 50,000 users take some 1.5 GB, and both lists at once would take twice that.
+    """
+    whole = np.empty((sum(map(len, blocks)), blocks[0].shape[1]), dtype=np.float32)
+    filled_rows = len(whole)
+    while blocks:
+        block = blocks.pop()
+        whole[filled_rows - len(block) : filled_rows] = block
+        filled_rows -= len(block)
+    return whole
 
 
 class RankTSSR(NeuralRecommender):

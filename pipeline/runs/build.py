@@ -9,7 +9,7 @@ from ...core.dataset import Dataset, Queries
 from ...core.errors import TssrError, UsageError, memory_errors_as_tssr
 from ...core.memory import free_memory
 from ...features.store import StoreInfo, open_store
-from ...model.settings import BlendSettings, SequenceSettings
+from ...model.settings import BlendSettings, EmbeddingSettings, SequenceSettings
 from .end_to_end import trainable_contents
 from .plan import RunPlan, window_of
 
@@ -79,11 +79,18 @@ def build_model(
         train=train,
         train_counts=torch.from_numpy(counted.counts()),
     )
-    with memory_errors_as_tssr(f"building {plan.spec.title}", "lower --width, or choose --device cpu"):
+    with memory_errors_as_tssr(f"building {plan.spec.title}", _memory_cure(plan)):
         model = plan.spec.build(materials, plan.model_settings)
         if isinstance(model, torch.nn.Module):
             model.to(device)
     return model
+
+
+def _memory_cure(plan: RunPlan) -> str:
+    """What to do where a model does not fit: neighbours grow with the items, others with their vectors."""
+    if isinstance(plan.model_settings, EmbeddingSettings):
+        return "lower --width, or choose --device cpu"
+    return "make a data set of fewer items: tssr preprocess with a larger --min-actions"
 
 
 def build_blend(

@@ -528,6 +528,17 @@ def test_a_model_beyond_all_memory_says_what_to_lower(prepared):
     assert failed.err == "error: out of memory building SASRec-ID; lower --width, or choose --device cpu\n"
 
 
+@pytest.mark.parametrize("model", ["order-knn", "rank-id"])
+def test_neighbours_beyond_all_memory_need_fewer_items(prepared, monkeypatch, model):
+    def too_many(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("tssr.model.near_pairs._block", too_many)
+    failed = prepared("train", "--model", model)
+    assert failed.code == 1
+    assert "make a data set of fewer items: tssr preprocess with a larger --min-actions" in failed.err
+
+
 def test_an_option_takes_back_what_the_config_file_switches_on(prepared, tmp_path):
     (tmp_path / "c.toml").write_text("[train]\ninput-norm = true\n")
     arguments = (*TRAIN, "--model", "sasrec-id", "--config", "c.toml", "--json")
