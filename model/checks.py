@@ -10,6 +10,7 @@ from torch import nn
 from ..core.errors import DivergedError
 from ..core.torchrun import current_world
 from .checkpoint import CHECKPOINT_FILE
+from .content import trained_contents
 from .recommender import Losses
 
 
@@ -46,6 +47,8 @@ def _not_finite(what: str, losses: Losses, model: nn.Module, folder: Path) -> Di
     norms = ", ".join(f"{name} {norm:.3g}" for name, norm in _largest_norms(model))
     kept = f". The last good checkpoint is kept in {folder}" if (folder / CHECKPOINT_FILE).exists() else ""
     cure = "lower --learning-rate or raise the temperatures"
+    if trained_contents(model):
+        cure = "lower --encoder-lr or --learning-rate, or raise the temperatures"
     return DivergedError(f"{what} ({terms}; largest weights now: {norms}); {cure}{kept}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from ...core.artifacts import write_json
 from ...core.dataset import DatasetInfo, describe_dataset
 from ...core.errors import ArtifactError, UsageError
+from ...core.schema import ITEMS_FILE
 from ...core.settings import resolve
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, Workspace, read_run
@@ -68,7 +69,10 @@ def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> R
 def _encoders_of(
     workspace: Workspace, dataset: DatasetInfo, record: Mapping[str, Any], cure: str
 ) -> tuple[EndToEndPlan, list[StoreInfo]]:
-    """The trained encoders of a run and the stores they read; stores may have grown since training."""
+    """The trained encoders of a run and the stores they read; stores may have grown since training.
+
+    Raises ArtifactError for a store that was made before items changed: it lacks the content that is new.
+    """
     try:
         along = EndToEndPlan.from_record(record["end_to_end"])
     except (KeyError, TypeError, ValueError, UsageError) as error:
@@ -80,7 +84,10 @@ def _encoders_of(
             f"feature store {missing[0]}, which the run's encoder reads, is gone; make it again with the "
             "extract-features command of that time"
         )
-    return along, [there[name] for name in record["features"]]
+    stores = [there[name] for name in record["features"]]
+    for store in stores:
+        store.refuse_other_items(dataset.manifest["tables"][ITEMS_FILE]["sha256"])
+    return along, stores
 
 
 def write_run(

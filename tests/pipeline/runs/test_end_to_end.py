@@ -149,6 +149,10 @@ def test_a_new_picture_is_encoded_by_the_run_s_own_encoder(prepared, tmp_path, s
     before = load_file(run_folder(tmp_path, "along") / "content-image.safetensors")
     pictures[0].write_bytes(hidden)
     assert prepared("preprocess", "hm", "--raw", raw, "--keep-missing-content").code == 0
+    for command in (("evaluate", "--force"), ("recommend", "--user", "0" * 63 + "1")):
+        refused = prepared(*command, "--run", "along")
+        assert refused.code == 1
+        assert "was made for another version of the items; run the same tssr extract-features" in refused.err
     until = ("--until", "features.11", "--seed", "1")
     assert prepared("extract-features", "--modality", "image", *ENCODER, *until).code == 0
     measured = prepared("evaluate", "--run", "along", "--force")
@@ -171,6 +175,11 @@ def test_a_model_starts_from_a_run_on_frozen_features(prepared, tmp_path):
     warm = load_file(run_folder(tmp_path, "warm") / "model.safetensors")
     for name, weight in frozen_weights.items():
         torch.testing.assert_close(warm[name], weight)
+    other = ("--encoder", "mobilenet_v3_small", "--weights", "random", "--unfreeze", "last:1")
+    along = [word for word in TRAIN if word not in ENCODER]
+    narrow = prepared(*along, *other, "--start-from", "frozen", "--run", "narrow")
+    assert narrow.code == 2
+    assert re.search(r"item_input\.project\.weight is \(8, 512\) there and \(8, \d+\) here", narrow.err)
     wide = prepared(*TRAIN, *TOP, "--width", "16", "--start-from", "frozen", "--run", "wide")
     assert wide.code == 2
     assert "--start-from frozen: " in wide.err
@@ -223,6 +232,13 @@ def test_what_cannot_be_meant_is_one_line(prepared, options, words):
     assert refused.code in (1, 2)
     assert re.search(words, refused.err), refused.err
     assert refused.err.count("error:") == 1
+
+
+def test_an_encoder_that_diverges_names_its_own_learning_rate(prepared):
+    diverged = prepared(*TRAIN, *TOP, "--encoder-lr", "1e30")
+    assert diverged.code == 1
+    assert "not finite" in diverged.err
+    assert "; lower --encoder-lr or --learning-rate, or raise the temperatures" in diverged.err
 
 
 def test_options_of_encoders_need_the_flag(prepared):
