@@ -41,7 +41,7 @@ from .ragged import greatest_of_rows
 
 POPULAR = 50  # of the most popular items are candidates of everyone
 ROUNDING = 1e-5  # more than a cosine in float32 may be off
-PAIRS_AT_ONCE = 1 << 17  # of a query and an item, whose cosines are computed in float64 in one step
+ITEMS_AT_ONCE = 1 << 12  # whose cosines with one vector are computed in float64 in one step
 DECIMALS = 9  # features are rounded to these, so that block size and number of threads change none
 STRENGTH_UNIT = 3000.0  # a pair that met once has a strength of about 1 / 3000: log(1 + 3000 s) is then log 2
 ORDER_PLACES, CONTENT_PLACES = 3, 5  # newest items that have a feature of their own
@@ -179,14 +179,17 @@ class Evidence:
         cosines = asked[rows] @ vectors[1:].T
         last = cosines.topk(min(self.proposed, cosines.shape[1])).values[:, -1:]
         near, items = (cosines >= last - ROUNDING).nonzero().T
-        exact = torch.cat(
-            [
-                (vectors[part + 1].double() * asked[rows[own]].double()).sum(dim=1)
-                for own, part in zip(near.split(PAIRS_AT_ONCE), items.split(PAIRS_AT_ONCE), strict=True)
-            ]
-        )
+        counts = near.bincount(minlength=len(rows)).tolist()
+        # Row by row, for then what is multiplied stays in the processor's cache.
+        exact = [
+            vectors[part + 1].double() @ asked[row].double()
+            for row, own in zip(rows.tolist(), items.split(counts), strict=True)
+            for part in own.split(ITEMS_AT_ONCE)
+        ]
+        if not exact:
+            return np.empty(0, dtype=np.int64)
         owners, found = rows[near].cpu().numpy(), items.cpu().numpy() + 1
-        kept = greatest_of_rows(owners, exact.cpu().numpy().round(DECIMALS), found, self.proposed)
+        kept = greatest_of_rows(owners, torch.cat(exact).cpu().numpy().round(DECIMALS), found, self.proposed)
         cells: Int64 = owners[kept] * self._width + found[kept]
         return cells
 
@@ -248,11 +251,14 @@ def _mean_content(vectors: Tensor, present: Tensor, inputs: Tensor) -> Tensor:
 def _content(vectors: Tensor, present: Tensor, mean: Tensor, inputs: Tensor, items: Tensor) -> Float64:
     """The cosines of one content type, in float64 so that no block changes them, (B, C, OF_CONTENT)."""
     inputs, items = inputs[:, -CONTENT_PLACES:].to(vectors.device), items.to(vectors.device)
-    known, offered = vectors[inputs].double(), vectors[items].double()  # (B, places, D), (B, C, D)
+    known = vectors[inputs].double()  # (B, places, D)
     # (B, places + 1, D): the newest items, the newest first, and the mean behind them. Vectors have length 1,
     # so inner products are cosines; with the mean it is their weighted mean.
     asking = torch.cat([known.flip(1), mean[:, None]], dim=1)
-    cosines = torch.einsum("bcd,bpd->bcp", offered, asking)
+    # (B, C, places + 1), query by query, for then what is multiplied stays in the processor's cache.
+    cosines = torch.stack(
+        [vectors[offered].double() @ of.T for offered, of in zip(items, asking, strict=True)]
+    )
     single, of_mean = cosines[..., :-1], cosines[..., -1:]
     largest = single.amax(dim=2, keepdim=True)
     parts = torch.cat([single, largest, of_mean, present[items, None].double()], dim=2)
