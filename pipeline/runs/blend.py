@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import sha256_file, sweep_partials
-from ...core.dataset import load_dataset
+from ...core.dataset import Dataset, load_dataset
 from ...core.device import choose_device
 from ...core.errors import UsageError
 from ...core.lock import exclusive
@@ -29,6 +29,7 @@ from .trained_model import trained_model
 if TYPE_CHECKING:
     from ...model.blend import Blend
     from ...model.blend_weights import BlendWeights
+    from ...model.recommender import Recommender
 
 NOTHING = 0.0005  # a part with less than this share of the weight is shown as having none
 
@@ -77,8 +78,8 @@ def blend_runs(
     """Add up finished runs with weights chosen on validation, and write that as a run.
 
     The new run contains copies of the parts' weights, and of the vectors that parts with trained encoders
-    keep, so the parts may be deleted. Raises UsageError for runs
-    that cannot be added, ArtifactError where one no longer fits its data or features.
+    keep, so the parts may be deleted. Raises UsageError for runs that cannot be added, ArtifactError where
+    one no longer fits its data or features.
     """
     folders = [workspace.choose_run(run) for run in runs]
     if len(set(folders)) < len(folders):
@@ -89,38 +90,47 @@ def blend_runs(
     if not force and (result := blended(workspace, folder, plan)) is not None:
         return _summary(folder, plan, result, cached=True)
     dataset = load_dataset(plan.dataset)
-    validation = dataset.split().validation
-    refuse_empty(validation, dataset)
+    refuse_empty(dataset.split().validation, dataset)
+    started = time.monotonic()
+    models = [
+        trained_model(own, part, dataset, device) for own, part in zip(folders, plan.parts, strict=True)
+    ]
+    with exclusive(folder):
+        sweep_partials(folder)
+        write_run(folder, plan, None)
+        result = _blend(plan, dataset, models, folders, folder)
+        result["seconds"] = round(time.monotonic() - started, 3)
+        write_run(folder, plan, result)
+    return _summary(folder, plan, result, cached=False)
+
+
+def _blend(
+    plan: RunPlan, dataset: Dataset, models: Sequence[Recommender], folders: Sequence[Path], folder: Path
+) -> dict[str, Any]:
+    """Choose the weights of `models`, which lie in `folders`, write the blend and give its result."""
     import torch
 
     from ...model.blend import blend
     from ...model.checkpoint import MODEL_FILE, save_model
     from .scorer import validation_ndcg
 
-    chosen_device, started = choose_device(device), time.monotonic()
-    models = [
-        trained_model(own, part, dataset, device) for own, part in zip(folders, plan.parts, strict=True)
-    ]
+    assert isinstance(plan.model_settings, BlendSettings)
+    device = choose_device(plan.train.device)
     counts = torch.from_numpy(plan.split(dataset).train.counts())
-    model = blend(models, counts, settings).to(chosen_device).eval()
-    with exclusive(folder):
-        sweep_partials(folder)
-        write_run(folder, plan, None)
-        weights = model.choose(validation, [own.name for own in folders])
-        save_model(folder / MODEL_FILE, model, {"step": 0})
-        for number, (own, part) in enumerate(zip(folders, plan.parts, strict=True)):
-            if part.end_to_end is not None:
-                copy_part(own, part_folder(folder, number), part.end_to_end)
-        result = {
-            "parameters": sum(read_run(own)["result"]["parameters"] for own in folders),
-            SELECTION_METRIC: validation_ndcg(model, validation, chosen_device),
-            **_weights(model, weights, folders),
-            "seconds": round(time.monotonic() - started, 3),
-            "peak_memory": peak_memory(),
-            "weights_sha256": sha256_file(folder / MODEL_FILE),
-        }
-        write_run(folder, plan, result)
-    return _summary(folder, plan, result, cached=False)
+    model = blend(models, counts, plan.model_settings).to(device).eval()
+    validation = dataset.split().validation
+    weights = model.choose(validation, [own.name for own in folders])
+    save_model(folder / MODEL_FILE, model, {"step": 0})
+    for number, (own, part) in enumerate(zip(folders, plan.parts, strict=True)):
+        if part.end_to_end is not None:
+            copy_part(own, part_folder(folder, number), part.end_to_end)
+    return {
+        "parameters": sum(read_run(own)["result"]["parameters"] for own in folders),
+        SELECTION_METRIC: validation_ndcg(model, validation, device),
+        **_weights(model, weights, folders),
+        "peak_memory": peak_memory(),
+        "weights_sha256": sha256_file(folder / MODEL_FILE),
+    }
 
 
 def blended(workspace: Workspace, folder: Path, plan: RunPlan) -> dict[str, Any] | None:
