@@ -87,8 +87,8 @@ class NearPairs:
 def near_pairs(train: Histories, most: int = MOST) -> NearPairs:
     """Count the pairs of some histories; each source keeps its `most` strongest.
 
-    Pairs are counted for some sources at a time, so that what has to be held at once grows neither with the
-    number of actions nor with that of items.
+    Pairs are counted for some sources at a time, so that beside the log and the pairs that are kept no more
+    is held than the meetings of a few sources.
     """
     items, users = train.flat().astype(np.int64), np.repeat(np.arange(len(train)), train.lengths)
     taken = train.counts()

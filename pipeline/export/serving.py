@@ -41,24 +41,20 @@ def export_run(workspace: Workspace, folder: Path, settings: ExportSettings) -> 
     with atomic_folder(folder) as temporary:
         note(f"exporting {run.name} as {name}")
         shutil.copy(Path(__file__).parent / "standalone" / f"{kind.program}.py", temporary / "rank.py")
-        content = write_content_side(
-            exported_run, run, temporary
-        )  # before the user side, which changes the model
+        # Before the user side, which changes the model.
+        content = write_content_side(exported_run, run, temporary)
         graphs = kind.write(exported_run, temporary)
         write_arrow(exported_run.users, temporary / "users.arrow")
         asked = kind.ask(exported_run)
         note(f"checking the lists of {len(asked):,} users")
         ids = exported_run.items[ITEM_ID].to_pylist()
         topk = min(TOPK, exported_run.most_listed)
-        proof = prove(
-            temporary, asked, exported_run.queries, exported_run.scorer, exported_run.listed, ids, topk
-        )
-        length, cold = (
-            exported_run.model.length,
-            exported_run.dataset.info.item_count - len(exported_run.listed),
-        )
-        skips = exported_run.scorer.skipped is not None
-        exported = Exported(name, length, len(exported_run.listed), cold, skips, proof, graphs, content)
+        scorer, listed = exported_run.scorer, exported_run.listed
+        proof = prove(temporary, asked, exported_run.queries, scorer, listed, ids, topk)
+        cold = exported_run.dataset.info.item_count - len(listed)
+        skips = scorer.skipped is not None
+        length = exported_run.model.length
+        exported = Exported(name, length, len(listed), cold, skips, proof, graphs, content)
         data = _record(run, plan, exported)
         write_json(temporary / "export.json", data)
         write_card(temporary, run, plan, exported, kind.needs)

@@ -20,8 +20,8 @@ class SourceSettings(Settings):
         "paper",
         description=(
             f"Set of defaults: {', '.join(PRESETS)}. paper: as in the paper; official: as in the released "
-            "code; tuned: for sparse data, chosen on the validation split of Amazon's Toys; dense: chosen on "
-            "that of MovieLens-1M."
+            "code; tuned: for sparse data, the settings that Amazon's Toys was measured with; dense: chosen "
+            "on the validation split of MovieLens-1M."
         ),
     )
 

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from tssr.core.dataset import Histories
+from tssr.core.torchrun import current_world
 from tssr.model.batches import Windows
 from tssr.model.settings import TrainSettings
+from tssr.model.trainer import Trainer
 from tssr.testing import contract
 from tssr.testing.contract import CPU, ITEM_COUNT, LENGTH, small_model
 
@@ -54,3 +56,19 @@ def training():
         device="cpu",
         precision="float32",
     )
+
+
+@pytest.fixture
+def trainer_on():
+    """A trainer of a model on samples, whose validation is the model's own cross-entropy on all of them."""
+
+    def made(model, samples, settings, folder):
+        batch = samples.batch(torch.arange(samples.count))
+
+        @torch.no_grad()
+        def likeness():
+            return float(torch.exp(-current_world().sum(model.losses(batch)["ce"])))
+
+        return Trainer(model, samples, settings, likeness, folder)
+
+    return made

@@ -15,7 +15,6 @@ from tssr.model.content import EncoderTraining, trained_contents
 from tssr.model.gathering import own_part, sum_gradients
 from tssr.model.materials import Materials, TrainableContent
 from tssr.model.registry import MODELS
-from tssr.model.trainer import Trainer
 
 ITEMS, LENGTH, INPUT, CONTENT = 9, 4, 5, 3
 HISTORIES = [[1, 2, 3, 4, 5], [2, 3, 3, 9, 1], [7, 8, 2, 1], [4, 9, 6, 5, 2]]
@@ -187,20 +186,14 @@ def test_an_encoder_is_one_part_of_the_model_however_many_read_it(histories_of):
 
 
 @pytest.fixture
-def trainer_of(histories_of, training):
+def trainer_of(histories_of, training, trainer_on):
     """A trainer of two steps an epoch, whose validation is the model's own cross-entropy."""
 
     def made(folder, head="content", **changed):
         folder.mkdir(exist_ok=True)
         model, _, samples = built("tssr", histories_of, single=True, head=head)
         settings = training.model_copy(update={"batch_size": 2, "max_epochs": 3, **changed})
-        batch = samples.batch(torch.arange(samples.count))
-
-        @torch.no_grad()
-        def likeness():
-            return float(torch.exp(-current_world().sum(model.losses(batch)["ce"])))
-
-        return Trainer(model, samples, settings, likeness, folder)
+        return trainer_on(model, samples, settings, folder)
 
     return made
 

@@ -11,27 +11,20 @@ from tssr.core.torchrun import current_world
 from tssr.model import trainer as trainer_module
 from tssr.model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 from tssr.model.tracking import LOG_FILE
-from tssr.model.trainer import Trainer
 
 CPU = torch.device("cpu")
 SETTINGS = {"batch_size": 7, "max_epochs": 4, "schedule": "cosine", "clip_norm": 0.5}
 
 
 @pytest.fixture
-def trainer_of(build, ring, training):
+def trainer_of(build, ring, training, trainer_on):
     """A trainer of a small TSSR on 24 users, whose validation is its own cross-entropy."""
 
     def made(folder, dropout=0.3, **changed):
         model = build("tssr", dropout=dropout)
         samples = model.samples(ring, "last", CPU)
         settings = training.model_copy(update=SETTINGS | changed)
-        batch = samples.batch(torch.arange(samples.count))
-
-        @torch.no_grad()
-        def likeness():
-            return float(torch.exp(-current_world().sum(model.losses(batch)["ce"])))
-
-        return Trainer(model, samples, settings, likeness, folder)
+        return trainer_on(model, samples, settings, folder)
 
     return made
 
