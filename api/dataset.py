@@ -14,8 +14,7 @@ from ..core.schema import INTERACTIONS_FILE, ITEMS_FILE, MANIFEST_FILE, USERS_FI
 from ..core.settings import resolve
 from ..core.summary import Summary
 from ..core.words import reason_of
-from ..core.workspace import Workspace as Folders
-from ..core.workspace import check_name
+from ..core.workspace import WorkspaceFolders, check_name
 from ..evaluation.settings import EvaluateSettings
 from ..features.settings import FeatureSettings, ImportSettings
 from ..model.registry import MODELS
@@ -34,7 +33,7 @@ from .run import Run
 class Dataset:
     """Canonical tables in a workspace; users are 0…U-1, items 1…N."""
 
-    def __init__(self, folders: Folders, name: str, summary: Summary | None = None) -> None:
+    def __init__(self, folders: WorkspaceFolders, name: str, summary: Summary | None = None) -> None:
         self.name = name
         self.summary = None if summary is None else Result(summary)
         self._folders = folders

@@ -13,8 +13,7 @@ from ..core.errors import UsageError
 from ..core.progress import note
 from ..core.schema import SELECTION_METRIC
 from ..core.settings import resolve
-from ..core.workspace import Workspace as Folders
-from ..core.workspace import read_run
+from ..core.workspace import WorkspaceFolders, read_run
 from ..evaluation.settings import EvaluateSettings
 from ..pipeline.runs.recommend_settings import ListSettings
 from .frames import id_text, listed
@@ -26,7 +25,7 @@ GALLERY_FILE = "gallery.png"
 class Run:
     """A trained model in its folder."""
 
-    def __init__(self, folders: Folders, name: str) -> None:
+    def __init__(self, folders: WorkspaceFolders, name: str) -> None:
         self.name = name
         self._folders = folders
 

@@ -11,7 +11,7 @@ from ..core.dataset import describe_dataset
 from ..core.errors import UsageError
 from ..core.lock import exclusive
 from ..core.settings import resolve
-from ..core.workspace import Workspace as Folders
+from ..core.workspace import WorkspaceFolders
 from ..pipeline.preprocess.formats import FORMATS
 from ..pipeline.preprocess.settings import PreprocessSettings
 from .dataset import Dataset
@@ -30,7 +30,7 @@ class Workspace:
 
     def __init__(self, folder: str | Path = "workspace") -> None:
         self.folder = Path(folder).expanduser()  # "~/shop", which a shell would expand
-        self._folders = Folders(self.folder)
+        self._folders = WorkspaceFolders(self.folder)
 
     def preprocess(
         self,

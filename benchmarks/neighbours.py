@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tssr.core.artifacts import read_json
 from tssr.core.schema import IMAGE, ITEMS_FILE, MANIFEST_FILE, TEXT
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.features.store import choose_stores, open_store
 
 GAP = 8
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--store", default="image")
     parser.add_argument("--queries", type=int, default=6)
     arguments = parser.parse_args()
-    workspace = Workspace(arguments.workspace)
+    workspace = WorkspaceFolders(arguments.workspace)
     dataset = workspace.choose_dataset(arguments.dataset)
     store = open_store(choose_stores(workspace.features(dataset.name), (arguments.store,))[0])
     vectors, present = store.item_features()

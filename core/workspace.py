@@ -27,8 +27,8 @@ def check_name(name: str, option: str) -> str:
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """The folder of `--workspace`; nothing is created before a stage writes."""
+class WorkspaceFolders:
+    """Where things lie in the folder of `--workspace`; nothing is created before a stage writes."""
 
     root: Path
 

@@ -29,7 +29,7 @@ from tssr.core.dataset import Queries
 from tssr.core.errors import TssrError
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
 from tssr.core.torchrun import joined_world
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.pipeline.compare.training_pool import TrainingPool
 
 # Several workers of pytest-xdist share the cores: were each to compute on all of them, they would wait for
@@ -116,7 +116,7 @@ def make_catalogue(tmp_path):
         count = len(texts or images)
         raw = tmp_path / "raw"
         raw.mkdir(exist_ok=True)
-        workspace = Workspace(tmp_path / "workspace")
+        workspace = WorkspaceFolders(tmp_path / "workspace")
         folder = workspace.dataset(name)
         folder.mkdir(parents=True, exist_ok=True)
         numbers = list(range(1, count + 1))

@@ -24,7 +24,7 @@ def failing(tssr, monkeypatch):
         def fail(*_):
             raise error
 
-        monkeypatch.setattr("tssr.core.workspace.Workspace.choose_run", fail)
+        monkeypatch.setattr("tssr.core.workspace.WorkspaceFolders.choose_run", fail)
         return tssr("evaluate", *arguments)
 
     return run

@@ -18,7 +18,7 @@ from PIL import Image
 
 import tssr as package
 from tssr.cli import cli
-from tssr.core.workspace import Workspace as Folders
+from tssr.core.workspace import WorkspaceFolders
 from tssr.pipeline.commands import COMMANDS
 from tssr.pipeline.demo.dump import make_dump
 from tssr.pipeline.demo.settings import DemoSettings
@@ -178,7 +178,7 @@ def test_the_commands_of_a_page_run_in_order_on_the_demos_data(page, demo, bert,
 def demo(tmp_path_factory):
     """A workspace with a small generated shop as the raw dump of hm, preprocessed, and a run."""
     folder = tmp_path_factory.mktemp("demo") / "workspace"
-    raw = Folders(folder).raw("hm")
+    raw = WorkspaceFolders(folder).raw("hm")
     make_dump(raw, DemoSettings(customers=120, articles=60), force=False)
     shop = package.Workspace(folder).preprocess("hm")
     shop.train("sasrec-id", max_epochs=1, width=8, heads=2, device="cpu")

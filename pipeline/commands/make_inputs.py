@@ -7,14 +7,14 @@ from typing import Any
 
 from ...core.progress import note
 from ...core.settings import resolve
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...model.settings import TrainSettings
 from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.settings import SourceSettings
 
 
 def make_inputs(
-    workspace: Workspace, source: SourceSettings, table: Mapping[str, Any], typed: Mapping[str, Any]
+    workspace: WorkspaceFolders, source: SourceSettings, table: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> None:
     """Make or extend the stores of encoder inputs that a run reads; do nothing without --end-to-end.
 

@@ -17,7 +17,7 @@ from ...core.errors import UsageError
 from ...core.settings import Model, Settings, Verbatim, option_name, read_config, resolve
 from ...core.summary import Summary
 from ...core.words import nearest_name
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...model.registry import MODELS, own_default
 from ...model.settings import TrainSettings
 from . import COMMANDS
@@ -283,9 +283,9 @@ def stage_options(
     return decorate
 
 
-def workspace_of(ctx: click.Context) -> Workspace:
+def workspace_of(ctx: click.Context) -> WorkspaceFolders:
     """The workspace the person chose."""
-    return Workspace(Path(ctx.params["workspace"]))
+    return WorkspaceFolders(Path(ctx.params["workspace"]))
 
 
 def show(summary: Summary, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ...core.errors import UsageError
 from ...core.settings import option_words, resolve
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...model.registry import BLENDED
 from ...model.settings import BlendSettings
 from ..runs.blend import blend_runs, plan_blend
@@ -57,7 +57,7 @@ def listed_blends(names: Sequence[str], table: TrainTable) -> list[MixedContende
 
 
 def blend_all(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     settings: CompareSettings,
     blends: Sequence[MixedContender],
     trained: Mapping[str, tuple[Contender, Chosen]],
@@ -83,7 +83,7 @@ def _controls(
 
 
 def _runs(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     settings: CompareSettings,
     wanted: Sequence[MixedContender],
     contender: Contender,
@@ -102,7 +102,7 @@ def _runs(
 
 
 def _blend(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     settings: CompareSettings,
     mixed: MixedContender,
     trained: Mapping[str, tuple[Contender, Chosen]],

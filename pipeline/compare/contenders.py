@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import UsageError
 from ...core.settings import Model, option_name, resolve
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.modality import RANDOM
 from ...model.own_models import refuse_unreachable
 from ...model.registry import BLENDED, model_spec, own_defaults
@@ -79,7 +79,7 @@ class Contender:
 
 
 def plan_contenders(
-    workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
 ) -> list[Contender]:
     """Plan every listed model; `models_to_train` says which these are.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.progress import note
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.store import list_stores
 from ...model.registry import MODELS, model_spec
 from ..runs.train_table import TrainTable
@@ -15,7 +15,7 @@ from .settings import ALL, CompareSettings
 
 
 def models_to_train(
-    workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
 ) -> dict[str, str]:
     """The model behind each name that must be trained: a blend stands for its parts, each once.
 
@@ -46,7 +46,7 @@ def _parts(names: Sequence[str], table: TrainTable) -> list[str]:
 
 
 def _lacks_content(
-    workspace: Workspace, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
 ) -> bool:
     """Whether the data set has no content vectors, though none were asked for and no encoder is trained."""
     if settings.features or any(

@@ -18,7 +18,7 @@ from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options, option_name, resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace, check_name, read_run
+from ...core.workspace import WorkspaceFolders, check_name, read_run
 from ...evaluation.comparison import Comparison, compare
 from ...evaluation.ranks import read_ranks
 from ...evaluation.settings import By, EvaluateSettings
@@ -39,7 +39,7 @@ FOCUS, REFERENCE = "tssr", "sasrec-id"
 
 
 def compare_models(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     settings: CompareSettings,
     contenders: Sequence[Contender],
     blends: Sequence[MixedContender] = (),
@@ -127,7 +127,7 @@ def _refuse_unequal_windows(settings: CompareSettings, contenders: Sequence[Cont
 
 
 def _path(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     settings: CompareSettings,
     contenders: Sequence[Contender],
     blends: Sequence[MixedContender],
@@ -144,7 +144,9 @@ def _path(
     return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
 
 
-def _train(workspace: Workspace, settings: CompareSettings, contenders: Sequence[Contender]) -> list[Chosen]:
+def _train(
+    workspace: WorkspaceFolders, settings: CompareSettings, contenders: Sequence[Contender]
+) -> list[Chosen]:
     """Train every candidate at the first seed, choose, and train what was chosen at the other seeds."""
     more = [settings.seeds - 1 if contender.trained else 0 for contender in contenders]
     pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in contenders) + sum(more))
@@ -190,7 +192,7 @@ def _best(runs: Sequence[Trained]) -> int | None:
 
 
 def _measure(
-    workspace: Workspace, settings: CompareSettings, contender: Contender, chosen: Chosen
+    workspace: WorkspaceFolders, settings: CompareSettings, contender: Contender, chosen: Chosen
 ) -> tuple[Compared, bool]:
     """Measure the chosen runs on the test split; True where they had been measured before."""
     assert chosen.choice is not None
@@ -208,7 +210,7 @@ def _measure(
 
 
 def _measure_lists(
-    workspace: Workspace, settings: CompareSettings, dataset: str, path: Path
+    workspace: WorkspaceFolders, settings: CompareSettings, dataset: str, path: Path
 ) -> tuple[Compared, bool]:
     """Measure the lists of a file on the test split; True where they had been measured before."""
     wanted = resolve(EvaluateSettings, {"topk": settings.topk})

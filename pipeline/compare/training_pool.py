@@ -24,7 +24,7 @@ from ...core.progress import Tell, note, side_by_side
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import option_words
 from ...core.signals import SECONDS_BETWEEN_LOOKS
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...model.own_models import environment
 from ..runs.plan import RunPlan
 from ..runs.train import recorded_run
@@ -64,7 +64,7 @@ class Chosen:
 class TrainingPool:
     """Trains runs, `jobs` at a time, and shows progress; `total` is the number of runs in all."""
 
-    def __init__(self, workspace: Workspace, jobs: int, total: int) -> None:
+    def __init__(self, workspace: WorkspaceFolders, jobs: int, total: int) -> None:
         self._workspace = workspace
         self._jobs = jobs
         self._total = total
@@ -202,7 +202,7 @@ class TrainingPool:
             note(f"[{self._done}/{self._total}] {label}: {found}")
 
 
-def train_command(workspace: Workspace, plan: RunPlan) -> list[str]:
+def train_command(workspace: WorkspaceFolders, plan: RunPlan) -> list[str]:
     """The `tssr train …` that trains the plan into the folder of the plan's own name."""
     command = ["tssr", "train", "--workspace", str(workspace.root), "--dataset", plan.dataset.name]
     command += ["--model", plan.model]

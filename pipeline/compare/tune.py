@@ -20,7 +20,7 @@ from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options, option_name, resolve
 from ...core.summary import Summary
 from ...core.words import reason_of
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of
 from ..runs.settings import SourceSettings
@@ -38,7 +38,7 @@ _RUN, _ERROR = "run", "error"  # attributes of a trial in the study: the run it 
 _SHOWN = 5  # of the best trials
 
 
-def tune(workspace: Workspace, settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> Summary:
+def tune(workspace: WorkspaceFolders, settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> Summary:
     """Search the space around `plan`; the options `fixed` stay as they are there.
 
     Raises UsageError where the model has nothing to search, TssrError where optuna is missing or no trial can
@@ -57,7 +57,11 @@ def tune(workspace: Workspace, settings: TuneSettings, plan: RunPlan, fixed: Seq
 
 
 def plan_search(
-    workspace: Workspace, model: str, settings: TuneSettings, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders,
+    model: str,
+    settings: TuneSettings,
+    table: TrainTable,
+    typed: Mapping[str, Any],
 ) -> RunPlan:
     """The plan around which to search: the model as `tssr compare` would train it. Raises UsageError."""
     sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.settings import resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.ranking import Ranks
 from ...evaluation.ranks import read_ranks
 from ...evaluation.settings import EvaluateSettings
@@ -40,7 +40,7 @@ class Finished:
 
 
 def hold_contest(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     stores: Sequence[str],
     seed: int,
     finished: Callable[[Summary], Summary],
@@ -67,7 +67,7 @@ def hold_contest(
     return found
 
 
-def _plan(workspace: Workspace, model: str, stores: Sequence[str], seed: int) -> RunPlan:
+def _plan(workspace: WorkspaceFolders, model: str, stores: Sequence[str], seed: int) -> RunPlan:
     """The plan of a contestant: neighbours read all content, what is trained the last store alone.
 
     That is the texts where they were encoded: a trained encoder's vectors tell more than an untrained one's.

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.dataset import Histories, Int32, load_dataset
 from ...core.device import choose_device
 from ...core.schema import IMAGE, ITEM_ID, ITEMS, ITEMS_FILE, TEXT, read_table
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.gallery import RECOMMENDED, SEEN, Person, Tile, draw_gallery
 from ...evaluation.recommending import recommend
 from ..runs.record import open_run
@@ -21,7 +21,7 @@ from ..runs.trained_model import trained_model
 PEOPLE = 5
 
 
-def draw_showcase(path: Path, workspace: Workspace, run: Path, seed: int) -> None:
+def draw_showcase(path: Path, workspace: WorkspaceFolders, run: Path, seed: int) -> None:
     """Draw the gallery of a run; the customers are drawn by lot among those with a full history."""
     plan = open_run(workspace, run)
     dataset = load_dataset(plan.dataset)

@@ -12,7 +12,7 @@ from ...core.errors import UsageError
 from ...core.progress import note
 from ...core.settings import resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.comparison import compare
 from ...evaluation.measurement import Measurement
 from ...evaluation.slices import slices_of
@@ -40,7 +40,7 @@ from .settings import DemoSettings
 from .verdict import MASK, by_sales, lead, lead_line
 
 
-def run_demo(workspace: Workspace, settings: DemoSettings, *, force: bool) -> Summary:
+def run_demo(workspace: WorkspaceFolders, settings: DemoSettings, *, force: bool) -> Summary:
     """Make the shop, run every stage on it, and compare the models on the test customers.
 
     What has not changed since the last time is not done again. Raises UsageError where the workspace holds a
@@ -84,7 +84,7 @@ def _contents(encoder: Path | None) -> list[dict[str, Any]]:
     return [{"dataset": DATASET, **content} for content in contents]
 
 
-def _gallery(workspace: Workspace, run: Path, settings: DemoSettings) -> Path:
+def _gallery(workspace: WorkspaceFolders, run: Path, settings: DemoSettings) -> Path:
     """The picture in the run's folder, drawn unless it is there; a new run has a new folder."""
     picture = run / "gallery.png"
     if not picture.exists():
@@ -95,7 +95,7 @@ def _gallery(workspace: Workspace, run: Path, settings: DemoSettings) -> Path:
 
 
 def _report(
-    workspace: Workspace, runs: Sequence[Path], settings: DemoSettings, steps: Sequence[Summary]
+    workspace: WorkspaceFolders, runs: Sequence[Path], settings: DemoSettings, steps: Sequence[Summary]
 ) -> Path | None:
     """The report on the runs, unless nothing changed since it was written; None without its extra."""
     if (cure := missing_extra()) is not None:
@@ -110,7 +110,7 @@ def _report(
 
 
 def _summary(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     found: Mapping[str, Finished],
     pictures: Mapping[str, Path],
     steps: Sequence[Summary],

@@ -26,7 +26,7 @@ from ...core.schema import (
     USERS_FILE,
 )
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from .settings import ExportSettings
 
 SEQUENCES_FILE = "sequences.txt"
@@ -42,7 +42,7 @@ item_inter_num_interval: "[0,inf)"
 _LEAVE_ONE_OUT = "eval_args: {split: {LS: valid_and_test}, order: TO, mode: full, group_by: user}\n"
 
 
-def export_data_set(workspace: Workspace, folder: Path, settings: ExportSettings) -> Summary:
+def export_data_set(workspace: WorkspaceFolders, folder: Path, settings: ExportSettings) -> Summary:
     """Write the data set of `settings` into `folder`; raises UsageError where there is none of the name."""
     info = describe_dataset(workspace.choose_dataset(settings.dataset))
     writers: Mapping[str, Callable[[DatasetInfo, Path], None]] = {

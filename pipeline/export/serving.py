@@ -13,7 +13,7 @@ from ...core.dataset import load_dataset
 from ...core.progress import note
 from ...core.schema import ITEM_ID
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ..runs.plan import RunPlan
 from ..runs.record import open_run
 from ..runs.scorer import scorer_of
@@ -27,7 +27,7 @@ from .settings import ExportSettings
 from .tables import item_table, user_table, write_arrow
 
 
-def export_run(workspace: Workspace, folder: Path, settings: ExportSettings) -> Summary:
+def export_run(workspace: WorkspaceFolders, folder: Path, settings: ExportSettings) -> Summary:
     """Write the run of `settings` into `folder` and check that its files give the lists that tssr gives.
 
     Raises UsageError where a part of ONNX is missing, ArtifactError where the check fails.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ...core.errors import UsageError
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from .settings import ExportSettings
 
 
-def export(workspace: Workspace, settings: ExportSettings) -> Summary:
+def export(workspace: WorkspaceFolders, settings: ExportSettings) -> Summary:
     """Write what `settings` ask for; the folder is whole or absent.
 
     Raises UsageError for a folder that holds something, and whatever writing a run or a data set raises.

@@ -18,7 +18,7 @@ from ...core.lock import exclusive
 from ...core.schema import ITEM, ITEM_ID, ITEMS, ITEMS_FILE, read_table
 from ...core.summary import Summary
 from ...core.words import first_few
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.content import CONTENT, content_key
 from ...features.foreign_vectors import ForeignVectors, read_vectors
 from ...features.parts import StoredContents, commit, drop_unused, find_parts, write_part
@@ -29,7 +29,7 @@ ABSENT = "no vector in the file"
 _UNFIT = re.compile(r"[^A-Za-z0-9._]+")  # in the name of a folder
 
 
-def import_features(workspace: Workspace, settings: ImportSettings) -> Summary:
+def import_features(workspace: WorkspaceFolders, settings: ImportSettings) -> Summary:
     """Put the vectors of a file into the data set's feature folder, each under the number of its item.
 
     Items that the file does not have are without content, ids that the data set does not have are counted.

@@ -11,13 +11,15 @@ from ...core.progress import note_once
 from ...core.schema import ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, read_table
 from ...core.summary import Summary
 from ...core.torchrun import joined_world
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.settings import FORMER_FLAGS, FeatureSettings
 from .fill_store import Job, Report, listed, make_store
 
 
-def extract_features(workspace: Workspace, settings: FeatureSettings, *, force: bool = False) -> Summary:
+def extract_features(
+    workspace: WorkspaceFolders, settings: FeatureSettings, *, force: bool = False
+) -> Summary:
     """Make or extend one feature store for each modality.
 
     Under torchrun the processes share the work, and all but the first report nothing. Raises DataError for a

@@ -11,11 +11,11 @@ from ...core.progress import progress
 from ...core.schema import ITEMS_FILE, MANIFEST_FILE
 from ...core.summary import Summary
 from ...core.words import first_few
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.store import CURE, list_stores, read_manifest
 
 
-def list_features(workspace: Workspace, dataset: str | None) -> Summary:
+def list_features(workspace: WorkspaceFolders, dataset: str | None) -> Summary:
     """The stores of one data set, or of all."""
     folders = dict.fromkeys(path.parent.parent for path in _manifests(workspace, dataset))
     stores = [(folder.name, info) for folder in folders for info in list_stores(folder)]
@@ -49,7 +49,7 @@ def list_features(workspace: Workspace, dataset: str | None) -> Summary:
     return Summary("Feature stores", rows, {"stage": "features", "stores": data}, columns=columns)
 
 
-def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
+def verify_features(workspace: WorkspaceFolders, dataset: str | None) -> Summary:
     """Hash every file of the stores and compare with their manifests.
 
     Raises ArtifactError that names the damaged files.
@@ -87,7 +87,7 @@ def verify_features(workspace: Workspace, dataset: str | None) -> Summary:
     )
 
 
-def _manifests(workspace: Workspace, dataset: str | None) -> list[Path]:
+def _manifests(workspace: WorkspaceFolders, dataset: str | None) -> list[Path]:
     """The manifests of one data set's stores, or of all. Raises UsageError where there is none."""
     folders = [workspace.features(dataset)] if dataset else (workspace.root / "features").glob("*")
     manifests = sorted(path for folder in folders for path in folder.glob(f"*/{MANIFEST_FILE}"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.dataset import Dataset, Int64, remake
 from ...core.schema import ITEMS, ITEMS_FILE, read_table
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.store import list_stores
 
@@ -57,7 +57,7 @@ class DataView:
     problems: Sequence[str]
 
 
-def data_view(workspace: Workspace, dataset: Dataset) -> DataView:
+def data_view(workspace: WorkspaceFolders, dataset: Dataset) -> DataView:
     """Gather the view from the manifest, the tables and the feature stores."""
     manifest = dataset.info.manifest
     histories = dataset.histories
@@ -91,7 +91,7 @@ def histogram(counts: Int64) -> list[Bin]:
     return [Bin(a, b - 1, int(n)) for a, b, n in zip(edges[:-1], edges[1:], found, strict=True)]
 
 
-def _content(workspace: Workspace, dataset: Dataset) -> list[ContentRow]:
+def _content(workspace: WorkspaceFolders, dataset: Dataset) -> list[ContentRow]:
     """Texts and pictures that the table of items names, then what each feature store made of them."""
     info = dataset.info
     named = [modality for modality in MODALITIES.values() if modality.column in ITEMS.names]

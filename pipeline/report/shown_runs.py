@@ -12,7 +12,7 @@ from ...core.artifacts import read_json
 from ...core.dataset import DatasetInfo
 from ...core.errors import ArtifactError, UsageError
 from ...core.words import first_few
-from ...core.workspace import Workspace, check_name, read_run
+from ...core.workspace import WorkspaceFolders, check_name, read_run
 from ...evaluation.measurement import Measurement, Protocol
 from ...evaluation.ranking import Ranks
 from ...evaluation.ranks import read_ranks
@@ -74,7 +74,7 @@ class Scope:
         return found
 
 
-def choose_scope(workspace: Workspace, settings: ReportSettings) -> Scope:
+def choose_scope(workspace: WorkspaceFolders, settings: ReportSettings) -> Scope:
     """Find the runs that the settings ask for.
 
     Raises UsageError where there is no such run or comparison, or where runs are of several data sets.
@@ -95,7 +95,7 @@ def choose_scope(workspace: Workspace, settings: ReportSettings) -> Scope:
     return Scope(plans[0].dataset, runs, comparison)
 
 
-def _read_comparison(workspace: Workspace, name: str) -> dict[str, Any]:
+def _read_comparison(workspace: WorkspaceFolders, name: str) -> dict[str, Any]:
     folder = workspace.root / "comparisons"
     path = folder / f"{check_name(name, '--comparison')}.json"
     if not path.exists():
@@ -111,7 +111,7 @@ def _read_comparison(workspace: Workspace, name: str) -> dict[str, Any]:
     return record
 
 
-def _newest_of_each_model(workspace: Workspace) -> list[Path]:
+def _newest_of_each_model(workspace: WorkspaceFolders) -> list[Path]:
     """The newest finished run of each model on the newest run's data set, in the registry's order.
 
     Blends and models that were registered from outside come last.

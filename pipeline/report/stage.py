@@ -8,7 +8,7 @@ from ...core.artifacts import write_text
 from ...core.dataset import load_dataset
 from ...core.errors import TssrError, UsageError
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from .settings import ReportSettings
 from .shown_runs import choose_scope
 
@@ -24,7 +24,7 @@ def missing_extra() -> str | None:
     return f"tssr report needs {' and '.join(missing)}; install with: pip install 'tssr[report]'"
 
 
-def write_report(workspace: Workspace, settings: ReportSettings) -> Summary:
+def write_report(workspace: WorkspaceFolders, settings: ReportSettings) -> Summary:
     """Gather every view of the runs and write the file.
 
     Raises UsageError where there is nothing to report on, ArtifactError where a run no longer fits its data,

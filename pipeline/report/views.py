@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.dataset import Dataset
 from ...core.progress import note
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.store import StoreInfo, list_stores, open_store
 from ..runs.made_unlike import made_unlike
 from .accuracy_view import AccuracyView, accuracy_view
@@ -48,7 +48,7 @@ class ReportViews:
 
 
 def gather_views(
-    workspace: Workspace, settings: ReportSettings, scope: Scope, dataset: Dataset
+    workspace: WorkspaceFolders, settings: ReportSettings, scope: Scope, dataset: Dataset
 ) -> ReportViews:
     """Gather every view. Raises ArtifactError where a run no longer fits its data or files are damaged."""
     split = dataset.split()
@@ -97,7 +97,9 @@ def _ask(settings: ReportSettings, scope: Scope, dataset: Dataset, rows: np.ndar
     return answers
 
 
-def _sources(workspace: Workspace, scope: Scope, answers: Sequence[ModelAnswers]) -> list[VectorSource]:
+def _sources(
+    workspace: WorkspaceFolders, scope: Scope, answers: Sequence[ModelAnswers]
+) -> list[VectorSource]:
     """The vectors that the map is drawn by: learned ones of the focus or the last run, then content."""
     sources = []
     learned = [(run, a.learned) for run, a in zip(scope.runs, answers, strict=True) if a.learned is not None]
@@ -114,7 +116,7 @@ def _sources(workspace: Workspace, scope: Scope, answers: Sequence[ModelAnswers]
     return sources
 
 
-def _content_stores(workspace: Workspace, scope: Scope) -> list[StoreInfo]:
+def _content_stores(workspace: WorkspaceFolders, scope: Scope) -> list[StoreInfo]:
     """The stores that the runs read, else those of the data set, one a modality."""
     read = [store for run in scope.runs for store in run.plan.stores]
     there = list_stores(workspace.features(scope.dataset.name))

@@ -12,7 +12,7 @@ from ...core.artifacts import atomic_path
 from ...core.dataset import load_dataset
 from ...core.errors import TssrError
 from ...core.float32 import full_float32
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.geometry import MEASURES, measure_title
 from ...evaluation.item_map import draw_item_map
 from ...evaluation.metrics import metric_title
@@ -92,7 +92,9 @@ def draw_lines(
     _save(figure, path, title)
 
 
-def draw_maps(workspace: Workspace, path: Path, title: str, runs: Mapping[str, str], *, joined: bool) -> None:
+def draw_maps(
+    workspace: WorkspaceFolders, path: Path, title: str, runs: Mapping[str, str], *, joined: bool
+) -> None:
     """A map of the same 1,000 items for each run; `joined` lays all streams of one model out together."""
     figure = _figure((4.2 * len(runs), 4.4))
     for number, (model, run) in enumerate(runs.items()):
@@ -113,7 +115,7 @@ def draw_maps(workspace: Workspace, path: Path, title: str, runs: Mapping[str, s
 
 
 @full_float32()
-def _item_views(workspace: Workspace, run: str) -> dict[str, NDArray[np.float32]]:
+def _item_views(workspace: WorkspaceFolders, run: str) -> dict[str, NDArray[np.float32]]:
     """Each stream's vectors of the same items, drawn with one seed from those with a train action."""
     import torch
 

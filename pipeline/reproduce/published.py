@@ -12,7 +12,7 @@ from ...core.artifacts import write_text
 from ...core.errors import DataError, UsageError
 from ...core.settings import resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.metrics import metric_title
 from ...evaluation.settings import EvaluateSettings
 from ...evaluation.tables import csv_table, markdown_table
@@ -27,7 +27,7 @@ from .published_tables import PUBLISHED, Published
 NEAR = 0.05  # up to this relative difference, a published number counts as reproduced
 
 
-def reproduce_published(workspace: Workspace, name: str | None, raw: Path | None) -> Summary:
+def reproduce_published(workspace: WorkspaceFolders, name: str | None, raw: Path | None) -> Summary:
     """Prepare, train and measure an entry; without a name, list what there is.
 
     Raises UsageError for an unknown entry, DataError that says where its file comes from.

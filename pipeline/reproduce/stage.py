@@ -12,7 +12,7 @@ from ...core.dataset import describe_dataset
 from ...core.errors import UsageError
 from ...core.settings import option_words, resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.tables import csv_table, markdown_table
 from ..compare.contenders import plan_contenders
 from ..compare.settings import CompareSettings
@@ -36,7 +36,7 @@ QUICK_NOTE = "--quick: one seed, two epochs, narrow models; it shows that all wo
 
 
 def reproduce(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     what: str,
     name: str | None,
     settings: ReproduceSettings,
@@ -53,7 +53,9 @@ def reproduce(
     return _of_the_paper(workspace, what, settings, table)
 
 
-def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings, table: TrainTable) -> Summary:
+def _of_the_paper(
+    workspace: WorkspaceFolders, what: str, settings: ReproduceSettings, table: TrainTable
+) -> Summary:
     """Train what is missing, and write numbers (CSV, Markdown) and, for a figure, pictures (SVG, PNG).
 
     Raises UsageError where the data set or its features are missing, TssrError where an extra is.
@@ -83,7 +85,7 @@ def _of_the_paper(workspace: Workspace, what: str, settings: ReproduceSettings, 
 
 
 def _compared(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     experiment: Comparing,
     settings: ReproduceSettings,
     table: TrainTable,
@@ -121,7 +123,7 @@ def _other_settings(experiment: Comparing, table: TrainTable) -> list[str]:
 
 
 def _table(
-    workspace: Workspace, experiment: Comparing, record: Mapping[str, Any], beside: str
+    workspace: WorkspaceFolders, experiment: Comparing, record: Mapping[str, Any], beside: str
 ) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of plain numbers: ours, the paper's, both gains over the reference, their ratio."""
     columns = ["model"]
@@ -147,7 +149,7 @@ def _table(
     return columns + (measured if experiment.geometry else []), rows
 
 
-def _representation(workspace: Workspace, record: Mapping[str, Any], model: str) -> dict[str, float]:
+def _representation(workspace: WorkspaceFolders, record: Mapping[str, Any], model: str) -> dict[str, float]:
     """Alignment and uniformity of a model's runs, the mean over seeds."""
     runs = record["contenders"].get(model, {"runs": []})["runs"]
     found = [

@@ -16,7 +16,7 @@ from ...core.memory import peak_memory
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import resolve
 from ...core.summary import Summary
-from ...core.workspace import Workspace, read_run
+from ...core.workspace import WorkspaceFolders, read_run
 from ...model.registry import BLENDED
 from ...model.settings import BlendSettings, TrainSettings
 from .build import refuse_empty
@@ -67,7 +67,7 @@ def plan_blend(parts: Sequence[RunPlan], settings: BlendSettings, device: str = 
 
 
 def blend_runs(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     runs: Sequence[str],
     settings: BlendSettings,
     *,
@@ -133,7 +133,7 @@ def _blend(
     }
 
 
-def blended(workspace: Workspace, folder: Path, plan: RunPlan) -> dict[str, Any] | None:
+def blended(workspace: WorkspaceFolders, folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     """The result of the finished blend in `folder`; None where there is none, or a part was trained anew.
 
     Raises ArtifactError where the folder holds a run of another plan.

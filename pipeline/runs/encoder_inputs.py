@@ -13,7 +13,7 @@ from ...core.dataset import DatasetInfo
 from ...core.errors import UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import option_words, resolve
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.modality import ALL, LAYERS, MODALITIES, EncoderChoice
 from ...features.settings import FeatureSettings
 from ...features.store import StoreInfo, list_stores
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def input_store(
-    workspace: Workspace, dataset: DatasetInfo, encoder: ContentEncoder, choice: EncoderChoice, reads: str
+    workspace: WorkspaceFolders,
+    dataset: DatasetInfo,
+    encoder: ContentEncoder,
+    choice: EncoderChoice,
+    reads: str,
 ) -> StoreInfo:
     """The store that an encoder's trained part reads; of two that fit, float32 is preferred to float16.
 

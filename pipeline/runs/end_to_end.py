@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.dataset import DatasetInfo
 from ...core.errors import ArtifactError, UsageError
 from ...core.settings import Settings, resolve
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES, EncoderChoice
 from ...features.settings import NAMES
 from ...features.store import StoreInfo
@@ -76,7 +76,7 @@ def modalities_of(features: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def plan_end_to_end(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     dataset: DatasetInfo,
     settings: EndToEndSettings,
     features: tuple[str, ...],

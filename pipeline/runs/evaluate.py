@@ -12,7 +12,7 @@ from ...core.device import choose_device
 from ...core.progress import progress
 from ...core.summary import Summary
 from ...core.torchrun import current_world
-from ...core.workspace import Workspace, read_run
+from ...core.workspace import WorkspaceFolders, read_run
 from ...evaluation.ranking import RankingOptions, rank_targets
 from ...evaluation.ranks import write_ranks
 from ...evaluation.settings import EvaluateSettings
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     run: str | None,
     settings: EvaluateSettings,
     *,

@@ -11,7 +11,7 @@ from ...core.artifacts import fingerprint, read_json, sha256_file
 from ...core.dataset import DatasetInfo, Int32, describe_dataset, load_dataset
 from ...core.errors import DataError, UsageError
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.given_lists import rank_in_lists
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets
 from ...evaluation.scoring import DenseScorer, Scores
@@ -25,7 +25,7 @@ from .readings import record_test_reading
 
 
 def evaluate_lists(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     file: Path,
     dataset_name: str | None,
     settings: EvaluateSettings,

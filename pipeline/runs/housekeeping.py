@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from ...core.errors import os_errors_as_tssr
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from .inventory import WorkspaceEntry, next_step, take_inventory
 
 
-def workspace_status(workspace: Workspace) -> Summary:
+def workspace_status(workspace: WorkspaceFolders) -> Summary:
     """The contents of the workspace, what in it no longer fits and why, and the next command to give."""
     entries = take_inventory(workspace)
     rows = [
@@ -37,12 +37,12 @@ def workspace_status(workspace: Workspace) -> Summary:
     return Summary(f"Workspace {workspace.root}", rows, data, columns, notes)
 
 
-def unused_entries(workspace: Workspace) -> list[WorkspaceEntry]:
+def unused_entries(workspace: WorkspaceFolders) -> list[WorkspaceEntry]:
     """The entries that nothing refers to and nothing can use."""
     return [entry for entry in take_inventory(workspace) if entry.unused]
 
 
-def unused_summary(workspace: Workspace, unused: Sequence[WorkspaceEntry]) -> Summary:
+def unused_summary(workspace: WorkspaceFolders, unused: Sequence[WorkspaceEntry]) -> Summary:
     """A table of the unused entries, which would be removed or were removed."""
     freed = sum(entry.size for entry in unused)
     rows = [[entry.kind, entry.name, _size(entry.size), entry.state] for entry in unused]

@@ -17,7 +17,7 @@ from ...core.artifacts import TEMPORARY_SUFFIX, read_json
 from ...core.dataset import describe_dataset
 from ...core.errors import TssrError
 from ...core.schema import ITEMS_FILE
-from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
 from ...features.store import list_stores
 from .evaluate import metrics_name
 from .record import open_run
@@ -54,7 +54,7 @@ class WorkspaceEntry:
         return max(0.0, time.time() - self.path.stat().st_mtime)
 
 
-def take_inventory(workspace: Workspace) -> list[WorkspaceEntry]:
+def take_inventory(workspace: WorkspaceFolders) -> list[WorkspaceEntry]:
     """Everything in the workspace, data sets first, then what is made from them."""
     named = _named_runs(workspace)
     return [
@@ -69,7 +69,7 @@ def take_inventory(workspace: Workspace) -> list[WorkspaceEntry]:
     ]
 
 
-def next_step(workspace: Workspace, entries: list[WorkspaceEntry]) -> str:
+def next_step(workspace: WorkspaceFolders, entries: list[WorkspaceEntry]) -> str:
     """The command that goes on from here."""
     datasets = [entry.name for entry in entries if entry.kind == "data set"]
     if not datasets:
@@ -86,7 +86,7 @@ def next_step(workspace: Workspace, entries: list[WorkspaceEntry]) -> str:
     return f"tssr compare --dataset {datasets[0]}"
 
 
-def _datasets(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _datasets(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     for name in workspace.dataset_names():
         folder = workspace.dataset(name)
         try:
@@ -97,7 +97,7 @@ def _datasets(workspace: Workspace) -> Iterator[WorkspaceEntry]:
         yield WorkspaceEntry("data set", name, folder, state)
 
 
-def _stores(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _stores(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     known = workspace.dataset_names()
     for folder in sorted(path for path in (workspace.root / "features").glob("*") if path.is_dir()):
         if folder.name not in known:
@@ -113,7 +113,7 @@ def _stores(workspace: Workspace) -> Iterator[WorkspaceEntry]:
             yield WorkspaceEntry("features", f"{folder.name}/{store.name}", store.folder, state)
 
 
-def _runs(workspace: Workspace, named: set[str]) -> Iterator[WorkspaceEntry]:
+def _runs(workspace: WorkspaceFolders, named: set[str]) -> Iterator[WorkspaceEntry]:
     for path in sorted((workspace.root / "runs").glob(f"*/{RUN_FILE}")):
         folder, unused = path.parent, False
         try:
@@ -126,12 +126,12 @@ def _runs(workspace: Workspace, named: set[str]) -> Iterator[WorkspaceEntry]:
         yield WorkspaceEntry("run", folder.name, folder, state, unused)
 
 
-def _named_runs(workspace: Workspace) -> set[str]:
+def _named_runs(workspace: WorkspaceFolders) -> set[str]:
     """The runs that a comparison names."""
     return {run for path in _records(workspace) for run in _runs_of(path)}
 
 
-def _records(workspace: Workspace) -> list[Path]:
+def _records(workspace: WorkspaceFolders) -> list[Path]:
     return sorted((workspace.root / "comparisons").glob("*.json"))
 
 
@@ -141,7 +141,7 @@ def _runs_of(path: Path) -> set[str]:
     return {run["run"] for one in contenders for part in ("tried", "runs") for run in one.get(part, [])}
 
 
-def _comparisons(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _comparisons(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     for path in _records(workspace):
         gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
         state = f"stale: its run {gone[0]} is gone" if gone else FINE
@@ -155,7 +155,7 @@ def _beside(path: Path) -> tuple[Path, ...]:
     )
 
 
-def _lists(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _lists(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     """Measurements of other systems' lists; which data set they are of is known once they are finished."""
     for folder in sorted(path for path in (workspace.root / "lists").glob("*") if path.is_dir()):
         written = sorted(folder.glob("metrics*.json"))
@@ -171,7 +171,7 @@ def _lists(workspace: Workspace) -> Iterator[WorkspaceEntry]:
         yield WorkspaceEntry("lists", folder.name, folder, state, unused=gone)
 
 
-def _tuning(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _tuning(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     """The studies of `tssr tune`, each of one data set, and the settings that they found."""
     # The file of a study begins with the name of its data set.
     owners = tuple(f"{name}-" for name in workspace.dataset_names())
@@ -182,12 +182,12 @@ def _tuning(workspace: Workspace) -> Iterator[WorkspaceEntry]:
         yield WorkspaceEntry("tuned settings", path.stem, path, FINE)
 
 
-def _reproduced(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _reproduced(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     for path in sorted((workspace.root / "reproduced").glob("*.md")):
         yield WorkspaceEntry("reproduced", path.stem, path, FINE, beside=_beside(path))
 
 
-def _leftovers(workspace: Workspace) -> Iterator[WorkspaceEntry]:
+def _leftovers(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     """Temporary files of processes that were killed; younger ones may belong to a running process."""
     for path in sorted(workspace.root.rglob(f".*{TEMPORARY_SUFFIX}")):
         entry = WorkspaceEntry("leftover", path.name, path, "left by a process that was killed", unused=True)

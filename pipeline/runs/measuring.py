@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.dataset import Dataset, Queries, load_times
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.list_metrics import ItemStatistics, Recommended
 from ...evaluation.measurement import Measurement, Protocol, Targets
 from ...evaluation.metrics import RankCounts, measure_lists
@@ -108,7 +108,7 @@ def _slices(ranks: Ranks, question: Question) -> dict[str, list[dict[str, Any]]]
     }
 
 
-def diversity_stores(workspace: Workspace, dataset: str, read: list[StoreInfo]) -> list[StoreInfo]:
+def diversity_stores(workspace: WorkspaceFolders, dataset: str, read: list[StoreInfo]) -> list[StoreInfo]:
     """The store of each modality from which the diversity of lists is computed, in the order of their names.
 
     For a modality that the model has `read`, this is the model's own store. For another modality it is the

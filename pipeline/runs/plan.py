@@ -17,7 +17,7 @@ from ...core.errors import UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import Model, Settings, option_name, resolve
 from ...core.words import unknown_name
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...features.store import StoreInfo, choose_stores
 from ...model.registry import BLEND, BLENDED, ModelSpec, from_content, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
@@ -120,7 +120,7 @@ class RunPlan:
                     del settings[name]
         return fingerprint(record)
 
-    def folder(self, workspace: Workspace, name: str | None) -> Path:
+    def folder(self, workspace: WorkspaceFolders, name: str | None) -> Path:
         """The run's folder: the name the person gave, or one made from the plan."""
         return workspace.run(name or f"{self.dataset.name}-{self.model}-{self.key()[:8]}")
 
@@ -137,7 +137,7 @@ def options_of(model: str) -> set[str]:
 
 
 def plan_run(
-    workspace: Workspace,
+    workspace: WorkspaceFolders,
     chosen: RunSettings,
     table: Mapping[str, Any],
     typed: Mapping[str, Any],
@@ -212,7 +212,7 @@ def _refuse_foreign(
 
 
 def plan_asked(
-    workspace: Workspace, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders, table: TrainTable, typed: Mapping[str, Any]
 ) -> tuple[RunPlan, str | None]:
     """The plan, and the run's name if one is given, from the options `typed` and the config table [train].
 
@@ -239,7 +239,7 @@ def chosen_of(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def stores_of(workspace: Workspace, dataset: DatasetInfo, names: tuple[str, ...]) -> list[StoreInfo]:
+def stores_of(workspace: WorkspaceFolders, dataset: DatasetInfo, names: tuple[str, ...]) -> list[StoreInfo]:
     """The feature stores of these names. Raises ArtifactError for one made for other items."""
     stores = choose_stores(workspace.features(dataset.name), names)
     for store in stores:

@@ -18,7 +18,7 @@ from ...core.device import choose_device
 from ...core.errors import UsageError
 from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, PADDING, TEXT, USER_ID, read_table
 from ...core.summary import Summary
-from ...core.workspace import Workspace
+from ...core.workspace import WorkspaceFolders
 from ...evaluation.recommending import RecommendedLists, recommend
 from .asked_users import Ask, AskedUsers, users_in, users_of
 from .known_items import known_items_note
@@ -43,7 +43,7 @@ class RunLists:
     notes: list[str]
 
 
-def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSettings) -> Summary:
+def recommend_items(workspace: WorkspaceFolders, run: str | None, settings: RecommendSettings) -> Summary:
     """Rank items for users of the data set or for histories given; writes a file only where one is named.
 
     Raises UsageError where there is no such run or user, DataError where nobody is left to recommend to.
@@ -57,7 +57,7 @@ def recommend_items(workspace: Workspace, run: str | None, settings: RecommendSe
     return _summary(lists, settings)
 
 
-def lists_of(workspace: Workspace, run: str | None, ask: Ask, settings: ListSettings) -> RunLists:
+def lists_of(workspace: WorkspaceFolders, run: str | None, ask: Ask, settings: ListSettings) -> RunLists:
     """Rank items for the users that `ask` names; raises what `recommend_items` raises."""
     folder = workspace.choose_run(run)
     plan = open_run(workspace, folder)

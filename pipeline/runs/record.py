@@ -14,7 +14,7 @@ from ...core.errors import ArtifactError, UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import resolve
 from ...core.version import __version__
-from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
 from ...features.store import StoreInfo, list_stores
 from ...model.registry import BLEND, model_spec
 from ...model.settings import TrainSettings
@@ -22,7 +22,7 @@ from .end_to_end import EndToEndPlan
 from .plan import RunPlan, stores_of
 
 
-def open_run(workspace: Workspace, folder: Path) -> RunPlan:
+def open_run(workspace: WorkspaceFolders, folder: Path) -> RunPlan:
     """Read a run's plan back and check that its data set and features are still those it was trained on.
 
     Raises ArtifactError that says which changed.
@@ -30,7 +30,7 @@ def open_run(workspace: Workspace, folder: Path) -> RunPlan:
     return _plan_of(workspace, folder, read_run(folder))
 
 
-def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> RunPlan:
+def _plan_of(workspace: WorkspaceFolders, folder: Path, record: Mapping[str, Any]) -> RunPlan:
     cure = f"delete {folder} and train again"
     try:
         name, settings, features = record["dataset"], record["settings"], record["features"]
@@ -67,7 +67,7 @@ def _plan_of(workspace: Workspace, folder: Path, record: Mapping[str, Any]) -> R
 
 
 def _encoders_of(
-    workspace: Workspace, dataset: DatasetInfo, record: Mapping[str, Any], cure: str
+    workspace: WorkspaceFolders, dataset: DatasetInfo, record: Mapping[str, Any], cure: str
 ) -> tuple[EndToEndPlan, list[StoreInfo]]:
     """The trained encoders of a run and the stores they read; stores may have grown since training.
 

@@ -20,7 +20,7 @@ from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options
 from ...core.summary import Summary
 from ...core.torchrun import current_world
-from ...core.workspace import RUN_FILE, Workspace, read_run
+from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
 from ...model.settings import without_effect
 from ...model.tracking import draw_finished, require_tensorboard
 from .build import build_model, refuse_empty, refuse_too_large
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
+def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
 
     Under torchrun the processes share each batch, and only the first writes.
@@ -59,7 +59,12 @@ def train(workspace: Workspace, plan: RunPlan, name: str | None, *, force: bool)
 
 
 def _train(
-    workspace: Workspace, plan: RunPlan, folder: Path, dataset: Dataset, device: torch.device, force: bool
+    workspace: WorkspaceFolders,
+    plan: RunPlan,
+    folder: Path,
+    dataset: Dataset,
+    device: torch.device,
+    force: bool,
 ) -> Summary:
     """Train after all checks that need no model, with torch's random numbers for this run alone."""
     from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
@@ -189,7 +194,7 @@ def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
     return keep_encoders(folder, plan.end_to_end, plan.stores, model)
 
 
-def _start_from(workspace: Workspace, run: str, model: Any) -> None:
+def _start_from(workspace: WorkspaceFolders, run: str, model: Any) -> None:
     """Give the model the weights of a finished run on frozen features."""
     from ...model.checkpoint import MODEL_FILE, start_from
 

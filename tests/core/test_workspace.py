@@ -3,12 +3,12 @@ import json
 import pytest
 
 from tssr.core.errors import ArtifactError, UsageError
-from tssr.core.workspace import RUN_FILE, Workspace
+from tssr.core.workspace import RUN_FILE, WorkspaceFolders
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    return Workspace(tmp_path / "ws")
+    return WorkspaceFolders(tmp_path / "ws")
 
 
 def add_dataset(workspace, name):

@@ -15,7 +15,7 @@ import pytest
 from tssr.cli import main
 from tssr.core.errors import TssrError
 from tssr.core.settings import resolve
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.pipeline.compare.training_pool import TrainingPool, train_command
 from tssr.pipeline.runs.plan import options_of, plan_run
 from tssr.pipeline.runs.settings import RunSettings
@@ -305,13 +305,13 @@ OPTIONS = [
 def test_the_command_of_a_plan_makes_the_same_plan(workspace, monkeypatch, model, options):
     chosen = resolve(RunSettings, {"model": model})
     values = {name: value for name, value in options.items() if name in options_of(model)}
-    plan = plan_run(Workspace(workspace), chosen, {}, values)
+    plan = plan_run(WorkspaceFolders(workspace), chosen, {}, values)
     made = []
     monkeypatch.setattr(
         "tssr.pipeline.runs.train.train", lambda _w, plan, name, force: made.append(plan) or 1 / 0
     )
     with pytest.raises(SystemExit):
-        main(train_command(Workspace(workspace), plan)[1:])
+        main(train_command(WorkspaceFolders(workspace), plan)[1:])
     assert made[0].key() == plan.key()
     assert made[0].train.device == plan.train.device
 

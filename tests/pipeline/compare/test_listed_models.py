@@ -7,7 +7,7 @@ import pytest
 
 from tssr.core.errors import UsageError
 from tssr.core.settings import resolve
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.model.registry import MODELS
 from tssr.pipeline.compare.contenders import plan_contenders
 from tssr.pipeline.compare.settings import CompareSettings
@@ -27,7 +27,9 @@ def planned(*models, own=None, **typed):
     chosen = resolve(CompareSettings, {"models": models, "features": typed.pop("features", ())})
     return [
         c.name
-        for c in plan_contenders(Workspace(Path("workspace")), chosen, TrainTable.of(own or {}, None), typed)
+        for c in plan_contenders(
+            WorkspaceFolders(Path("workspace")), chosen, TrainTable.of(own or {}, None), typed
+        )
     ]
 
 

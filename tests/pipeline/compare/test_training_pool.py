@@ -12,7 +12,7 @@ import pytest
 
 from tssr.core.errors import TssrError
 from tssr.core.signals import stoppable
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.pipeline.compare import training_pool
 from tssr.pipeline.compare.training_pool import TrainingPool
 
@@ -76,7 +76,7 @@ def pool(tmp_path, monkeypatch):
     monkeypatch.setattr(
         training_pool, "train_command", lambda _, plan: ["child", str(plan.folder(None, None)), plan.name]
     )
-    return TrainingPool(Workspace(tmp_path), 2, 2)
+    return TrainingPool(WorkspaceFolders(tmp_path), 2, 2)
 
 
 def run(name, tmp_path, folder=None):

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tssr.cli import main
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.evaluation.settings import EvaluateSettings
 from tssr.features.store import list_stores, open_store
 from tssr.pipeline.runs.evaluate import evaluate
@@ -75,7 +75,9 @@ def test_an_adapter_is_all_that_a_run_keeps_and_all_that_follows_uses_it(
     )  # fmt: skip
     assert again.code == 0, again.err
     name = again.json["stores"][0]["name"]
-    stores = {store.name: store for store in list_stores(Workspace(tmp_path / "workspace").features("hm"))}
+    stores = {
+        store.name: store for store in list_stores(WorkspaceFolders(tmp_path / "workspace").features("hm"))
+    }
     vectors, _ = open_store(stores[name]).item_features()
     found = load_file(folder / "content-text.safetensors")["vectors"]
     # A boundary store is float16.
@@ -96,7 +98,7 @@ def test_the_last_block_of_a_vision_transformer_trains_on_what_the_others_give(p
     options = ("--features", "image", "--encoder", folder, *MODEL, *STEPS, "--unfreeze", "last:1", *adapter)
     made = prepared("train", "--end-to-end", *options, "--run", "along", "--json")
     assert made.code == 0, made.err
-    features = Workspace(tmp_path / "workspace").features("hm")
+    features = WorkspaceFolders(tmp_path / "workspace").features("hm")
     (store,) = list_stores(features)
     assert (store.kind, store.shape) == ("activations", (5, 16))  # the class token and four patches
     assert prepared("evaluate", "--run", "along").code == 0
@@ -156,7 +158,9 @@ def test_two_processes_encode_the_items_of_a_run_that_lost_its_vectors(prepared,
     settings = EvaluateSettings(backend="torch", device="cpu")
 
     def work():
-        return evaluate(Workspace(tmp_path / "workspace"), "along", settings, force=True).data["measurements"]
+        return evaluate(WorkspaceFolders(tmp_path / "workspace"), "along", settings, force=True).data[
+            "measurements"
+        ]
 
     together = on_ranks(2, work)
     assert together == [work()] * 2
@@ -197,7 +201,7 @@ def test_the_states_of_all_blocks_are_a_store_like_any_other(prepared, encoder, 
     extract = ("extract-features", "--modality", "text", *encoder, "--layers", "all", "--json")
     made = prepared(*extract)
     assert made.code == 0, made.err
-    (info,) = list_stores(Workspace(tmp_path / "workspace").features("hm"))
+    (info,) = list_stores(WorkspaceFolders(tmp_path / "workspace").features("hm"))
     assert (info.kind, info.shape, info.manifest["dtype"]) == ("layers", (2, 16), "float16")
     assert made.json["stores"][0]["encoded"] == 20
     assert prepared(*extract).json["stores"][0]["encoded"] == 0
@@ -231,4 +235,4 @@ def test_an_adapter_for_an_encoder_without_such_layers_names_the_cure(prepared, 
     assert refused.code == 2
     assert "--adapter houlsby: this encoder has no transformer blocks" in refused.err
     assert refused.err.count("error:") == 1
-    assert not Workspace(tmp_path / "workspace").features("hm").exists()  # before pictures are read
+    assert not WorkspaceFolders(tmp_path / "workspace").features("hm").exists()  # before pictures are read

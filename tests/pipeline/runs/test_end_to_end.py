@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tssr.cli import main
 from tssr.core.dataset import describe_dataset
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.features.adapters import trained_part
 from tssr.features.loading import load_encoder
 from tssr.features.stages import first_trained, split
@@ -65,7 +65,9 @@ def test_a_trained_encoder_is_used_by_all_that_follows(prepared, tmp_path):
     )  # fmt: skip
     assert again.code == 0, again.err
     name = again.json["stores"][0]["name"]
-    stores = {store.name: store for store in list_stores(Workspace(tmp_path / "workspace").features("hm"))}
+    stores = {
+        store.name: store for store in list_stores(WorkspaceFolders(tmp_path / "workspace").features("hm"))
+    }
     vectors, present = open_store(stores[name]).item_features()
     kept = load_file(folder / "content-image.safetensors")
     np.testing.assert_allclose(kept["vectors"], vectors, rtol=1e-4, atol=1e-4 * np.abs(vectors).max())
@@ -85,7 +87,7 @@ def test_training_moves_the_upper_part_and_nothing_below(prepared, tmp_path):
 
 def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path):
     """Upper stages on stored float32 activations, against pixels through the whole with the rest frozen."""
-    ws = Workspace(tmp_path / "workspace")
+    ws = WorkspaceFolders(tmp_path / "workspace")
     extract = ("extract-features", "--modality", "image", *ENCODER, "--seed", "1", "--inputs")
     assert prepared(*extract).code == 0
     settings = EndToEndSettings(encoder=("squeezenet1_1",), weights=("random",))
@@ -125,7 +127,7 @@ def test_heads_of_content_resume_exactly_and_rank_cold_items(goes_on_like_unbrok
 
 def test_the_key_of_a_run_knows_how_items_are_refreshed_only_where_it_is_set(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(plan_module, "fingerprint", json.dumps)
-    ws = Workspace(tmp_path / "workspace")
+    ws = WorkspaceFolders(tmp_path / "workspace")
 
     def key(**changed):
         along = {"end_to_end": True, "unfreeze": ("features.12",)}

@@ -9,7 +9,7 @@ import pytest
 
 from tssr.cli import main
 from tssr.core.dataset import describe_dataset, load_dataset
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 
 USERS, ITEMS = 60, 20
 
@@ -29,7 +29,7 @@ def prepared(tssr, made, tmp_path):
 
 @pytest.fixture
 def queries(made):
-    return load_dataset(describe_dataset(Workspace(made).dataset("hm"))).split().test
+    return load_dataset(describe_dataset(WorkspaceFolders(made).dataset("hm"))).split().test
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def scores():
 @pytest.fixture
 def rows(made, scores):
     """The scores as rows: user, item, score."""
-    folder = Workspace(made).dataset("hm")
+    folder = WorkspaceFolders(made).dataset("hm")
     users = pl.read_parquet(folder / "users.parquet")["user_id"].to_list()
     items = pl.read_parquet(folder / "items.parquet")["item_id"].to_list()
     pairs = [

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tssr.cli import main
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.evaluation import ranking
 from tssr.evaluation.settings import EvaluateSettings
 from tssr.pipeline.runs.evaluate import evaluate
@@ -23,7 +23,7 @@ SMALL = {"width": 16, "heads": 2, "batch_size": 16, "max_epochs": 2, "dropout": 
 def workspace(tmp_path_factory, shop):
     folder = tmp_path_factory.mktemp("prepared")
     main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
-    return Workspace(folder)
+    return WorkspaceFolders(folder)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tssr.api.workspace import Workspace as Opened
+from tssr.api.workspace import Workspace
 from tssr.core.settings import option_words, resolve
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.model.registry import MODELS
 from tssr.model.settings import PRESETS
 from tssr.pipeline.compare.training_pool import train_command
@@ -23,7 +23,7 @@ OWN = [model for model, spec in MODELS.items() if spec.defaults]
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     """A data set with titles and vectors for them, made from Python."""
-    opened = Opened(tmp_path_factory.mktemp("defaults"))
+    opened = Workspace(tmp_path_factory.mktemp("defaults"))
     rows = [(user, (user + step) % 7, step) for user in range(12) for step in range(5)]
     actions = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
     items = pl.DataFrame({"item": list(range(7)), "title": [f"thing {item}" for item in range(7)]})
@@ -38,7 +38,7 @@ def workspace(tmp_path_factory):
         min_actions=0,
     )
     shop.import_features("text", np.eye(7, dtype=np.float32), ids=list(range(7)))
-    return Workspace(opened.folder)
+    return WorkspaceFolders(opened.folder)
 
 
 def planned(workspace, model, typed=None, preset="paper"):
@@ -66,7 +66,7 @@ def test_the_command_that_compare_runs_means_the_same_plan(workspace, model, typ
     plan = planned(workspace, model, typed)
     assert planned(workspace, model, plan.options()).key() == plan.key()
     words = option_words(plan.options())
-    assert train_command(Workspace("w"), plan)[-len(words) :] == words or not words
+    assert train_command(WorkspaceFolders("w"), plan)[-len(words) :] == words or not words
 
 
 @pytest.mark.parametrize("name", sorted(ADDED_LATER.keys() - EndToEndSettings.model_fields))

@@ -12,7 +12,7 @@ import pytest
 
 from tssr.cli import main
 from tssr.core.dataset import describe_dataset, load_dataset
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 
 ROOT = Path(__file__).resolve().parents[3]
 ENCODER = ("--modality", "image", "--encoder", "squeezenet1_1", "--weights", "random", "--workers", "0")
@@ -36,7 +36,7 @@ def workspaces(tmp_path_factory, shop):
     main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder / "one")])
     main(["extract-features", *ENCODER, "--workspace", str(folder / "one")])
     shutil.copytree(folder / "one", folder / "twin")
-    path = Workspace(folder / "twin").dataset("hm") / "interactions.parquet"
+    path = WorkspaceFolders(folder / "twin").dataset("hm") / "interactions.parquet"
     info = describe_dataset(path.parent)
     last = load_dataset(info).split().test.histories.ends  # where in the table each target stands
     table = pq.read_table(path)

@@ -16,7 +16,7 @@ from tssr.cli import main
 from tssr.core.dataset import load_dataset
 from tssr.core.lock import exclusive
 from tssr.core.settings import resolve
-from tssr.core.workspace import Workspace
+from tssr.core.workspace import WorkspaceFolders
 from tssr.pipeline.runs import plan as plan_module
 from tssr.pipeline.runs import train as train_module
 from tssr.pipeline.runs.build import build_model
@@ -607,7 +607,7 @@ def test_a_tenth_of_the_train_users_is_another_run_and_asks_all(prepared, model)
 
 def test_a_key_from_before_there_were_shares_is_still_the_key(prepared, monkeypatch, tmp_path):
     monkeypatch.setattr(plan_module, "fingerprint", json.dumps)
-    workspace, chosen = Workspace(tmp_path / "workspace"), resolve(RunSettings, {"model": "poprec"})
+    workspace, chosen = WorkspaceFolders(tmp_path / "workspace"), resolve(RunSettings, {"model": "poprec"})
     assert "share" not in plan_module.plan_run(workspace, chosen, {}, {}).key()
     assert (
         '"train_users_share": 0.5'
@@ -616,7 +616,7 @@ def test_a_key_from_before_there_were_shares_is_still_the_key(prepared, monkeypa
 
 
 def test_neighbours_and_popularity_see_the_drawn_users_alone(prepared, tmp_path):
-    workspace = Workspace(tmp_path / "workspace")
+    workspace = WorkspaceFolders(tmp_path / "workspace")
     few = plan_module.plan_run(
         workspace, resolve(RunSettings, {"model": "poprec"}), {}, {"train_users_share": 0.1}
     )
@@ -647,7 +647,7 @@ def test_a_model_that_reads_no_content_may_start_from_it(prepared):
     assert trained.json["settings"]["model"]["item_start"] == "content"
     assert prepared("evaluate", "--run", trained.json["run"]).code == 0
     plan = plan_module.plan_run(
-        Workspace(Path("workspace")), resolve(RunSettings, {"model": "sasrec-id"}), {}, {}
+        WorkspaceFolders(Path("workspace")), resolve(RunSettings, {"model": "sasrec-id"}), {}, {}
     )
     older = plan.record()
     del older["settings"]["model"]["item_start"], older["settings"]["train"]["train_users_share"]
