@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from training_data import Log, generate
 
-from tssr.core.dataset import Dataset, DatasetInfo, Histories, Split
+from tssr.core.dataset import DatasetInfo, Histories, LoadedDataset, Split
 from tssr.core.progress import note
 from tssr.model.materials import ContentFeatures, Materials
 from tssr.model.recommender import SequenceRecommender
@@ -36,7 +36,7 @@ LENGTH = 10
 def split_of(log: Log) -> Split:
     """The leave-one-out split of a log."""
     histories = Histories(log.items, log.ends - log.lengths, log.ends, log.item_count)
-    return Dataset(DatasetInfo("log", Path(), {}), histories).leave_one_out()
+    return LoadedDataset(DatasetInfo("log", Path(), {}), histories).leave_one_out()
 
 
 def materials_of(train: Histories, length: int, content_width: int = 0) -> Materials:

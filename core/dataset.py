@@ -143,8 +143,8 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """The canonical tables of one data set, as far as models and evaluation need them.
+class LoadedDataset:
+    """The actions of one data set in memory, as models and evaluation need them.
 
     `cuts` says, under a global time split, where in `histories.items` each user's validation part and test
     part begin; it is None where the split is leave-one-out.
@@ -195,7 +195,7 @@ class Dataset:
 
 
 def load_times(info: DatasetInfo) -> Int64:
-    """The time of every action, in the order of `Dataset.histories.items`.
+    """The time of every action, in the order of `LoadedDataset.histories.items`.
 
     Raises ArtifactError where the table is missing or damaged.
     """
@@ -225,7 +225,7 @@ def describe_dataset(folder: Path) -> DatasetInfo:
     return info
 
 
-def load_dataset(info: DatasetInfo) -> Dataset:
+def load_dataset(info: DatasetInfo) -> LoadedDataset:
     """Read the actions of a data set that `tssr preprocess` wrote.
 
     Raises ArtifactError where a table is missing, damaged, out of order or does not fit the manifest.
@@ -251,7 +251,7 @@ def load_dataset(info: DatasetInfo) -> Dataset:
         user = int(histories.lengths.argmin())
         raise ArtifactError(f"{folder / INTERACTIONS_FILE}: user {user} has no action; {cure}")
     if not by_time:
-        return Dataset(info, histories)
+        return LoadedDataset(info, histories)
     times, split = table[TIMESTAMP].to_numpy(), info.manifest["split"]
 
     def first_from(moment: int) -> Int64:
@@ -259,4 +259,4 @@ def load_dataset(info: DatasetInfo) -> Dataset:
         return histories.starts + np.bincount(users[times < moment], minlength=user_count)
 
     cuts = (first_from(split["validation_from"]), first_from(split["test_from"]))
-    return Dataset(info, histories, cuts)
+    return LoadedDataset(info, histories, cuts)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from ...core.dataset import Dataset, Int64, Queries
+from ...core.dataset import Int64, LoadedDataset, Queries
 from ...core.schema import ITEM_ID, USER_ID
 from ...evaluation.recommending import recommend
 from ...evaluation.scoring import VectorScorer
@@ -38,7 +38,7 @@ class ExportedRun:
     """The run that is exported: its model, the users whose lists are checked, the items lists may hold."""
 
     plan: RunPlan
-    dataset: Dataset
+    dataset: LoadedDataset
     model: Any  # of one of the families that `kind_of` knows
     queries: Queries
     scorer: Scorer
@@ -108,7 +108,7 @@ def _write_users(run: ExportedRun, folder: Path) -> None:
         np.save(folder / "user_left_out.npy", scorer.skipped(0, len(everyone)))
 
 
-def _everyone(dataset: Dataset) -> Queries:
+def _everyone(dataset: LoadedDataset) -> Queries:
     """All users with all their actions."""
     whole = dataset.histories
     return Queries(np.arange(len(whole), dtype=np.int32), whole, np.zeros(len(whole), np.int32))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dataset import Dataset, Histories, Int64, Queries
+from ...core.dataset import Histories, Int64, LoadedDataset, Queries
 from ...core.errors import ArtifactError
 from ...evaluation.recommending import recommend
 from ...evaluation.scoring import Float64, Scorer, open_index
@@ -58,7 +58,7 @@ class Proof:
         return asdict(self)
 
 
-def some_users(dataset: Dataset) -> Queries:
+def some_users(dataset: LoadedDataset) -> Queries:
     """Up to USERS users, spread evenly, each with all actions."""
     whole = dataset.histories
     users = np.unique(np.linspace(0, len(whole) - 1, min(USERS, len(whole))).astype(np.int64))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.dataset import Dataset, load_times
+from ...core.dataset import LoadedDataset, load_times
 from ...evaluation.measurement import Protocol
 from ...evaluation.metrics import RANK_METRICS, metric_title
 from ...evaluation.ranking import Ranks
@@ -89,7 +89,7 @@ class AccuracyView:
         return {name: metric_title(name) for name in names}
 
 
-def accuracy_view(scope: Scope, dataset: Dataset) -> AccuracyView:
+def accuracy_view(scope: Scope, dataset: LoadedDataset) -> AccuracyView:
     """Read the ranks of the evaluated runs and measure them; nothing is ranked anew."""
     waiting = [run for run in scope.runs if run not in scope.evaluated]
     if not scope.evaluated:

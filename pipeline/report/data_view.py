@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dataset import Dataset, Int64, remake
+from ...core.dataset import Int64, LoadedDataset, remake
 from ...core.schema import ITEMS, ITEMS_FILE, read_table
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
@@ -57,7 +57,7 @@ class DataView:
     problems: Sequence[str]
 
 
-def data_view(workspace: WorkspaceFolders, dataset: Dataset) -> DataView:
+def data_view(workspace: WorkspaceFolders, dataset: LoadedDataset) -> DataView:
     """Gather the view from the manifest, the tables and the feature stores."""
     manifest = dataset.info.manifest
     histories = dataset.histories
@@ -91,7 +91,7 @@ def histogram(counts: Int64) -> list[Bin]:
     return [Bin(a, b - 1, int(n)) for a, b, n in zip(edges[:-1], edges[1:], found, strict=True)]
 
 
-def _content(workspace: WorkspaceFolders, dataset: Dataset) -> list[ContentRow]:
+def _content(workspace: WorkspaceFolders, dataset: LoadedDataset) -> list[ContentRow]:
     """Texts and pictures that the table of items names, then what each feature store made of them."""
     info = dataset.info
     named = [modality for modality in MODALITIES.values() if modality.column in ITEMS.names]

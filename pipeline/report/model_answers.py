@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.dataset import Dataset, Histories, Int32, Int64, Queries
+from ...core.dataset import Histories, Int32, Int64, LoadedDataset, Queries
 from ...core.device import choose_device
 from ...core.float32 import full_float32
 from ...evaluation.recommending import recommend
@@ -55,7 +55,9 @@ def subset(queries: Queries, rows: Int64) -> Queries:
     return Queries(queries.users[rows], histories, queries.targets[rows])
 
 
-def ask_model(run: ShownRun, dataset: Dataset, listed: Queries, gated: Queries, device: str) -> ModelAnswers:
+def ask_model(
+    run: ShownRun, dataset: LoadedDataset, listed: Queries, gated: Queries, device: str
+) -> ModelAnswers:
     """Load the run's model and ask it for the lists of some users, and its gate about others."""
     from ...model.recommender import SequenceRecommender
     from ...model.tssr import TSSR

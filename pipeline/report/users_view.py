@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dataset import Dataset, Int64, Queries, remake
+from ...core.dataset import Int64, LoadedDataset, Queries, remake
 from ...core.schema import USER_ID, USERS, USERS_FILE, read_table
 from .model_answers import LISTED, ModelAnswers
 from .shown_runs import ShownRun
@@ -72,7 +72,7 @@ def draw_users(queries: Queries, count: int, seed: int) -> Int64:
 
 
 def users_view(
-    dataset: Dataset, rows: Int64, runs: Sequence[ShownRun], answers: Sequence[ModelAnswers]
+    dataset: LoadedDataset, rows: Int64, runs: Sequence[ShownRun], answers: Sequence[ModelAnswers]
 ) -> UsersView:
     """The runs' lists and ranks for the users in `rows` of the test split."""
     queries = dataset.split().test

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.dataset import Dataset
+from ...core.dataset import LoadedDataset
 from ...core.progress import note
 from ...core.workspace import WorkspaceFolders
 from ...features.store import StoreInfo, list_stores, open_store
@@ -48,7 +48,7 @@ class ReportViews:
 
 
 def gather_views(
-    workspace: WorkspaceFolders, settings: ReportSettings, scope: Scope, dataset: Dataset
+    workspace: WorkspaceFolders, settings: ReportSettings, scope: Scope, dataset: LoadedDataset
 ) -> ReportViews:
     """Gather every view. Raises ArtifactError where a run no longer fits its data or files are damaged."""
     split = dataset.split()
@@ -85,7 +85,9 @@ def gather_views(
     )
 
 
-def _ask(settings: ReportSettings, scope: Scope, dataset: Dataset, rows: np.ndarray) -> list[ModelAnswers]:
+def _ask(
+    settings: ReportSettings, scope: Scope, dataset: LoadedDataset, rows: np.ndarray
+) -> list[ModelAnswers]:
     """What each model answers for the test users in `rows`, and its gate for some more."""
     queries = dataset.split().test
     listed = subset(queries, rows)
@@ -125,7 +127,11 @@ def _content_stores(workspace: WorkspaceFolders, scope: Scope) -> list[StoreInfo
 
 
 def _pictures(
-    settings: ReportSettings, dataset: Dataset, shown: Sequence[int], items: MapView | None, names: ItemNames
+    settings: ReportSettings,
+    dataset: LoadedDataset,
+    shown: Sequence[int],
+    items: MapView | None,
+    names: ItemNames,
 ) -> Thumbnails:
     """Pictures of what users took and were shown, then of the map's items, the most popular first."""
     if not settings.pictures:

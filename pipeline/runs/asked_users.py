@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...core.dataset import Dataset, DatasetInfo, Histories, Queries, remake
+from ...core.dataset import DatasetInfo, Histories, LoadedDataset, Queries, remake
 from ...core.errors import DataError, UsageError, os_errors_as_tssr
 from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, USER_ID, USERS, USERS_FILE, read_table
 from ...core.words import first_few
@@ -40,7 +40,7 @@ class AskedUsers:
     notes: Sequence[str]
 
 
-def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
+def known_users(dataset: LoadedDataset, ids: Sequence[str]) -> AskedUsers:
     """Users of the data set, each with all their actions; raises UsageError for an id it does not have."""
     info = dataset.info
     cure = remake(info.name)
@@ -60,7 +60,7 @@ def known_users(dataset: Dataset, ids: Sequence[str]) -> AskedUsers:
 
 
 # An `Ask` is called once the data set is read, which is needed to turn outside ids into item numbers.
-Ask = Callable[[Dataset], AskedUsers]
+Ask = Callable[[LoadedDataset], AskedUsers]
 
 
 def users_of(ids: Sequence[str]) -> Ask:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import sha256_file, sweep_partials
-from ...core.dataset import Dataset, load_dataset
+from ...core.dataset import LoadedDataset, load_dataset
 from ...core.device import choose_device
 from ...core.errors import UsageError
 from ...core.lock import exclusive
@@ -105,7 +105,11 @@ def blend_runs(
 
 
 def _blend(
-    plan: RunPlan, dataset: Dataset, models: Sequence[Recommender], folders: Sequence[Path], folder: Path
+    plan: RunPlan,
+    dataset: LoadedDataset,
+    models: Sequence[Recommender],
+    folders: Sequence[Path],
+    folder: Path,
 ) -> dict[str, Any]:
     """Choose the weights of `models`, which lie in `folders`, write the blend and give its result."""
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.dataset import Dataset, Queries
+from ...core.dataset import LoadedDataset, Queries
 from ...core.errors import TssrError, UsageError, memory_errors_as_tssr
 from ...core.memory import free_memory
 from ...features.store import StoreInfo, open_store
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...model.recommender import Recommender
 
 
-def refuse_empty(queries: Queries, dataset: Dataset) -> None:
+def refuse_empty(queries: Queries, dataset: LoadedDataset) -> None:
     """Raise UsageError where a split has no user to rank for."""
     if len(queries) == 0:
         raise UsageError(
@@ -29,7 +29,7 @@ def refuse_empty(queries: Queries, dataset: Dataset) -> None:
         )
 
 
-def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> None:
+def refuse_too_large(plan: RunPlan, dataset: LoadedDataset, device: torch.device) -> None:
     """Raise TssrError, before memory is allocated, where a training step certainly needs more than is free.
 
     A step holds at least two arrays of B x L vectors of D float32: the item vectors, and their sums with the
@@ -56,7 +56,7 @@ def refuse_too_large(plan: RunPlan, dataset: Dataset, device: torch.device) -> N
 
 def build_model(
     plan: RunPlan,
-    dataset: Dataset,
+    dataset: LoadedDataset,
     device: torch.device,
     contents: Sequence[ContentSource] | None = None,
 ) -> Recommender:
@@ -94,7 +94,7 @@ def _memory_cure(plan: RunPlan) -> str:
 
 
 def build_blend(
-    plan: RunPlan, parts: Sequence[Recommender], dataset: Dataset, device: torch.device
+    plan: RunPlan, parts: Sequence[Recommender], dataset: LoadedDataset, device: torch.device
 ) -> Recommender:
     """A blend of the plan's parts; its weights are equal until those of a finished run are loaded."""
     import torch

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import atomic_path, fingerprint, read_json, write_json
-from ...core.dataset import Dataset, Queries, load_dataset
+from ...core.dataset import LoadedDataset, Queries, load_dataset
 from ...core.device import choose_device
 from ...core.progress import progress
 from ...core.summary import Summary
@@ -111,7 +111,7 @@ def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]
     return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **measured})
 
 
-def asked_queries(dataset: Dataset, settings: EvaluateSettings) -> Queries:
+def asked_queries(dataset: LoadedDataset, settings: EvaluateSettings) -> Queries:
     """The queries of the chosen split; raises UsageError where it has none."""
     split = dataset.split()
     queries = split.test if settings.split == "test" else split.validation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...core.dataset import Dataset, Histories
+from ...core.dataset import Histories, LoadedDataset
 from ...evaluation.recommending import RecommendedLists
 
 # Below this share of repeats among the actions, few people want known items in a list. Ratings and reviews
@@ -13,7 +13,7 @@ HARDLY_ANY = 0.01
 _LOOKED_AT = 100_000  # users whose actions are counted; more would change the share by next to nothing
 
 
-def known_items_note(dataset: Dataset, asked: Histories, lists: RecommendedLists) -> list[str]:
+def known_items_note(dataset: LoadedDataset, asked: Histories, lists: RecommendedLists) -> list[str]:
     """A line on known items in the lists, with the option that leaves them out; [] where it is not needed."""
     share = _share_of_repeats(dataset.histories.part(0, min(_LOOKED_AT, len(dataset.histories))))
     if share >= HARDLY_ANY:

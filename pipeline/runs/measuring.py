@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.dataset import Dataset, Queries, load_times
+from ...core.dataset import LoadedDataset, Queries, load_times
 from ...core.workspace import WorkspaceFolders
 from ...evaluation.list_metrics import ItemStatistics, Recommended
 from ...evaluation.measurement import Measurement, Protocol, Targets
@@ -30,7 +30,7 @@ class Question:
     where lists of limited length are measured, and None where all items were ranked.
     """
 
-    dataset: Dataset
+    dataset: LoadedDataset
     queries: Queries
     settings: EvaluateSettings
     window: int

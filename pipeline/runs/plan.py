@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.artifacts import fingerprint
-from ...core.dataset import Dataset, DatasetInfo, Split, describe_dataset
+from ...core.dataset import DatasetInfo, LoadedDataset, Split, describe_dataset
 from ...core.errors import UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import Model, Settings, option_name, resolve
@@ -74,7 +74,7 @@ class RunPlan:
         share = self.train.train_users_share
         return self.spec.title if share == 1.0 else f"{self.spec.title} ({share:.4g} of train users)"
 
-    def split(self, dataset: Dataset) -> Split:
+    def split(self, dataset: LoadedDataset) -> Split:
         """The data set's split, with the train actions that the plan's model may read."""
         return dataset.split().with_train_users(self.train.train_users_share)
 

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ...core.artifacts import atomic_path
-from ...core.dataset import Dataset, DatasetInfo, load_dataset, remake
+from ...core.dataset import DatasetInfo, LoadedDataset, load_dataset, remake
 from ...core.device import choose_device
 from ...core.errors import UsageError
 from ...core.schema import ITEM_ID, ITEMS, ITEMS_FILE, PADDING, TEXT, USER_ID, read_table
@@ -69,7 +69,7 @@ def lists_of(workspace: WorkspaceFolders, run: str | None, ask: Ask, settings: L
 
 
 def _lists(
-    folder: Path, plan: RunPlan, dataset: Dataset, asked: AskedUsers, settings: ListSettings
+    folder: Path, plan: RunPlan, dataset: LoadedDataset, asked: AskedUsers, settings: ListSettings
 ) -> tuple[RecommendedLists, list[str]]:
     from .scorer import ranks_cold_items, scorer_of
 

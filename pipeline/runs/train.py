@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import sha256_file, sweep_partials
-from ...core.dataset import Dataset, Split, load_dataset
+from ...core.dataset import LoadedDataset, Split, load_dataset
 from ...core.device import choose_device
 from ...core.errors import ArtifactError, DivergedError
 from ...core.lock import LOCK_FILE, exclusive
@@ -62,7 +62,7 @@ def _train(
     workspace: WorkspaceFolders,
     plan: RunPlan,
     folder: Path,
-    dataset: Dataset,
+    dataset: LoadedDataset,
     device: torch.device,
     force: bool,
 ) -> Summary:

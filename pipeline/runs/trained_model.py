@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ...core.artifacts import sha256_file
-from ...core.dataset import Dataset
+from ...core.dataset import LoadedDataset
 from ...core.device import choose_device
 from ...core.errors import ArtifactError
 from ...core.progress import note
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...model.recommender import Recommender
 
 
-def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: str) -> Recommender:
+def trained_model(folder: Path, plan: RunPlan, dataset: LoadedDataset, device_name: str) -> Recommender:
     """Build the plan's model with the best weights of the run in `folder`, ready to score."""
     import torch
 
@@ -44,7 +44,7 @@ def trained_model(folder: Path, plan: RunPlan, dataset: Dataset, device_name: st
     return model
 
 
-def _built(folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device) -> Recommender:
+def _built(folder: Path, plan: RunPlan, dataset: LoadedDataset, device: torch.device) -> Recommender:
     """The plan's model, which reads what the run in `folder` keeps; its weights are yet to be loaded."""
     if not plan.parts:
         return build_model(plan, dataset, device, _kept(folder, plan, dataset, device))
@@ -55,7 +55,7 @@ def _built(folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device) 
 
 
 def _kept(
-    folder: Path, plan: RunPlan, dataset: Dataset, device: torch.device
+    folder: Path, plan: RunPlan, dataset: LoadedDataset, device: torch.device
 ) -> list[ContentFeatures] | None:
     """The vectors that the run's own encoders made, made again where content changed; None for other runs."""
     if plan.end_to_end is None:

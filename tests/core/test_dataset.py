@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tssr.core.dataset import Dataset, Histories, describe_dataset, load_dataset
+from tssr.core.dataset import Histories, LoadedDataset, describe_dataset, load_dataset
 from tssr.core.errors import ArtifactError, DataError
 from tssr.core.schema import INTERACTIONS, INTERACTIONS_FILE, MANIFEST_FILE
 
@@ -31,7 +31,7 @@ def as_lists(histories):
 
 @given(item_lists)
 def test_leave_one_out_is_the_brute_force(lists):
-    split = Dataset(None, as_histories(lists)).leave_one_out()
+    split = LoadedDataset(None, as_histories(lists)).leave_one_out()
     asked = [user for user, items in enumerate(lists) if len(items) >= 3]
     assert as_lists(split.train) == [items[:-2] if len(items) >= 3 else items for items in lists]
     for queries, back in ((split.validation, 2), (split.test, 1)):
@@ -43,14 +43,14 @@ def test_leave_one_out_is_the_brute_force(lists):
 
 @given(item_lists)
 def test_counts_and_flat_see_the_bounds_alone(lists):
-    train = Dataset(None, as_histories(lists)).leave_one_out().train
+    train = LoadedDataset(None, as_histories(lists)).leave_one_out().train
     kept = [item for items in as_lists(train) for item in items]
     assert train.flat().tolist() == kept
     assert train.counts().tolist() == [kept.count(item) for item in range(ITEM_COUNT + 1)]
 
 
 def test_a_canary_that_is_only_a_target_is_counted_nowhere():
-    split = Dataset(None, as_histories([[1, 2, 3, 6], [2, 1, 5, 4]])).leave_one_out()
+    split = LoadedDataset(None, as_histories([[1, 2, 3, 6], [2, 1, 5, 4]])).leave_one_out()
     assert split.train.counts()[[3, 4, 5, 6]].tolist() == [0, 0, 0, 0]
 
 
@@ -186,7 +186,7 @@ def test_a_canary_that_is_only_a_test_target_is_nowhere_in_train_or_validation(t
 
 @given(item_lists, st.floats(0.01, 1), st.floats(0.01, 1))
 def test_a_share_of_the_train_users_is_nested_and_asks_the_same(lists, one, other):
-    split = Dataset(None, as_histories(lists)).leave_one_out()
+    split = LoadedDataset(None, as_histories(lists)).leave_one_out()
     whole = as_lists(split.train)
     trained = {}
     for share in (one, other):
@@ -202,7 +202,7 @@ def test_a_share_of_the_train_users_is_nested_and_asks_the_same(lists, one, othe
 
 
 def test_users_for_training_are_drawn_and_not_the_first_ones():
-    split = Dataset(None, as_histories([[1, 2, 3, 4]] * 100)).leave_one_out()
+    split = LoadedDataset(None, as_histories([[1, 2, 3, 4]] * 100)).leave_one_out()
     trained = np.flatnonzero(split.with_train_users(0.2).train.lengths)
     assert len(trained) == 20
     assert 30 < trained.mean() < 70

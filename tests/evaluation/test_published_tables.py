@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tssr.core.dataset import Dataset, Histories
+from tssr.core.dataset import Histories, LoadedDataset
 from tssr.evaluation.metrics import RankCounts
 from tssr.evaluation.ranking import RankingOptions, rank_targets
 from tssr.evaluation.scoring import DenseScorer, VectorScorer
@@ -21,7 +21,7 @@ TRAIN_COUNTED = {
 }
 
 
-def sequences(folder: Path, name: str) -> Dataset:
+def sequences(folder: Path, name: str) -> LoadedDataset:
     lines = [
         np.array(line.split()[1:], dtype=np.int32)
         for line in (folder / "s3rec" / f"{name}.txt").read_text().splitlines()
@@ -29,7 +29,7 @@ def sequences(folder: Path, name: str) -> Dataset:
     lengths = np.array([len(line) for line in lines], dtype=np.int64)
     ends = np.cumsum(lengths)
     items = np.concatenate(lines)
-    return Dataset(None, Histories(items, ends - lengths, ends, int(items.max())))
+    return LoadedDataset(None, Histories(items, ends - lengths, ends, int(items.max())))
 
 
 def popularity(counts, dense):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tssr.core.dataset import Dataset, Queries
+from tssr.core.dataset import LoadedDataset, Queries
 from tssr.evaluation.metrics import RankCounts
 from tssr.evaluation.ranking import RankingOptions, rank_targets
 from tssr.evaluation.scoring import DenseScorer
@@ -78,7 +78,7 @@ def test_scores_that_tie_are_equal(histories_of):
 
 def test_a_held_out_item_has_no_neighbour(histories_of):
     histories = histories_of([[1, 2, 3, 7], [2, 1, 4, 3]], ITEM_COUNT)
-    train = Dataset(None, histories).split().train
+    train = LoadedDataset(None, histories).split().train
     scores = built(train).scores(ask(histories), 0, 2)
     assert scores[:, 6].tolist() == [0.0, 0.0]
 
@@ -86,7 +86,7 @@ def test_a_held_out_item_has_no_neighbour(histories_of):
 def s3rec(histories_of, folder, name):
     path = folder / "s3rec" / f"{name}.txt"
     lists = [[int(item) for item in line.split()[1:]] for line in path.read_text().splitlines()]
-    return Dataset(None, histories_of(lists, max(map(max, lists)))).split()
+    return LoadedDataset(None, histories_of(lists, max(map(max, lists)))).split()
 
 
 # HR@10 and NDCG@10 on the test split by (shrink, history mask): own regression values of an independent

@@ -3,7 +3,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tssr.core.dataset import Dataset, Histories
+from tssr.core.dataset import Histories, LoadedDataset
 from tssr.model.negatives import Negatives
 
 ITEM_COUNT = 5
@@ -39,6 +39,6 @@ def test_a_canary_that_is_only_a_target_is_never_drawn():
     histories = Histories(
         np.array([1, 2, 3, canary, 2, 1, 4, 3], np.int32), np.array([0, 4]), np.array([4, 8]), ITEM_COUNT
     )
-    train = Dataset(None, histories).leave_one_out().train
+    train = LoadedDataset(None, histories).leave_one_out().train
     drawn = Negatives(train).draw(torch.tensor([0, 1]).repeat(2000))
     assert set(drawn.tolist()) <= {1, 2}
