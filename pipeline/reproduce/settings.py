@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from ...core.settings import Settings
+from ...evaluation.settings import Mask
 
 PaperSet = Literal["hm", "yelp", "phone", "toy", "mind"]
 
@@ -26,6 +27,10 @@ class ReproduceSettings(Settings):
     seeds: int = Field(3, ge=1, description="Train every model with this many seeds.")
     quick: bool = Field(
         False, description="One seed, two epochs and narrow models: to see that all works, never as evidence."
+    )
+    mask: Mask = Field(
+        "exempt",
+        description="History mask of the numbers, see tssr evaluate; exempt is the mask of the paper's code.",
     )
     jobs: int = Field(1, ge=1, description="Train so many runs at once, sharing the processor cores.")
     raw: Path | None = Field(None, description="published: folder that holds the file the entry names.")

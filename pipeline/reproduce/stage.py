@@ -102,6 +102,7 @@ def _compared(
         "topk": tuple(cutoffs),
         "reference": experiment.reference,
         "focus": experiment.focus,
+        "mask": settings.mask,
         "jobs": settings.jobs,
         "name": name,
     }

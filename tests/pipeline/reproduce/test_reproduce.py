@@ -62,6 +62,10 @@ def test_table_1_stands_beside_the_papers_and_is_not_trained_twice(prepared, com
     assert "| sasrec-content |" in (folder / "table1-hm-quick.md").read_text()
     assert prepared("reproduce", "table1", "--quick", "--beside", "toy").code == 0
     assert len(commands) == trained
+    assert any("history mask exempt" in note for note in done.json["notes"]), "the mask of the paper's code"
+    other = prepared("reproduce", "table1", "--quick", "--mask", "none", "--json")
+    assert any("history mask none" in note for note in other.json["notes"])
+    assert len(commands) == trained
 
 
 @pytest.mark.slow
