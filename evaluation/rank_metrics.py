@@ -1,9 +1,12 @@
 """Metrics of one user at a time, from the rank of the item that the user really took.
 
-Each query has one target. So Recall@k equals the hit rate, and the ideal DCG, by which NDCG divides, is 1. A
-target is a hit at k where its rank is less than k + 1; ranks may be halves, because items that tie with the
-target count half (`ranking`). Rank 10.5 is a hit at 10, rank 11 is not. A NaN rank, beyond the depth or
-hidden by a mask, is a miss. The functions map ranks (Q,) to gains (Q,); a metric is the mean of the gains.
+Each query has one target. So Recall@k equals the hit rate, and the ideal DCG, by which NDCG divides, is
+1. A target is a hit at k where its rank is less than k + 1. A hit is all or nothing, but a rank may be a
+half: where items tie with the target, its rank is the middle of the places that they share (mid-rank,
+`ranking`). Example: a target that shares places 10 and 11 with one other item has rank 10.5, a whole hit
+at 10; one that shares places 10 to 12 with two others has rank 11, a miss. A NaN rank, beyond the depth
+or hidden by a mask, is a miss. The functions map ranks (Q,) to gains (Q,); a metric is the mean of the
+gains.
 """
 
 from __future__ import annotations

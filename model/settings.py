@@ -229,13 +229,15 @@ class RankIDSettings(LengthSettings):
 class RankTSSRSettings(RankIDSettings, ScaleSettings):
     """The same settings, and the scaling of the content among the features of a candidate."""
 
+    model_config = ConfigDict(title="TSSR-Rank")
+
     cold_share: float = Field(
         0.0,
         ge=0,
         lt=1,
         description=(
-            "Share of the items, others for every 32 users, that are taken for cold while it learns, so that "
-            "it learns what content is worth where nothing else is known (for --cold-items)."
+            "Share of items treated as cold in training, drawn anew for every 32 users; with it the model "
+            "learns to judge an item by content alone (for --cold-items)."
         ),
     )
     cold_bonus: float = Field(

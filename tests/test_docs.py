@@ -82,6 +82,16 @@ def blocks(page):
     return re.findall(r"^```python(.*?)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def test_every_page_is_in_the_navigation_and_linked_from_the_first_page():
+    """mkdocs only notes a page that its navigation lacks, and builds the site all the same."""
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    navigation = (ROOT / "mkdocs.yml").read_text().split("nav:")[1].split("validation:")[0]
+    listed = re.findall(r"[\w-]+\.md", navigation)
+    assert sorted(listed) == sorted(pages)
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "index.md").read_text())
+    assert set(linked) == pages - {"index.md"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["python.md", "serving.md"])
 def test_the_python_blocks_run_in_order(page, bert, tmp_path):

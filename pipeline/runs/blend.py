@@ -197,7 +197,10 @@ def _summary(folder: Path, plan: RunPlan, result: Mapping[str, Any], *, cached: 
         )
     if result["last_item"] == "left-out":
         notes.append("The newest item of a history is no candidate, as in one of the parts")
-    notes.append("Two runs of one model that differ in --seed, blended, tell what is owed to adding alone")
+    notes.append(
+        "Control: blend two runs of one model with different --seed; that gain comes from adding alone, "
+        "not from content"
+    )
     columns = ["run", "model", "share", "validation NDCG@10"]
     data = {"stage": "blend", "run": folder.name, "folder": str(folder), **plan.record(), "result": result}
     return Summary(f"Blended {plan.title} on {plan.dataset.name}", rows, data, columns, notes, cached)

@@ -48,6 +48,12 @@ def test_known_defaults_of_their_own(model, option, value):
     assert shown(option, "sasrec-id") != value
 
 
+def test_an_option_of_one_model_stands_in_a_section_of_its_name():
+    sections = {param.name: getattr(param, "section", "") for param in train.command.params}
+    assert sections["cold_share"] == "TSSR-Rank"
+    assert sections["content_scale"] == "Models that read content"
+
+
 def test_settings_of_other_stages_name_no_model():
     """`extract-features --batch-size` has the name of a setting of training, and nothing else of it."""
     texts = {param.name: param.help or "" for param in extract_features.command.params}
