@@ -16,7 +16,7 @@ eight users at a time from one random byte, and the bootstrap rounds the values 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -43,7 +43,8 @@ class PairedTest:
 
     `adjusted` is the p-value after Holm's correction for all the tests that were made together. `seed_error`
     is the standard error of the difference over the seeds, and `p_all` the p-value that takes users and
-    trainings as drawn at random, without a correction; both are None where there is one seed.
+    trainings as drawn at random, without a correction; both are None where the models have fewer than two
+    seeds in common.
     """
 
     difference: float
@@ -203,28 +204,31 @@ def p_of_both(differences: Float64, seed_error: float) -> float:
     return math.erfc(difference / error / math.sqrt(2))
 
 
-def user_ndcg(ranks: Sequence[Ranks], mask: Mask, k: int) -> Float64:
+def user_ndcg(ranks: Iterable[Ranks], mask: Mask, k: int) -> Float64:
     """Each user's NDCG@k, (U,), averaged over `ranks`, one a seed.
 
     Raises ArtifactError where they are of different users or targets.
     """
-    for other in ranks[1:]:
-        _same_questions(ranks[0], other)
-    mean: Float64 = np.mean([ndcg_at(one.by_mask[mask], k) for one in ranks], axis=0)
+    first, *others = ranks
+    for other in others:
+        _same_questions(first, other)
+    mean: Float64 = np.mean([ndcg_at(one.by_mask[mask], k) for one in (first, *others)], axis=0)
     return mean
 
 
 def against_each(
-    focus: Sequence[Ranks], others: Mapping[str, Sequence[Ranks]], mask: Mask, k: int
+    focus: Mapping[int, Ranks], others: Mapping[str, Mapping[int, Ranks]], mask: Mask, k: int
 ) -> dict[str, PairedTest]:
-    """Test the NDCG@k of a model against each of some others; all have one `Ranks` a seed.
+    """Test the NDCG@k of a model against each of some others; all have one `Ranks` a seed, by seed.
 
+    An untrained model has the same one at each. A trained model may lack seeds, at which it diverged.
     Raises ArtifactError where the models were asked different questions.
     """
     tests = {}
+    mine = user_ndcg(focus.values(), mask, k)
     for name, ranks in others.items():
-        _same_questions(focus[0], ranks[0])
-        differences = user_ndcg(focus, mask, k) - user_ndcg(ranks, mask, k)
+        _same_questions(next(iter(focus.values())), next(iter(ranks.values())))
+        differences = mine - user_ndcg(ranks.values(), mask, k)
         test, error = paired_test(differences), _seed_error(focus, ranks, mask, k)
         p_all = None if error is None or len(differences) < 2 else p_of_both(differences, error)
         tests[name] = replace(test, seed_error=error, p_all=p_all)
@@ -232,17 +236,18 @@ def against_each(
     return {name: replace(test, adjusted=p) for (name, test), p in zip(tests.items(), adjusted, strict=True)}
 
 
-def _seed_error(focus: Sequence[Ranks], other: Sequence[Ranks], mask: Mask, k: int) -> float | None:
-    """The standard error of the difference over seeds; an untrained model has the same value at each."""
-    seeds = max(len(focus), len(other))
-    if seeds == 1:
+def _seed_error(focus: Mapping[int, Ranks], other: Mapping[int, Ranks], mask: Mask, k: int) -> float | None:
+    """The standard error of the difference over the seeds that both models have; None below two of these.
+
+    The difference itself is of the means over all seeds that each model has, as the tables show them. Where
+    one has more seeds than are common, the error is rather too large than too small.
+    """
+    seeds = sorted(focus.keys() & other.keys())
+    if len(seeds) < 2:
         return None
-    means = [
-        # (seeds,): the mean NDCG of each run, repeated where there is one run only.
-        np.broadcast_to([ndcg_at(one.by_mask[mask], k).mean() for one in ranks], seeds)
-        for ranks in (focus, other)
-    ]
-    return float(np.std(means[0] - means[1], ddof=1) / seeds**0.5)
+    # (seeds,): the mean NDCG of each run.
+    mine, theirs = ([ndcg_at(ranks[seed].by_mask[mask], k).mean() for seed in seeds] for ranks in (focus, other))
+    return float(np.std(np.subtract(mine, theirs), ddof=1) / len(seeds) ** 0.5)
 
 
 def _same_questions(one: Ranks, other: Ranks) -> None:

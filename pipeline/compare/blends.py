@@ -108,10 +108,10 @@ def _blend(
     trained: Mapping[str, tuple[Contender, Chosen]],
     runs: Mapping[str, Sequence[Trained]],
 ) -> tuple[Contender, Chosen]:
-    """One blend at every seed at which all of its parts have a run."""
+    """One blend a seed; where a part diverged, its run stands in the blend's place and the blend is lost."""
     contenders = [trained[part][0] for part in mixed.parts]
     seeds = settings.seeds if any(contender.trained for contender in contenders) else 1
-    made, diverged, plan = [], [], None
+    made, plan = [], None
     for seed in range(seeds):
         used: Counter[str] = Counter()
         parts = []
@@ -121,7 +121,7 @@ def _blend(
             parts.append(trained[contender.name][1].tried[0] if not own else own[place % len(own)])
         lost = [part for part in parts if part.diverged is not None]
         if lost:
-            diverged.append(lost[0])
+            made.append(lost[0])
             continue
         device = contenders[0].candidates[0].plan.train.device
         names = [part.folder.name for part in parts]
@@ -134,6 +134,7 @@ def _blend(
         command += option_words(mixed.settings.changed())
         made.append(Trained(folder, summary.data["result"], command, summary.cached))
     if plan is None:
-        return Contender(mixed.name, mixed.name, BLENDED, []), Chosen(diverged, None, [])
+        return Contender(mixed.name, mixed.name, BLENDED, []), Chosen(made, None, [])
     contender = Contender(mixed.name, plan.title, BLENDED, [Candidate({}, plan)])
-    return contender, Chosen(made[:1], 0, made)
+    first = next(run for run in made if run.diverged is None)
+    return contender, Chosen([first], 0, made)

@@ -43,7 +43,7 @@ class Compared:
     choice: int | None
     runs: Sequence[Trained]
     measured: Sequence[Mapping[str, Any]]  # what `evaluate` reports of each run
-    ranks: Sequence[Ranks]
+    ranks: Mapping[int, Ranks]  # by seed, counted from 0; what needs no training has the same at each
     lost: int = 0  # how many seeds of the chosen one diverged
 
     @property

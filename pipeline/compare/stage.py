@@ -198,12 +198,15 @@ def _measure(
     assert chosen.choice is not None
     device = contender.candidates[chosen.choice].plan.train.device
     wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
-    runs = [run for run in chosen.runs if run.diverged is None]
+    ended = {seed: run for seed, run in enumerate(chosen.runs) if run.diverged is None}
+    runs = list(ended.values())
     measured = [evaluate(workspace, run.folder.name, wanted, force=False, reader="compare") for run in runs]
     cached = all(summary.cached for summary in measured)
     if not cached:
         note(f"{contender.name}: measured")
-    ranks = [read_ranks(run.folder / ranks_name("test")) for run in runs]
+    ranks = {seed: read_ranks(run.folder / ranks_name("test")) for seed, run in ended.items()}
+    if len(chosen.runs) == 1:  # of a model that needs no training, or the only seed
+        ranks = dict.fromkeys(range(settings.seeds), ranks[0])
     reports = [summary.data for summary in measured]
     lost = len(chosen.runs) - len(runs)
     return Compared(contender, chosen.tried, chosen.choice, runs, reports, ranks, lost), cached
@@ -217,7 +220,8 @@ def _measure_lists(
     summary = evaluate_lists(workspace, path, dataset, wanted, force=False, reader="compare")
     ranks = read_ranks(Path(summary.data["folder"]) / ranks_name("test"))
     contender = Contender(path.stem, str(summary.data["title"]), "lists", [])
-    return Compared(contender, [], None, [], [summary.data], [ranks]), summary.cached
+    at_each_seed = dict.fromkeys(range(settings.seeds), ranks)
+    return Compared(contender, [], None, [], [summary.data], at_each_seed), summary.cached
 
 
 def _report(

@@ -94,9 +94,9 @@ def _test_runs(scope: Scope, k: int) -> tuple[str, list[TestedPair]]:
     if len(runs) < 2:
         return "", []
     focus = next((run for run in runs if run.plan.model == FOCUS), runs[-1])
-    others = {run.label: [run.ranks] for run in runs if run is not focus and run.ranks is not None}
+    others = {run.label: {0: run.ranks} for run in runs if run is not focus and run.ranks is not None}
     assert focus.ranks is not None, "only evaluated runs are tested"
-    tests = against_each([focus.ranks], others, "none", k)
+    tests = against_each({0: focus.ranks}, others, "none", k)
     return focus.label, [TestedPair(name, test) for name, test in tests.items()]
 
 

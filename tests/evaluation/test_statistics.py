@@ -133,10 +133,15 @@ def test_holm_gives_the_level_at_which_the_procedure_rejects(p_values):
     assert holm(p_values) == pytest.approx(holm_by_rejection(p_values), abs=1e-3)
 
 
+def by_seed(*of):
+    return dict(enumerate(of))
+
+
 def test_users_are_averaged_over_seeds_and_every_other_model_is_tested():
-    focus = [ranks(1, 3, np.nan), ranks(3, 3, np.nan)]
-    assert user_ndcg(focus, "none", 10).tolist() == [0.75, 0.5, 0.0]
-    tests = against_each(focus, {"A": [ranks(3, 1, 1)], "B": [ranks(1, 3, np.nan)]}, "none", 10)
+    focus = by_seed(ranks(1, 3, np.nan), ranks(3, 3, np.nan))
+    assert user_ndcg(focus.values(), "none", 10).tolist() == [0.75, 0.5, 0.0]
+    others = {"A": by_seed(ranks(3, 1, 1)), "B": by_seed(ranks(1, 3, np.nan))}
+    tests = against_each(focus, others, "none", 10)
     assert tests["A"].difference == pytest.approx((0.25 - 0.5 - 1) / 3)
     assert tests["B"].difference == pytest.approx(-0.25 / 3)
     assert [t.adjusted for t in tests.values()] == holm([t.p_value for t in tests.values()])
@@ -144,12 +149,25 @@ def test_users_are_averaged_over_seeds_and_every_other_model_is_tested():
 
 def test_the_error_over_seeds_is_that_of_the_seeds_differences():
     focus, other = [ranks(1, 3), ranks(3, 3), ranks(1, 1)], [ranks(3, 3), ranks(3, 3), ranks(1, 3)]
-    tests = against_each(focus, {"trained": other, "untrained": [ranks(3, 3)]}, "none", 10)
+    others = {"trained": by_seed(*other), "untrained": dict.fromkeys(range(3), ranks(3, 3))}
+    tests = against_each(by_seed(*focus), others, "none", 10)
     for name, differences in {"trained": [0.25, 0, 0.25], "untrained": [0.25, 0, 0.5]}.items():
         assert tests[name].seed_error == pytest.approx(np.std(differences, ddof=1) / 3**0.5)
-    alone = against_each([ranks(1, 3)], {"A": [ranks(3, 3)]}, "none", 10)
+    alone = against_each(by_seed(ranks(1, 3)), {"A": by_seed(ranks(3, 3))}, "none", 10)
     assert alone["A"].p_all is None
     assert alone["A"].seed_error is None
+
+
+def test_seeds_are_paired_by_number_where_some_diverged():
+    """Seed 1 of the other diverged: its seed 2 is compared with seed 2, and the difference is of all."""
+    focus = by_seed(ranks(1, 3), ranks(3, 3), ranks(1, 1))
+    lost = {"two": {0: ranks(3, 3), 2: ranks(1, 3)}, "one": {2: ranks(1, 3)}, "others": {3: ranks(1, 1)}}
+    tests = against_each(focus, lost, "none", 10)
+    assert tests["two"].seed_error == pytest.approx(0, abs=1e-12), "both differences are .25"
+    assert tests["two"].difference == pytest.approx(0.75 - 0.625)
+    assert (tests["one"].seed_error, tests["one"].p_all) == (None, None), "of one seed there is no error"
+    assert tests["one"].difference == pytest.approx(0)
+    assert tests["others"].seed_error is None
 
 
 def test_ranks_of_other_users_or_targets_are_refused():
@@ -157,7 +175,7 @@ def test_ranks_of_other_users_or_targets_are_refused():
     with pytest.raises(ArtifactError, match=words):
         user_ndcg([ranks(1, 2), ranks(1, 2, targets=[1, 2])], "none", 10)
     with pytest.raises(ArtifactError, match=words):
-        against_each([ranks(1, 2)], {"A": [ranks(1, 2, users=[0, 2])]}, "none", 10)
+        against_each(by_seed(ranks(1, 2)), {"A": by_seed(ranks(1, 2, users=[0, 2]))}, "none", 10)
 
 
 def test_a_test_in_one_line():

@@ -164,16 +164,22 @@ def test_a_model_that_diverges_is_left_out_with_a_word(prepared, commands):
     assert "every training diverged, so there is nothing to compare; " in alone.err
 
 
-def test_a_seed_that_diverges_is_told(prepared, commands, monkeypatch):
+def test_a_seed_that_diverges_is_told_and_the_others_are_tested(prepared, commands, monkeypatch, tmp_path):
     kept = TrainingPool._ended
 
     def ended(folder, plan, command, *, cached):
         trained = kept(folder, plan, command, cached=cached)
-        return replace(trained, diverged="unlucky") if trained and plan.train.seed == 2 else trained
+        unlucky = (plan.model, plan.train.seed) == ("sasrec-id", 2)
+        return replace(trained, diverged="unlucky") if trained and unlucky else trained
 
     monkeypatch.setattr(TrainingPool, "_ended", staticmethod(ended))
-    shown = prepared(*COMPARE, "--seeds", "3")
+    models = ("--models", "poprec", "sasrec-id", "gru4rec", "--focus", "gru4rec")
+    shown = prepared(*COMPARE, *models, "--seeds", "3")
     assert shown.code == 0, shown.err
+    (record,) = (tmp_path / "workspace" / "comparisons").glob("*.json")
+    tests = json.loads(record.read_text())["tests"]
+    assert set(tests) == {"poprec", "sasrec-id"}
+    assert all(test["seed_error"] is not None for test in tests.values())
     assert "sasrec-id: 1 of 3 seeds diverged and are left out" in shown.out
 
 
