@@ -32,6 +32,10 @@ class ArtifactError(TssrError):
     """A file tssr wrote that is missing, damaged, or belongs to something else."""
 
 
+class OutdatedError(ArtifactError):
+    """A run whose data set or features have changed since its training, so that nothing can use it."""
+
+
 @contextmanager
 def os_errors_as_tssr(doing: str, path: Path) -> Iterator[None]:
     """Turn a full disk or a denied path into one line; `doing` is a phrase such as 'write the table'."""

@@ -246,7 +246,9 @@ def _seed_error(focus: Mapping[int, Ranks], other: Mapping[int, Ranks], mask: Ma
     if len(seeds) < 2:
         return None
     # (seeds,): the mean NDCG of each run.
-    mine, theirs = ([ndcg_at(ranks[seed].by_mask[mask], k).mean() for seed in seeds] for ranks in (focus, other))
+    mine, theirs = (
+        [ndcg_at(ranks[seed].by_mask[mask], k).mean() for seed in seeds] for ranks in (focus, other)
+    )
     return float(np.std(np.subtract(mine, theirs), ddof=1) / len(seeds) ** 0.5)
 
 

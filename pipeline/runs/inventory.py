@@ -1,8 +1,9 @@
 """The contents of a workspace: data sets, feature stores, runs, results, and which of these no longer fit.
 
 Only manifests and records are read, never tables or weights. An entry is `unused` where nothing refers to it
-and nothing can use it any more: a run that no longer fits its data and is in no comparison; features,
-measured lists and studies of a data set that is gone. Comparisons, tables of `reproduce` and tuned settings
+and nothing can use it any more: a run whose data set or features have changed and which is in no comparison;
+features, measured lists and studies of a data set that is gone. A run that cannot be read for another reason
+stays: its model may be registered in another shell. Comparisons, tables of `reproduce` and tuned settings
 are results, and never unused.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ...core.artifacts import TEMPORARY_SUFFIX, read_json
 from ...core.dataset import describe_dataset
-from ...core.errors import TssrError
+from ...core.errors import OutdatedError, TssrError
 from ...core.schema import ITEMS_FILE
 from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
 from ...features.store import list_stores
@@ -121,8 +122,10 @@ def _runs(workspace: WorkspaceFolders, named: set[str]) -> Iterator[WorkspaceEnt
             open_run(workspace, folder)
             measured = (folder / metrics_name("test")).exists()
             state = (FINE if measured else f"{FINE}, not measured on test") if finished else "unfinished"
-        except TssrError as error:
+        except OutdatedError as error:
             state, unused = f"stale: {error}", folder.name not in named
+        except TssrError as error:  # another shell or version may be able to read it, so it stays
+            state = f"stale: {error}"
         yield WorkspaceEntry("run", folder.name, folder, state, unused)
 
 

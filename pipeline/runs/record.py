@@ -10,13 +10,14 @@ from typing import Any
 
 from ...core.artifacts import write_json
 from ...core.dataset import DatasetInfo, describe_dataset
-from ...core.errors import ArtifactError, UsageError
+from ...core.errors import ArtifactError, OutdatedError, UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.settings import resolve
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
 from ...features.store import StoreInfo, list_stores
-from ...model.registry import BLEND, model_spec
+from ...model.own_models import VARIABLE
+from ...model.registry import BLEND, MODELS, model_spec
 from ...model.settings import TrainSettings
 from .end_to_end import EndToEndPlan
 from .plan import RunPlan, stores_of
@@ -25,23 +26,28 @@ from .plan import RunPlan, stores_of
 def open_run(workspace: WorkspaceFolders, folder: Path) -> RunPlan:
     """Read a run's plan back and check that its data set and features are still those it was trained on.
 
-    Raises ArtifactError that says which changed.
+    Raises OutdatedError that says which changed, ArtifactError for a record that cannot be read here.
     """
     return _plan_of(workspace, folder, read_run(folder))
 
 
 def _plan_of(workspace: WorkspaceFolders, folder: Path, record: Mapping[str, Any]) -> RunPlan:
-    cure = f"delete {folder} and train again"
     try:
         name, settings, features = record["dataset"], record["settings"], record["features"]
         parts = tuple(_plan_of(workspace, folder, part) for part in record.get("parts", ()))
+        if not parts:
+            _refuse_unknown_model(folder, record["model"])
         spec = BLEND if parts else model_spec(record["model"])
         train, model_settings = (
             resolve(TrainSettings, settings["train"]),
             resolve(spec.settings, settings["model"]),
         )
-    except (KeyError, TypeError, UsageError) as error:
-        raise ArtifactError(f"{folder / RUN_FILE} is damaged ({error}); {cure}") from None
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{folder / RUN_FILE} is damaged ({error}); delete {folder} and train again"
+        ) from None
+    except UsageError as error:
+        raise _other_settings(folder, error) from None
     if record.get("model_code", spec.code) != spec.code:
         raise ArtifactError(
             f"run {folder.name} was trained by other code of the model {record['model']} than is registered; "
@@ -49,25 +55,42 @@ def _plan_of(workspace: WorkspaceFolders, folder: Path, record: Mapping[str, Any
         )
     dataset = describe_dataset(workspace.choose_dataset(name))
     if dataset.fingerprint != record["dataset_fingerprint"]:
-        raise ArtifactError(
+        raise OutdatedError(
             f"run {folder.name} was trained on another version of data set {name}; train again, or "
             "preprocess with the settings of that time"
         )
     if "end_to_end" in record:
-        along, stores = _encoders_of(workspace, dataset, record, cure)
+        along, stores = _encoders_of(workspace, dataset, record, folder)
         return RunPlan(record["model"], dataset, stores, train, model_settings, end_to_end=along)
     stores = stores_of(workspace, dataset, tuple(features)) if features else []
     for store in stores:
         if store.fingerprint != features[store.name]:
-            raise ArtifactError(
+            raise OutdatedError(
                 f"run {folder.name} was trained on other vectors than feature store {store.name} holds now; "
                 "train again"
             )
     return RunPlan(record["model"], dataset, stores, train, model_settings, parts)
 
 
+def _refuse_unknown_model(folder: Path, model: str) -> None:
+    """Raise ArtifactError for a model that is not registered: most often another shell's TSSR_MODELS."""
+    if model not in MODELS:
+        raise ArtifactError(
+            f"run {folder.name} is of the model {model}, which is not registered here; set {VARIABLE} to the "
+            f"module that registers it, as in {VARIABLE}=my_models"
+        )
+
+
+def _other_settings(folder: Path, error: UsageError) -> ArtifactError:
+    """What to say of settings that are refused here; they were read when the run was trained."""
+    return ArtifactError(
+        f"run {folder.name} has settings that this version of tssr or of its model does not read ({error}); "
+        "use the version that trained it, or train again"
+    )
+
+
 def _encoders_of(
-    workspace: WorkspaceFolders, dataset: DatasetInfo, record: Mapping[str, Any], cure: str
+    workspace: WorkspaceFolders, dataset: DatasetInfo, record: Mapping[str, Any], folder: Path
 ) -> tuple[EndToEndPlan, list[StoreInfo]]:
     """The trained encoders of a run and the stores they read; stores may have grown since training.
 
@@ -75,8 +98,12 @@ def _encoders_of(
     """
     try:
         along = EndToEndPlan.from_record(record["end_to_end"])
-    except (KeyError, TypeError, ValueError, UsageError) as error:
-        raise ArtifactError(f"the record of the run is damaged ({error}); {cure}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{folder / RUN_FILE} is damaged ({error}); delete {folder} and train again"
+        ) from None
+    except UsageError as error:
+        raise _other_settings(folder, error) from None
     there = {store.name: store for store in list_stores(workspace.features(dataset.name))}
     missing = [name for name in record["features"] if name not in there]
     if missing:

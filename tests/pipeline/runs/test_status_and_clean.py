@@ -85,6 +85,30 @@ def test_clean_removes_what_nothing_refers_to_and_only_when_told(tssr, workspace
     assert states(tssr)[0]["comparison mine"] == "stale: its run one is gone"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "my-model"}, "is of the model my-model, which is not registered here; set TSSR_MODELS to"),
+        (
+            {"settings": {"train": {}, "model": {"renamed": 1}}},
+            "has settings that this version of tssr or of",
+        ),
+        ({"model_code": "another"}, "was trained by other code of the model poprec"),
+        ({"settings": {}}, "run.json is damaged"),
+        ({"dataset": "elsewhere"}, "--dataset elsewhere: "),
+    ],
+)
+def test_a_run_that_only_cannot_be_read_here_is_never_unused(tssr, workspace, change, words):
+    path = workspace / "runs" / "two" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    state = states(tssr)[0]["run two"]
+    assert state.startswith("stale: ")
+    assert words in state
+    assert ("damaged" in state) == ("damaged" in words)
+    assert tssr("clean", "--yes", "--json").json["removed"] == []
+    assert path.exists()
+
+
 def test_lists_studies_and_results_are_known_and_results_stay(tssr, workspace):
     lists = workspace.parent / "theirs.csv"
     lists.write_text(f"user,item,rank\n{0:064x},0100000000,1\n")
