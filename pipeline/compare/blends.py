@@ -20,7 +20,7 @@ from ...model.settings import BlendSettings
 from ..runs.blend import blend_runs, plan_blend
 from ..runs.record import open_run
 from ..runs.train_table import TrainTable
-from .contenders import Candidate, Contender
+from .contenders import Contender, Trial
 from .settings import CompareSettings
 from .training_pool import Chosen, Trained, TrainingPool
 
@@ -93,11 +93,11 @@ def _runs(
     if chosen.choice is None or not contender.trained:
         return chosen.runs
     copies = max((mixed.parts.count(contender.name) for mixed in wanted), default=0)
-    candidate = contender.candidates[chosen.choice]
+    trial = contender.trials[chosen.choice]
     seeds = range(settings.seeds, settings.seeds * copies)
     pool = TrainingPool(workspace, settings.jobs, len(seeds))
-    first = candidate.plan.train.seed
-    more = [(f"{contender.name} --seed {first + k}", contender.plan(candidate, k)) for k in seeds]
+    first = trial.plan.train.seed
+    more = [(f"{contender.name} --seed {first + k}", contender.plan(trial, k)) for k in seeds]
     return [*chosen.runs, *pool.train(more)]
 
 
@@ -123,7 +123,7 @@ def _blend(
         if lost:
             made.append(lost[0])
             continue
-        device = contenders[0].candidates[0].plan.train.device
+        device = contenders[0].trials[0].plan.train.device
         names = [part.folder.name for part in parts]
         summary = blend_runs(workspace, names, mixed.settings, device=device)
         folder = workspace.run(str(summary.data["run"]))
@@ -135,6 +135,6 @@ def _blend(
         made.append(Trained(folder, summary.data["result"], command, summary.cached))
     if plan is None:
         return Contender(mixed.name, mixed.name, BLENDED, []), Chosen(made, None, [])
-    contender = Contender(mixed.name, plan.title, BLENDED, [Candidate({}, plan)])
+    contender = Contender(mixed.name, plan.title, BLENDED, [Trial({}, plan)])
     first = next(run for run in made if run.diverged is None)
     return contender, Chosen([first], 0, made)

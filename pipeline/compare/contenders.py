@@ -1,4 +1,4 @@
-"""The contenders of a comparison: for each model its plan, and the candidate settings from --try."""
+"""The contenders of a comparison: for each model its plan, and its trials, the settings from --try."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _OF_THE_TRAIN_COMMAND = set(RunSettings.model_fields) - _SOURCES  # compare choo
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One combination of the tried values; `plan` is for the first seed."""
+class Trial:
+    """One combination of the values to try; `plan` is for the first seed."""
 
     values: dict[str, Any]
     plan: RunPlan
@@ -34,31 +34,29 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of the comparison's table: a model to train, or without candidates the lists of a file."""
+    """One line of the comparison's table: a model to train, or without trials the lists of a file."""
 
     name: str
     title: str
     model: str
-    candidates: list[Candidate]
+    trials: list[Trial]
 
-    def plan(self, candidate: Candidate, seed: int) -> RunPlan:
-        """What is trained for `candidate` with the seed that is `seed` after the first."""
-        return with_values(candidate.plan, {"seed": candidate.plan.train.seed + seed})
+    def plan(self, trial: Trial, seed: int) -> RunPlan:
+        """What is trained for `trial` with the seed that is `seed` after the first."""
+        return with_values(trial.plan, {"seed": trial.plan.train.seed + seed})
 
     def trained_once(self) -> Contender:
         """The same contender, trained under the other name of its model, so that one training serves both."""
         other = self.same_as
         if other is None:
             return self
-        plans = [
-            replace(candidate, plan=replace(candidate.plan, model=other)) for candidate in self.candidates
-        ]
-        return replace(self, candidates=plans)
+        plans = [replace(trial, plan=replace(trial.plan, model=other)) for trial in self.trials]
+        return replace(self, trials=plans)
 
     @property
     def same_as(self) -> str | None:
         """The model of which this is another name (mv-trm is sasrec-hybrid); None for most models."""
-        return model_spec(self.model).same_as if self.candidates and self.model != BLENDED else None
+        return model_spec(self.model).same_as if self.trials and self.model != BLENDED else None
 
     @property
     def own_defaults(self) -> list[str]:
@@ -66,9 +64,9 @@ class Contender:
 
         Example: ["head", "input_norm"] for unisrec. One that was given another value does not count.
         """
-        if not self.candidates or self.model == BLENDED or not self.trained:
+        if not self.trials or self.model == BLENDED or not self.trained:
             return []
-        plan = self.candidates[0].plan
+        plan = self.trials[0].plan
         own, values = own_defaults(plan.spec), dict(plan.train) | dict(plan.model_settings)
         return [name for name, value in own.items() if values[name] == value]
 
@@ -107,9 +105,9 @@ def plan_contenders(
         chosen = _sources(model, settings, own, typed, content=content)
         plan = plan_run(workspace, chosen, values, mine, table.path)
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
-        candidates = _candidates(plan, chosen_of(settings.tried, known[name]))
-        contenders.append(Contender(name, title, model, candidates))
-    if "features" in typed and not any(contender.candidates[0].plan.stores for contender in contenders):
+        trials = _trials(plan, chosen_of(settings.tried, known[name]))
+        contenders.append(Contender(name, title, model, trials))
+    if "features" in typed and not any(contender.trials[0].plan.stores for contender in contenders):
         raise UsageError(f"--features: none of {', '.join(models)} reads content; leave the option out")
     return contenders
 
@@ -171,11 +169,11 @@ def _sources(
     return resolve(RunSettings, {"model": model, **values})
 
 
-def _candidates(plan: RunPlan, tried: Mapping[str, Sequence[Any]]) -> list[Candidate]:
+def _trials(plan: RunPlan, tried: Mapping[str, Sequence[Any]]) -> list[Trial]:
     """Every combination of the tried values, the first option varying slowest."""
-    candidates = []
+    trials = []
     for combination in itertools.product(*tried.values()):
-        candidate = with_values(plan, dict(zip(tried, combination, strict=True)))
-        resolved = dict(candidate.train) | dict(candidate.model_settings)
-        candidates.append(Candidate({name: resolved[name] for name in tried}, candidate))
-    return candidates
+        changed = with_values(plan, dict(zip(tried, combination, strict=True)))
+        resolved = dict(changed.train) | dict(changed.model_settings)
+        trials.append(Trial({name: resolved[name] for name in tried}, changed))
+    return trials

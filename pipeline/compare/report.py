@@ -33,7 +33,7 @@ _NONE = "\N{EN DASH}"  # what a table shows for nothing
 
 @dataclass(frozen=True)
 class Compared:
-    """A contender's runs: every candidate's at the first seed; the chosen one's, measured, at each seed.
+    """A contender's runs: every trial's at the first seed; the chosen one's, measured, at each seed.
 
     For lists that were given there are no runs, and `choice` is None.
     """
@@ -49,7 +49,7 @@ class Compared:
     @property
     def chosen(self) -> dict[str, Any]:
         """The values chosen among those tried."""
-        return {} if self.choice is None else self.contender.candidates[self.choice].values
+        return {} if self.choice is None else self.contender.trials[self.choice].values
 
     def measurements(self, mask: str) -> list[Measurement]:
         """What was measured under a mask, one a seed."""
@@ -65,12 +65,12 @@ class Compared:
         """Plain JSON values: all that was tried, what was chosen, and the runs with their commands."""
         tried = [
             {
-                "values": candidate.values,
+                "values": trial.values,
                 SELECTION_METRIC: run.result.get(SELECTION_METRIC),
                 "diverged": run.diverged,
                 "run": run.folder.name,
             }
-            for candidate, run in zip(self.contender.candidates, self.tried, strict=True)
+            for trial, run in zip(self.contender.trials, self.tried, strict=True)
         ]
         runs = [
             {"run": run.folder.name, "command": shlex.join(run.command), "result": run.result}
@@ -229,10 +229,10 @@ class ComparisonReport:
     def _choices(self) -> tuple[list[str], list[list[str]]]:
         rows = []
         for one in self.compared:
-            for place, (candidate, run) in enumerate(zip(one.contender.candidates, one.tried, strict=True)):
+            for place, (trial, run) in enumerate(zip(one.contender.trials, one.tried, strict=True)):
                 value = "diverged" if run.diverged else f"{run.result[SELECTION_METRIC]:.4f}"
                 shown = BOLD.format(value) if place == one.choice else value
-                rows.append([one.contender.name, as_options(candidate.values) or _NONE, shown])
+                rows.append([one.contender.name, as_options(trial.values) or _NONE, shown])
         return ["model", "options", "validation NDCG@10"], rows
 
 

@@ -1,7 +1,7 @@
 """The compare stage: trains a list of models with several seeds, measures them, and writes one table.
 
 With --try, each model uses the values with the best validation NDCG@10 at the first seed; only the chosen
-candidates are measured on the test split. Every run is a run of `tssr train` in the folder that this command
+trial is measured on the test split. Every run is a run of `tssr train` in the folder that this command
 would use, so finished runs are not trained again and interrupted ones are resumed.
 """
 
@@ -30,7 +30,7 @@ from ..runs.list_lengths import with_fitting_topk
 from ..runs.made_unlike import made_unlike
 from ..runs.plan import window_of
 from .blends import MixedContender, blend_all
-from .contenders import Candidate, Contender
+from .contenders import Contender, Trial
 from .report import Compared, ComparisonReport
 from .settings import CompareSettings
 from .training_pool import Chosen, Trained, TrainingPool
@@ -55,7 +55,7 @@ def compare_models(
     _refuse_equal_names(settings, names)
     focus = _taking_part("focus", settings.focus, FOCUS, names)
     reference = _taking_part("reference", settings.reference, REFERENCE, names)
-    dataset = contenders[0].candidates[0].plan.dataset
+    dataset = contenders[0].trials[0].plan.dataset
     settings = with_fitting_topk(settings, dataset)
     resolve(EvaluateSettings, {"topk": settings.topk})  # refused now, not after the trainings
     _refuse_unequal_windows(settings, contenders)
@@ -90,7 +90,7 @@ def _refuse_equal_names(settings: CompareSettings, names: Sequence[str]) -> None
 
 
 def _left_out(trained: Sequence[tuple[Contender, Chosen]]) -> dict[str, str]:
-    """The contenders whose every candidate diverged, with the first one's message.
+    """The contenders whose every trial diverged, with the first one's message.
 
     Raises DivergedError where these are all contenders.
     """
@@ -112,13 +112,12 @@ def _refuse_unequal_windows(settings: CompareSettings, contenders: Sequence[Cont
     if settings.mask != "exempt":
         return
     windows = {
-        contender.name: {window_of(candidate.plan) for candidate in contender.candidates}
-        for contender in contenders
+        contender.name: {window_of(trial.plan) for trial in contender.trials} for contender in contenders
     }
     if len(set().union(*windows.values())) > 1:
         told = ", ".join(f"{name} {'/'.join(map(str, sorted(of)))}" for name, of in windows.items())
         # A model without --length, such as poprec, has the data set's window, so that is one that fits all.
-        window = contenders[0].candidates[0].plan.dataset.manifest["window"]
+        window = contenders[0].trials[0].plan.dataset.manifest["window"]
         instead = " in place of --try length" if "length" in settings.tried else ""
         raise UsageError(
             f"--mask exempt keeps the last actions that a model reads, which differ here ({told}); give all "
@@ -133,35 +132,31 @@ def _path(
     blends: Sequence[MixedContender],
 ) -> Path:
     """The comparison's files without their endings: by the name given, or one made from what is compared."""
-    plans = {
-        contender.name: [candidate.plan.key() for candidate in contender.candidates]
-        for contender in contenders
-    }
+    plans = {contender.name: [trial.plan.key() for trial in contender.trials] for contender in contenders}
     asked = {name: value for name, value in settings.record().items() if name not in ("jobs", "name")}
     if blends:
         asked["blends"] = {one.name: [one.parts, one.settings.record()] for one in blends}
-    made = f"{contenders[0].candidates[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
+    made = f"{contenders[0].trials[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
     return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
 
 
 def _train(
     workspace: WorkspaceFolders, settings: CompareSettings, contenders: Sequence[Contender]
 ) -> list[Chosen]:
-    """Train every candidate at the first seed, choose, and train what was chosen at the other seeds."""
+    """Train every trial at the first seed, choose, and train what was chosen at the other seeds."""
     more = [settings.seeds - 1 if contender.trained else 0 for contender in contenders]
-    pool = TrainingPool(workspace, settings.jobs, sum(len(e.candidates) for e in contenders) + sum(more))
-    first = [(_label(e, c, 0), c.plan) for e in contenders for c in e.candidates]
-    tried = _split(pool.train(first), [len(e.candidates) for e in contenders])
+    pool = TrainingPool(workspace, settings.jobs, sum(len(e.trials) for e in contenders) + sum(more))
+    first = [(_label(e, trial, 0), trial.plan) for e in contenders for trial in e.trials]
+    tried = _split(pool.train(first), [len(e.trials) for e in contenders])
     choices = [_best(runs) for runs in tried]
     rest = []
     more = [0 if choice is None else count for choice, count in zip(choices, more, strict=True)]
     for contender, choice, count in zip(contenders, choices, more, strict=True):
         if choice is None:
             continue
-        candidate = contender.candidates[choice]
+        trial = contender.trials[choice]
         rest += [
-            (_label(contender, candidate, seed), contender.plan(candidate, seed))
-            for seed in range(1, count + 1)
+            (_label(contender, trial, seed), contender.plan(trial, seed)) for seed in range(1, count + 1)
         ]
     others = _split(pool.train(rest), more)
     return [
@@ -170,10 +165,10 @@ def _train(
     ]
 
 
-def _label(contender: Contender, candidate: Candidate, seed: int) -> str:
-    values = dict(candidate.values)
+def _label(contender: Contender, trial: Trial, seed: int) -> str:
+    values = dict(trial.values)
     if contender.trained:
-        values["seed"] = candidate.plan.train.seed + seed
+        values["seed"] = trial.plan.train.seed + seed
     return f"{contender.name} {as_options(values)}".rstrip()
 
 
@@ -196,7 +191,7 @@ def _measure(
 ) -> tuple[Compared, bool]:
     """Measure the chosen runs on the test split; True where they had been measured before."""
     assert chosen.choice is not None
-    device = contender.candidates[chosen.choice].plan.train.device
+    device = contender.trials[chosen.choice].plan.train.device
     wanted = resolve(EvaluateSettings, {"topk": settings.topk, "device": device})
     ended = {seed: run for seed, run in enumerate(chosen.runs) if run.diverged is None}
     runs = list(ended.values())

@@ -51,9 +51,9 @@ class Trained:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A contender's runs: one of each candidate at the first seed, and one a seed of the chosen candidate.
+    """A contender's runs: one of each trial at the first seed, and one a seed of the chosen trial.
 
-    Where all candidates diverged, `choice` is None and `runs` is empty.
+    Where all trials diverged, `choice` is None and `runs` is empty.
     """
 
     tried: list[Trained]

@@ -67,7 +67,7 @@ def plan_search(
     sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}
     alone = resolve(CompareSettings, {"models": (model,), **sources})
     (contender,) = plan_contenders(workspace, alone, table, typed)
-    return contender.candidates[0].plan
+    return contender.trials[0].plan
 
 
 def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[str, list[Any]]:

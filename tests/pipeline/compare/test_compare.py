@@ -132,7 +132,7 @@ def test_a_failed_run_is_told_and_the_rest_goes_on_next_time(prepared, commands,
     assert len(commands) == before + 2
 
 
-def test_a_candidate_that_diverges_is_a_result_and_the_others_go_on(prepared, commands, tmp_path):
+def test_a_trial_that_diverges_is_a_result_and_the_others_go_on(prepared, commands, tmp_path):
     tried = ("--try", "learning-rate=1e-2,1e30", "--seeds", "1", "--name", "mine")
     shown = prepared(*COMPARE, *tried)
     assert shown.code == 0, shown.err
