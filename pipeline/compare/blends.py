@@ -22,7 +22,7 @@ from ..runs.record import open_run
 from ..runs.train_table import TrainTable
 from .contenders import Contender, Trial
 from .settings import CompareSettings
-from .training_pool import Chosen, Trained, TrainingPool
+from .training_pool import ContenderRuns, TrainedRun, TrainingPool
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def blend_all(
     workspace: WorkspaceFolders,
     settings: CompareSettings,
     blends: Sequence[MixedContender],
-    trained: Mapping[str, tuple[Contender, Chosen]],
-) -> list[tuple[Contender, Chosen]]:
+    trained: Mapping[str, tuple[Contender, ContenderRuns]],
+) -> list[tuple[Contender, ContenderRuns]]:
     """Make the blends and their controls from the `trained` runs; trains further runs that controls need."""
     wanted = [*blends, *_controls(blends, trained)]
     runs = {name: _runs(workspace, settings, wanted, *of) for name, of in trained.items()}
@@ -69,7 +69,7 @@ def blend_all(
 
 
 def _controls(
-    blends: Sequence[MixedContender], trained: Mapping[str, tuple[Contender, Chosen]]
+    blends: Sequence[MixedContender], trained: Mapping[str, tuple[Contender, ContenderRuns]]
 ) -> list[MixedContender]:
     """The controls of a blend: for each trained part, a blend of as many trainings of that part alone."""
     controls = {}
@@ -87,8 +87,8 @@ def _runs(
     settings: CompareSettings,
     wanted: Sequence[MixedContender],
     contender: Contender,
-    chosen: Chosen,
-) -> list[Trained]:
+    chosen: ContenderRuns,
+) -> list[TrainedRun]:
     """A contender's runs at all seeds that blends need: those of the comparison, then further ones."""
     if chosen.choice is None or not contender.trained:
         return chosen.runs
@@ -105,9 +105,9 @@ def _blend(
     workspace: WorkspaceFolders,
     settings: CompareSettings,
     mixed: MixedContender,
-    trained: Mapping[str, tuple[Contender, Chosen]],
-    runs: Mapping[str, Sequence[Trained]],
-) -> tuple[Contender, Chosen]:
+    trained: Mapping[str, tuple[Contender, ContenderRuns]],
+    runs: Mapping[str, Sequence[TrainedRun]],
+) -> tuple[Contender, ContenderRuns]:
     """One blend a seed; where a part diverged, its run stands in the blend's place and the blend is lost."""
     contenders = [trained[part][0] for part in mixed.parts]
     seeds = settings.seeds if any(contender.trained for contender in contenders) else 1
@@ -132,9 +132,9 @@ def _blend(
         )
         command = ["tssr", "blend", *names, "--workspace", str(workspace.root)]
         command += option_words(mixed.settings.changed())
-        made.append(Trained(folder, summary.data["result"], command, summary.cached))
+        made.append(TrainedRun(folder, summary.data["result"], command, summary.cached))
     if plan is None:
-        return Contender(mixed.name, mixed.name, BLENDED, []), Chosen(made, None, [])
+        return Contender(mixed.name, mixed.name, BLENDED, []), ContenderRuns(made, None, [])
     contender = Contender(mixed.name, plan.title, BLENDED, [Trial({}, plan)])
     first = next(run for run in made if run.diverged is None)
-    return contender, Chosen([first], 0, made)
+    return contender, ContenderRuns([first], 0, made)

@@ -19,7 +19,7 @@ from ...evaluation.slices import TITLES
 from ...evaluation.statistics import CONFIDENCE, PairedTest
 from ...evaluation.tables import BOLD, aligned, csv_table, latex_table, markdown_table
 from .contenders import Contender
-from .training_pool import Trained
+from .training_pool import TrainedRun
 
 HOW_TESTED = (
     "Paired by user, averaged over seeds. p: sign-flip permutation test, then Holm's correction over this "
@@ -32,16 +32,16 @@ _NONE = "\N{EN DASH}"  # what a table shows for nothing
 
 
 @dataclass(frozen=True)
-class Compared:
+class MeasuredContender:
     """A contender's runs: every trial's at the first seed; the chosen one's, measured, at each seed.
 
     For lists that were given there are no runs, and `choice` is None.
     """
 
     contender: Contender
-    tried: Sequence[Trained]
+    tried: Sequence[TrainedRun]
     choice: int | None
-    runs: Sequence[Trained]
+    runs: Sequence[TrainedRun]
     measured: Sequence[Mapping[str, Any]]  # what `evaluate` reports of each run
     ranks: Mapping[int, Ranks]  # by seed, counted from 0; what needs no training has the same at each
     lost: int = 0  # how many seeds of the chosen one diverged
@@ -89,7 +89,7 @@ class ComparisonReport:
 
     dataset: str
     settings: Mapping[str, Any]
-    compared: Sequence[Compared]
+    compared: Sequence[MeasuredContender]
     comparison: Comparison
     tested: str
     tests: Mapping[str, PairedTest]
@@ -236,7 +236,7 @@ class ComparisonReport:
         return ["model", "options", "validation NDCG@10"], rows
 
 
-def _cost_cells(one: Compared) -> list[str]:
+def _cost_cells(one: MeasuredContender) -> list[str]:
     parameters, seconds = one.cost("parameters"), one.cost("seconds")
     memory, on_gpu = one.cost("peak_memory"), one.cost("peak_gpu_memory")
     return [

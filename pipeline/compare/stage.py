@@ -31,9 +31,9 @@ from ..runs.made_unlike import made_unlike
 from ..runs.plan import window_of
 from .blends import MixedContender, blend_all
 from .contenders import Contender, Trial
-from .report import Compared, ComparisonReport
+from .report import ComparisonReport, MeasuredContender
 from .settings import CompareSettings
-from .training_pool import Chosen, Trained, TrainingPool
+from .training_pool import ContenderRuns, TrainedRun, TrainingPool
 
 FOCUS, REFERENCE = "tssr", "sasrec-id"
 
@@ -89,7 +89,7 @@ def _refuse_equal_names(settings: CompareSettings, names: Sequence[str]) -> None
             raise UsageError(f"--lists {path}: another contender is called {path.stem} too; rename the file")
 
 
-def _left_out(trained: Sequence[tuple[Contender, Chosen]]) -> dict[str, str]:
+def _left_out(trained: Sequence[tuple[Contender, ContenderRuns]]) -> dict[str, str]:
     """The contenders whose every trial diverged, with the first one's message.
 
     Raises DivergedError where these are all contenders.
@@ -142,7 +142,7 @@ def _path(
 
 def _train(
     workspace: WorkspaceFolders, settings: CompareSettings, contenders: Sequence[Contender]
-) -> list[Chosen]:
+) -> list[ContenderRuns]:
     """Train every trial at the first seed, choose, and train what was chosen at the other seeds."""
     more = [settings.seeds - 1 if contender.trained else 0 for contender in contenders]
     pool = TrainingPool(workspace, settings.jobs, sum(len(e.trials) for e in contenders) + sum(more))
@@ -160,7 +160,7 @@ def _train(
         ]
     others = _split(pool.train(rest), more)
     return [
-        Chosen(own, choice, [] if choice is None else [own[choice], *also])
+        ContenderRuns(own, choice, [] if choice is None else [own[choice], *also])
         for own, choice, also in zip(tried, choices, others, strict=True)
     ]
 
@@ -172,7 +172,7 @@ def _label(contender: Contender, trial: Trial, seed: int) -> str:
     return f"{contender.name} {as_options(values)}".rstrip()
 
 
-def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]:
+def _split(runs: Sequence[TrainedRun], sizes: Sequence[int]) -> list[list[TrainedRun]]:
     parts, first = [], 0
     for size in sizes:
         parts.append(list(runs[first : first + size]))
@@ -180,15 +180,15 @@ def _split(runs: Sequence[Trained], sizes: Sequence[int]) -> list[list[Trained]]
     return parts
 
 
-def _best(runs: Sequence[Trained]) -> int | None:
+def _best(runs: Sequence[TrainedRun]) -> int | None:
     """The run with the best validation NDCG@10, the first of equals; None where all diverged."""
     ended = [i for i, run in enumerate(runs) if run.diverged is None]
     return max(ended, key=lambda i: runs[i].result[SELECTION_METRIC], default=None)
 
 
 def _measure(
-    workspace: WorkspaceFolders, settings: CompareSettings, contender: Contender, chosen: Chosen
-) -> tuple[Compared, bool]:
+    workspace: WorkspaceFolders, settings: CompareSettings, contender: Contender, chosen: ContenderRuns
+) -> tuple[MeasuredContender, bool]:
     """Measure the chosen runs on the test split; True where they had been measured before."""
     assert chosen.choice is not None
     device = contender.trials[chosen.choice].plan.train.device
@@ -204,25 +204,25 @@ def _measure(
         ranks = dict.fromkeys(range(settings.seeds), ranks[0])
     reports = [summary.data for summary in measured]
     lost = len(chosen.runs) - len(runs)
-    return Compared(contender, chosen.tried, chosen.choice, runs, reports, ranks, lost), cached
+    return MeasuredContender(contender, chosen.tried, chosen.choice, runs, reports, ranks, lost), cached
 
 
 def _measure_lists(
     workspace: WorkspaceFolders, settings: CompareSettings, dataset: str, path: Path
-) -> tuple[Compared, bool]:
+) -> tuple[MeasuredContender, bool]:
     """Measure the lists of a file on the test split; True where they had been measured before."""
     wanted = resolve(EvaluateSettings, {"topk": settings.topk})
     summary = evaluate_lists(workspace, path, dataset, wanted, force=False, reader="compare")
     ranks = read_ranks(Path(summary.data["folder"]) / ranks_name("test"))
     contender = Contender(path.stem, str(summary.data["title"]), "lists", [])
     at_each_seed = dict.fromkeys(range(settings.seeds), ranks)
-    return Compared(contender, [], None, [], [summary.data], at_each_seed), summary.cached
+    return MeasuredContender(contender, [], None, [], [summary.data], at_each_seed), summary.cached
 
 
 def _report(
     dataset: DatasetInfo,
     settings: CompareSettings,
-    compared: Sequence[Compared],
+    compared: Sequence[MeasuredContender],
     comparison: Comparison,
     left_out: Mapping[str, str],
 ) -> ComparisonReport:
@@ -243,7 +243,7 @@ def _report(
     )
 
 
-def _unlike(compared: Sequence[Compared]) -> list[str]:
+def _unlike(compared: Sequence[MeasuredContender]) -> list[str]:
     """How the models differ beyond what they are: in defaults of their own, and in versions and precision."""
     own = [one.contender.name for one in compared if one.contender.own_defaults]
     defaults = f"trained with defaults of their own, which tssr train --help shows: {', '.join(own)}"
@@ -253,7 +253,7 @@ def _unlike(compared: Sequence[Compared]) -> list[str]:
 
 
 def _tests(
-    compared: Sequence[Compared], focus: str | None, settings: CompareSettings, k: int
+    compared: Sequence[MeasuredContender], focus: str | None, settings: CompareSettings, k: int
 ) -> dict[str, PairedTest]:
     ranks = {one.contender.name: one.ranks for one in compared}
     if focus is None or len(ranks) == 1:
@@ -262,7 +262,7 @@ def _tests(
 
 
 def _by_slice(
-    by: By, settings: CompareSettings, compared: Sequence[Compared]
+    by: By, settings: CompareSettings, compared: Sequence[MeasuredContender]
 ) -> dict[str, Mapping[str, Mapping[str, float]]]:
     """For each model, its metrics by slice, the mean over seeds."""
     found: dict[str, Mapping[str, Mapping[str, float]]] = {}

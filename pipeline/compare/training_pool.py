@@ -35,7 +35,7 @@ _ERROR = "error: "  # how the last line of a command that failed begins
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRun:
     """A finished run; `cached` says that it was finished before.
 
     A run that diverged has ended too, because it would diverge again: then `diverged` has its message, and
@@ -50,15 +50,15 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ContenderRuns:
     """A contender's runs: one of each trial at the first seed, and one a seed of the chosen trial.
 
     Where all trials diverged, `choice` is None and `runs` is empty.
     """
 
-    tried: list[Trained]
+    tried: list[TrainedRun]
     choice: int | None
-    runs: list[Trained]
+    runs: list[TrainedRun]
 
 
 class TrainingPool:
@@ -74,7 +74,7 @@ class TrainingPool:
         self._lock = threading.Lock()
         self._tell: Tell = lambda task, line: None
 
-    def train(self, runs: Sequence[tuple[str, RunPlan]]) -> list[Trained]:
+    def train(self, runs: Sequence[tuple[str, RunPlan]]) -> list[TrainedRun]:
         """Train the runs that are not finished; each is given by a label for messages and a plan.
 
         Runs with the same folder are one run, trained once. Raises TssrError where a run fails, except by
@@ -83,7 +83,7 @@ class TrainingPool:
         """
         self._stopping = False
         folders = [plan.folder(self._workspace, None) for _, plan in runs]
-        begun: dict[Path, Future[Trained]] = {}
+        begun: dict[Path, Future[TrainedRun]] = {}
         with side_by_side() as self._tell, ThreadPoolExecutor(self._jobs) as threads:
             try:
                 for folder, (_, plan) in zip(folders, runs, strict=True):
@@ -103,7 +103,7 @@ class TrainingPool:
                 self._stop()
                 raise
 
-    def _train_one(self, labels: Sequence[str], plan: RunPlan) -> Trained:
+    def _train_one(self, labels: Sequence[str], plan: RunPlan) -> TrainedRun:
         """Train one run, which goes by one label or, where models are the same, by several."""
         label, folder = ", ".join(labels), plan.folder(self._workspace, None)
         command = train_command(self._workspace, plan)
@@ -122,13 +122,13 @@ class TrainingPool:
         return trained
 
     @staticmethod
-    def _ended(folder: Path, plan: RunPlan, command: list[str], *, cached: bool) -> Trained | None:
+    def _ended(folder: Path, plan: RunPlan, command: list[str], *, cached: bool) -> TrainedRun | None:
         """The run in `folder` if it has ended, finished or diverged."""
         record = recorded_run(folder, plan)
         if record is not None and record["finished_at"]:
-            return Trained(folder, record["result"], command, cached)
+            return TrainedRun(folder, record["result"], command, cached)
         if record is not None and record.get("diverged"):
-            return Trained(folder, {}, command, cached, record["diverged"])
+            return TrainedRun(folder, {}, command, cached, record["diverged"])
         return None
 
     def _run(self, label: str, command: Sequence[str]) -> None:
@@ -191,7 +191,7 @@ class TrainingPool:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def _say(self, label: str, trained: Trained, runs: int) -> None:
+    def _say(self, label: str, trained: TrainedRun, runs: int) -> None:
         with self._lock:
             self._done += runs
             how = "there already" if trained.cached else f"{trained.result.get('seconds', 0):.0f} s"

@@ -27,7 +27,7 @@ TOPK = (10, 20)
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """A contestant's run, what evaluation said of it, and the rank of every customer's next purchase."""
 
     folder: Path
@@ -46,7 +46,7 @@ def hold_contest(
     finished: Callable[[Summary], Summary],
     *,
     force: bool,
-) -> dict[str, Finished]:
+) -> dict[str, FinishedRun]:
     """The contestants by name, with the feature `stores` to read; `finished` is told of each stage's end."""
     topk = resolve(EvaluateSettings, {"topk": TOPK})
 
@@ -54,8 +54,8 @@ def hold_contest(
         plan = _plan(workspace, model, stores, own_seed)
         return Path(str(finished(train(workspace, plan, None, force=force)).data["folder"]))
 
-    def measured(folder: Path) -> Finished:
-        return Finished(folder, finished(evaluate(workspace, folder.name, topk, force=force)).data)
+    def measured(folder: Path) -> FinishedRun:
+        return FinishedRun(folder, finished(evaluate(workspace, folder.name, topk, force=force)).data)
 
     found = {model: measured(trained(model, seed)) for model in MODELS}
     control = [found[REFERENCE].folder.name, trained(REFERENCE, seed + 1).name]

@@ -24,7 +24,7 @@ from ..preprocess.settings import PreprocessSettings
 from ..preprocess.stage import preprocess
 from ..report.settings import ReportSettings
 from ..report.stage import REPORT_FILE, missing_extra, write_report
-from .contest import DATASET, TOPK, Finished, hold_contest
+from .contest import DATASET, TOPK, FinishedRun, hold_contest
 from .contestants import (
     BLEND,
     CONTROL,
@@ -111,7 +111,7 @@ def _report(
 
 def _summary(
     workspace: WorkspaceFolders,
-    found: Mapping[str, Finished],
+    found: Mapping[str, FinishedRun],
     pictures: Mapping[str, Path],
     steps: Sequence[Summary],
     *,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...evaluation.metrics import metric_title
-from .experiments import Comparing, point_name
+from .experiments import Experiment, point_name
 from .paper import TITLES, column_of
 
 _FOCUS = "tssr"
@@ -23,7 +23,7 @@ def gain_over(values: Mapping[str, float], model: str, reference: str) -> float 
     return values[model] / values[reference] - 1
 
 
-def what_is_best(experiment: Comparing, models: Mapping[str, Mapping[str, Any]], beside: str) -> list[str]:
+def what_is_best(experiment: Experiment, models: Mapping[str, Mapping[str, Any]], beside: str) -> list[str]:
     """Which contender is best here, and which in the paper; `models` are a comparison's, by name."""
     sentences = []
     for metric in experiment.metrics:
@@ -41,7 +41,7 @@ def what_is_best(experiment: Comparing, models: Mapping[str, Mapping[str, Any]],
     return sentences
 
 
-def _at_each_point(experiment: Comparing, title: str, ours: Mapping[str, float]) -> list[str]:
+def _at_each_point(experiment: Experiment, title: str, ours: Mapping[str, float]) -> list[str]:
     """TSSR beside its best rival at each percentage; the paper has it first, and most so at 20 %."""
     sentences = []
     for percentage in sorted({percentage for _, percentage in experiment.points.values()}):

@@ -16,7 +16,7 @@ QUICK = {"max_epochs": 2, "width": 16, "heads": 1}
 
 
 @dataclass(frozen=True)
-class Comparing:
+class Experiment:
     """Contenders by name in the table's order, and what is shown of them.
 
     `variants` are settings of those names that are no models. `paper` has the paper's columns by metric, each
@@ -61,15 +61,15 @@ _POINTS = {
     point_name(model, percentage): (model, percentage) for model in _RIVALS for percentage in _PERCENTAGES
 }
 
-EXPERIMENTS: dict[str, Comparing] = {
-    "table1": Comparing(
+EXPERIMENTS: dict[str, Experiment] = {
+    "table1": Experiment(
         "Table 1: ids, content, and both",
         tuple(TABLE_1),
         ("ndcg@10",),
         "sasrec-id",
         paper={"ndcg@10": TABLE_1},
     ),
-    "table3": Comparing(
+    "table3": Experiment(
         "Table 3: all models",
         tuple(TABLE_3_NDCG_10),
         ("recall@10", "ndcg@10"),
@@ -77,7 +77,7 @@ EXPERIMENTS: dict[str, Comparing] = {
         focus="tssr",
         paper={"recall@10": TABLE_3_RECALL_10, "ndcg@10": TABLE_3_NDCG_10},
     ),
-    "figure3": Comparing(
+    "figure3": Experiment(
         "Figure 3: TSSR without each contrast",
         ("without-both", "without-user", "without-item", "full"),
         ("recall@20", "ndcg@20"),
@@ -90,7 +90,7 @@ EXPERIMENTS: dict[str, Comparing] = {
         },
         geometry=True,
     ),
-    "figure5": Comparing(
+    "figure5": Experiment(
         "Figure 5: batch size",
         tuple(f"batch-{size}" for size in _BATCHES),
         ("recall@20", "ndcg@20"),
@@ -98,7 +98,7 @@ EXPERIMENTS: dict[str, Comparing] = {
         variants={f"batch-{size}": {"model": "tssr", "batch_size": size} for size in _BATCHES},
         geometry=True,
     ),
-    "figure6": Comparing(
+    "figure6": Experiment(
         "Figure 6: share of the train users",
         tuple(_POINTS),
         ("recall@20", "ndcg@20"),
@@ -109,14 +109,14 @@ EXPERIMENTS: dict[str, Comparing] = {
         },
         points=_POINTS,
     ),
-    "figure1": Comparing(
+    "figure1": Experiment(
         "Figure 1: items by ids and by content, t-SNE",
         ("sasrec-id", "sasrec-content"),
         ("ndcg@10",),
         "sasrec-id",
         one_seed=True,
     ),
-    "figure4": Comparing(
+    "figure4": Experiment(
         "Figure 4: ids and content of the same items without and with the contrasts, t-SNE",
         ("unaligned", "aligned"),
         ("ndcg@10",),

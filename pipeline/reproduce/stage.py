@@ -22,7 +22,7 @@ from ..preprocess.manifest import paper_row, table_row
 from ..runs.evaluate import metrics_name
 from ..runs.train_table import TrainTable
 from .claims import gain_over, what_is_best
-from .experiments import EXPERIMENTS, QUICK, Comparing
+from .experiments import EXPERIMENTS, QUICK, Experiment
 from .figures import column_title, draw_bars, draw_lines, draw_maps, refuse_without_matplotlib
 from .paper import DATASETS, TITLES, column_of
 from .published import reproduce_published
@@ -86,7 +86,7 @@ def _of_the_paper(
 
 def _compared(
     workspace: WorkspaceFolders,
-    experiment: Comparing,
+    experiment: Experiment,
     settings: ReproduceSettings,
     table: TrainTable,
     dataset: str,
@@ -112,7 +112,7 @@ def _compared(
     return compare_models(workspace, chosen, plan_contenders(workspace, chosen, whole, {}))
 
 
-def _other_settings(experiment: Comparing, table: TrainTable) -> list[str]:
+def _other_settings(experiment: Experiment, table: TrainTable) -> list[str]:
     """The settings that are not the paper's, as a note; none where all are the paper's."""
     own = [
         f"{name}: {' '.join(option_words(values))}"
@@ -124,7 +124,7 @@ def _other_settings(experiment: Comparing, table: TrainTable) -> list[str]:
 
 
 def _table(
-    workspace: WorkspaceFolders, experiment: Comparing, record: Mapping[str, Any], beside: str
+    workspace: WorkspaceFolders, experiment: Experiment, record: Mapping[str, Any], beside: str
 ) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of plain numbers: ours, the paper's, both gains over the reference, their ratio."""
     columns = ["model"]
