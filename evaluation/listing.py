@@ -109,10 +109,10 @@ def _best_of_all(block: ScoreBlock, row: int, hidden: Int64, k: int) -> Int64:
     # The k-th greatest float32 score. An item may lie an error below its true score, and the k-th one above
     # its own, hence 2 errors.
     least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    candidates = shown[(scores >= least - 2 * error) & (scores > -np.inf)]
+    possible = shown[(scores >= least - 2 * error) & (scores > -np.inf)]
     if error == 0:  # scores are exact, so of equal ones the first numbers win and need not be sorted
         greater, equal = shown[scores > least], shown[(scores == least) & (scores > -np.inf)]
-        candidates = np.concatenate([greater, equal[: k - len(greater)]])
-    exact = block.pair_scores(np.full(len(candidates), row), candidates)
-    best: Int64 = candidates[np.lexsort((candidates, -exact))[:k]]
+        possible = np.concatenate([greater, equal[: k - len(greater)]])
+    exact = block.pair_scores(np.full(len(possible), row), possible)
+    best: Int64 = possible[np.lexsort((possible, -exact))[:k]]
     return best

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from ..core.dataset import Histories, Queries
 from ..core.float32 import full_float32
 from .batches import newest
-from .blend_weights import BlendWeights, ScoredCandidates, choose_weights
+from .blend_weights import BlendWeights, ListedItems, choose_weights
 from .recommender import (
     ColdScores,
     ColdVectors,
@@ -132,7 +132,7 @@ class Blend(nn.Module):
             self.user_bounds.copy_(ordered[thirds])
         # Where there is one class of items or of users, the search over it is left out (None).
         weights = choose_weights(
-            ScoredCandidates.of(self._scored(asked)),
+            ListedItems.of(self._scored(asked)),
             names,
             self.item_class.cpu() if self.of_item.shape[1] > 1 else None,
             torch.bucketize(lengths, self.user_bounds.cpu(), right=True) if len(self.user_bounds) else None,

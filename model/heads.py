@@ -118,7 +118,7 @@ class ItemHead(nn.Module):
         """Scores of the next items (P,) and of drawn ones (P, K): states (P, D), numbers in 1…N."""
         items = torch.cat([targets[:, None], drawn], dim=1)  # (P, 1 + K)
         vectors = self.vectors(filled(items))  # rows of the filler are computed and never read
-        # Each position has candidates of its own, (P, 1 + K, D), so this is no matrix product.
+        # Each position has items of its own, (P, 1 + K, D), so this is no matrix product.
         scores = torch.einsum("pd,pkd->pk", filled(states), vectors)[: len(items)] + self.bias[items - 1]
         return scores[:, 0], scores[:, 1:]
 

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from .materials import Materials
     from .settings import LateTSSRSettings
 
-EXPERTS = ("ids", "content")  # the parts that are trained, the first of the blend
-PARTS = (*EXPERTS, "content neighbours", "order neighbours")
+TRAINED = ("ids", "content")  # the parts that are trained, the first of the blend
+PARTS = (*TRAINED, "content neighbours", "order neighbours")
 
 
 class LateTSSR(NeuralRecommender):
-    """Two trained experts and two kinds of neighbours, in one blend."""
+    """A blend of four parts: two trained models and two kinds of neighbours."""
 
     length: int
 
@@ -68,7 +68,7 @@ class LateTSSR(NeuralRecommender):
         self.blend = DenseBlend(
             cast("list[Recommender]", parts), materials.train_counts, resolve(BlendSettings, {})
         )
-        self.blend.of_item[len(EXPERTS) :] = 0  # until weights are chosen
+        self.blend.of_item[len(TRAINED) :] = 0  # until weights are chosen
         self.skips_last = self.blend.skips_last
 
     def samples(self, train: Histories, which: str, device: torch.device) -> Windows:
@@ -76,13 +76,13 @@ class LateTSSR(NeuralRecommender):
         return Windows(train, self.length, which, device)
 
     def losses(self, batch: WindowBatch) -> Losses:
-        """Each expert's own loss, under its name."""
-        experts = cast("Sequence[SASRec]", self.blend.parts)
+        """The own loss of each trained part, under its name."""
+        parts = cast("Sequence[SASRec]", self.blend.parts)
         return {
             f"{name}_{term}": loss
-            # Not strict: the parts behind the experts are not trained and have no loss.
-            for name, expert in zip(EXPERTS, experts, strict=False)
-            for term, loss in expert.losses(batch).items()
+            # Not strict: the parts behind the first two are not trained and have no loss.
+            for name, part in zip(TRAINED, parts, strict=False)
+            for term, loss in part.losses(batch).items()
         }
 
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:

@@ -79,27 +79,27 @@ def item_contrast(
     steps, items = real[:, :-1].T, inputs[:, 1:].T  # (L - 1, B); a real step has a real next item
     followed = real[:, 1:].T
     # Dividing the states by the temperature divides their inner products by it.
-    sources = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
-    candidates = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
+    anchors = [gathered(stream)[:, :-1].transpose(0, 1) / temperature for stream in states]  # (L - 1, B, D)
+    next_vectors = [gathered(stream)[:, 1:].transpose(0, 1) for stream in vectors]
     rows = steps.flatten().nonzero().squeeze(1)  # once for both directions: `nonzero` waits for the GPU
     if len(rows) == 0:
         # A zero that depends on the weights: backward runs as for any other batch.
         return states[0].sum() * 0.0
     if all_steps:
-        # All steps become one: S = 1, with (L - 1) B states and as many candidates.
+        # All steps become one: S = 1, with (L - 1) B states and as many next items.
         flat = steps.numel()
         items, followed = (part.reshape(1, flat) for part in (items, followed))
-        sources = [source.reshape(1, flat, -1) for source in sources]
-        candidates = [candidate.reshape(1, flat, -1) for candidate in candidates]
-    # (S, B, B): a candidate counts where it is a real item, whoever asks.
+        anchors = [anchor.reshape(1, flat, -1) for anchor in anchors]
+        next_vectors = [vector.reshape(1, flat, -1) for vector in next_vectors]
+    # (S, B, B): a next item counts where it is a real item, for whichever anchor.
     allowed = followed[:, None, :].expand(-1, items.shape[1], -1)
     if mask_duplicates:
-        # Another candidate may be the very item that comes next here. As a negative it would be pushed away
+        # One of the others may be the very item that comes next here. As a negative it would be pushed away
         # from the same state that the loss draws it to. Only the diagonal, the positive itself, stays.
         itself = torch.eye(items.shape[1], dtype=torch.bool, device=items.device)
         allowed = allowed & ((items[:, :, None] != items[:, None, :]) | itself)
-    to_content = _predict_next(sources[0], candidates[1], allowed, rows)
-    to_id = _predict_next(sources[1], candidates[0], allowed, rows)
+    to_content = _predict_next(anchors[0], next_vectors[1], allowed, rows)
+    to_id = _predict_next(anchors[1], next_vectors[0], allowed, rows)
     return even_share(to_content + to_id)
 
 

@@ -4,7 +4,7 @@ Applied Sciences 2021, 11(19), 8830.
 
 No code of it is public: this is a re-implementation from the description. The memory is that of the Memory
 Fusion Network it builds on (Zadeh et al., AAAI 2018; pliang279/MFN): at each step an attention over the
-dimensions of all views' last two states makes a candidate, and two gates let it into the memory.
+dimensions of all views' last two states proposes a new memory, and two gates let it in.
 On purpose different from MFN: GRU states stand for LSTM cells, as MFN4Rec has it. For all models alike so
 that they compare: every real step trained by cross-entropy over all items, an untied head.
 

@@ -122,7 +122,7 @@ class BlendSettings(Settings):
     by_popularity: bool = Field(
         False,
         description=(
-            "Let weights differ between candidate items with 0, 1 to 4, 5 to 19, and 20 or more train "
+            "Let weights differ between items with 0, 1 to 4, 5 to 19, and 20 or more train "
             "actions, if that improves validation."
         ),
     )

@@ -1,4 +1,4 @@
-"""One share for each expert: what is left out changes nothing, and no start decides the end."""
+"""One share for each part: what is left out changes nothing, and no start decides the end."""
 
 import math
 
@@ -24,7 +24,7 @@ def ndcg(scores, counted):
 
 @pytest.mark.parametrize("shares", [[1.0, 0, 0], [0, 0.5, 0.5], [0.25, 0.5, 0.25]])
 def test_what_is_left_out_changes_no_ndcg(shares):
-    """Whole numbers, so that sums tie exactly; some candidates, and some targets, do not count."""
+    """Whole numbers, so that sums tie exactly; some items, and some targets, do not count."""
     scores = torch.randint(-3, 4, (3, 300, 40), generator=drawn(0)).float()
     scores[:, :200, 0] += 2
     counted = torch.rand(300, 40, generator=drawn(1)) < 0.9
@@ -37,7 +37,7 @@ def test_what_is_left_out_changes_no_ndcg(shares):
 
 @pytest.fixture
 def halves():
-    """The first expert knows 60 % of the users; the others a half each, and mislead about the other half.
+    """The first part knows 60 % of the users; the others a half each, and mislead about the other half.
 
     Together the two know all, for each is a little surer where it is right. Either beside the first changes
     nothing before it misleads as often as it helps.
@@ -51,11 +51,11 @@ def halves():
     return Rivals.of(scores, torch.ones(400, 30, dtype=torch.bool))
 
 
-def test_two_experts_that_only_help_together_are_found(halves):
+def test_two_parts_that_only_help_together_are_found(halves):
     each = torch.eye(3)
     alone = [halves.ndcg(own) for own in each]
     assert alone == pytest.approx([0.6, 0.5, 0.5])
-    for entering in (1, 2):  # so a search from the best expert ends where it starts
+    for entering in (1, 2):  # so a search from the best part ends where it starts
         for share in torch.arange(0, 1.001, 0.025):
             assert halves.ndcg((1 - share) * each[0] + share * each[entering]) <= alone[0]
     shares = best_shares(halves, alone)
@@ -65,7 +65,7 @@ def test_two_experts_that_only_help_together_are_found(halves):
     assert torch.equal(best_shares(halves, alone), shares)
 
 
-def test_an_expert_that_entered_early_goes_out_again():
+def test_a_part_that_entered_early_goes_out_again():
     """The best alone is a coarse copy of the two others' sum: beside both it is only noise."""
     draw = drawn(4)
     scores = torch.randn(3, 600, 60, generator=draw)
@@ -79,7 +79,7 @@ def test_an_expert_that_entered_early_goes_out_again():
     assert rivals.ndcg(shares) >= rivals.ndcg(torch.tensor([0, 0.5, 0.5]))
 
 
-def test_one_expert_has_all():
+def test_one_part_has_all():
     scores = torch.randn(1, 50, 20, generator=drawn(2))
     rivals = Rivals.of(scores, torch.ones(50, 20, dtype=torch.bool))
     assert best_shares(rivals, [rivals.ndcg(torch.ones(1))]).tolist() == [1]

@@ -1,4 +1,4 @@
-"""The search for weights: known answers, and NDCG among candidates against the plain definition."""
+"""The search for weights: known answers, and NDCG among listed items against the plain definition."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tssr.model import blend_weights
-from tssr.model.blend_weights import ScoredCandidates, choose_weights
+from tssr.model.blend_weights import ListedItems, choose_weights
 
 USERS, ITEMS = 400, 60
 
@@ -17,19 +17,19 @@ def drawn(seed=0):
 
 @pytest.fixture
 def two_halves():
-    """Each of two experts raises half of what there is to know of a user's target, amid noise of its own."""
+    """Each of two parts raises half of what there is to know of a user's target, amid noise of its own."""
     draw = drawn()
     targets = torch.randint(ITEMS, (USERS,), generator=draw)
-    experts = torch.randn(2, USERS, ITEMS, generator=draw)
-    experts[:, torch.arange(USERS), targets] += 1.5
-    experts[1] *= 50  # scales differ, as those of logits and cosines do
-    return experts, targets
+    parts = torch.randn(2, USERS, ITEMS, generator=draw)
+    parts[:, torch.arange(USERS), targets] += 1.5
+    parts[1] *= 50  # scales differ, as those of logits and cosines do
+    return parts, targets
 
 
-def candidates_of(experts, targets, skipped=None):
+def listed_of(parts, targets, skipped=None):
     halves = [slice(0, 150), slice(150, None)]
-    return ScoredCandidates.of(
-        ([own[rows] for own in experts], targets[rows], None if skipped is None else skipped[rows])
+    return ListedItems.of(
+        ([own[rows] for own in parts], targets[rows], None if skipped is None else skipped[rows])
         for rows in halves
     )
 
@@ -45,86 +45,86 @@ def ndcg(scores, targets, skipped=None):
     return total / len(targets)
 
 
-def test_two_equal_experts_share_and_beat_either_alone(two_halves):
-    weights = choose_weights(candidates_of(*two_halves), ["one", "other"])
+def test_two_equal_parts_share_and_beat_either_alone(two_halves):
+    weights = choose_weights(listed_of(*two_halves), ["one", "other"])
     assert weights.shares == pytest.approx([0.5, 0.5], abs=0.16)
     assert weights.ndcg["together"] > 1.15 * max(weights.ndcg["one"], weights.ndcg["other"])
 
 
 def test_what_it_reports_is_ndcg_of_the_weighted_scores(two_halves):
-    experts, targets = two_halves
-    experts[:, :, 7] = experts[:, :, 8]  # equal for all
+    parts, targets = two_halves
+    parts[:, :, 7] = parts[:, :, 8]  # equal for all
     skipped = torch.where(torch.arange(USERS) % 2 == 0, torch.arange(USERS) % ITEMS, -1)
-    weights = choose_weights(candidates_of(experts, targets, skipped), ["one", "other"])
-    for name, own in zip(("one", "other"), experts, strict=True):
+    weights = choose_weights(listed_of(parts, targets, skipped), ["one", "other"])
+    for name, own in zip(("one", "other"), parts, strict=True):
         assert weights.ndcg[name] == pytest.approx(ndcg(own, targets, skipped), abs=1e-6)
-    blended = (weights.of_item * (experts.flatten(1) - weights.shift[:, None])).sum(0).view(USERS, ITEMS)
+    blended = (weights.of_item * (parts.flatten(1) - weights.shift[:, None])).sum(0).view(USERS, ITEMS)
     assert weights.ndcg["together"] == pytest.approx(ndcg(blended, targets, skipped), abs=2e-3)
 
 
 def test_noise_gets_no_weight(two_halves):
-    experts, targets = two_halves
-    experts[1] = torch.randn(USERS, ITEMS, generator=drawn(5))
-    weights = choose_weights(candidates_of(experts, targets), ["good", "noise"])
+    parts, targets = two_halves
+    parts[1] = torch.randn(USERS, ITEMS, generator=drawn(5))
+    weights = choose_weights(listed_of(parts, targets), ["good", "noise"])
     assert weights.shares[0] > 0.85
-    experts[1] = -experts[0]
-    weights = choose_weights(candidates_of(experts, targets), ["good", "contrary"])
+    parts[1] = -parts[0]
+    weights = choose_weights(listed_of(parts, targets), ["good", "contrary"])
     assert weights.shares == pytest.approx([1, 0])
     assert weights.of_item[1].tolist() == [0]
     assert "by popularity" not in weights.ndcg
 
 
-def test_an_expert_that_says_nothing_is_left_out(two_halves):
-    experts, targets = two_halves
-    experts[1] = 3.0
-    weights = choose_weights(candidates_of(experts, targets), ["good", "silent"])
+def test_a_part_that_says_nothing_is_left_out(two_halves):
+    parts, targets = two_halves
+    parts[1] = 3.0
+    weights = choose_weights(listed_of(parts, targets), ["good", "silent"])
     assert weights.of_item.isfinite().all()
     assert weights.ndcg["together"] >= weights.ndcg["good"]
 
 
-def test_three_experts_are_found_in_any_order(two_halves):
-    experts, targets = two_halves
+def test_three_parts_are_found_in_any_order(two_halves):
+    parts, targets = two_halves
     third = torch.randn(1, USERS, ITEMS, generator=drawn(9))
     third[0, torch.arange(USERS), targets] += 1.5
-    both = choose_weights(candidates_of(*two_halves), ["a", "b"])
-    all_three = choose_weights(candidates_of(torch.cat([experts, third]), targets), ["a", "b", "c"])
+    both = choose_weights(listed_of(*two_halves), ["a", "b"])
+    all_three = choose_weights(listed_of(torch.cat([parts, third]), targets), ["a", "b", "c"])
     assert all_three.ndcg["together"] > both.ndcg["together"]
     assert min(all_three.shares) > 0.15
 
 
 def test_classes_get_weights_of_their_own_where_that_pays(two_halves):
-    """The second expert knows even items only, and says nothing but noise of the odd ones."""
-    experts, targets = two_halves
+    """The second part knows even items only, and says nothing but noise of the odd ones."""
+    parts, targets = two_halves
     kinds = torch.arange(ITEMS) % 2
     odd = kinds == 1
-    experts[1][:, odd] = 50 * torch.randn(USERS, int(odd.sum()), generator=drawn(3))
-    plain = choose_weights(candidates_of(experts, targets), ["both", "even"])
-    fine = choose_weights(candidates_of(experts, targets), ["both", "even"], item_class=kinds)
+    parts[1][:, odd] = 50 * torch.randn(USERS, int(odd.sum()), generator=drawn(3))
+    plain = choose_weights(listed_of(parts, targets), ["both", "even"])
+    fine = choose_weights(listed_of(parts, targets), ["both", "even"], item_class=kinds)
     assert fine.ndcg["by popularity"] > plain.ndcg["together"]
     assert fine.of_item[1, 1] < fine.of_item[1, 0]
     users = torch.arange(USERS) % 2
-    experts[0, users == 1] = torch.randn(USERS // 2, ITEMS, generator=drawn(4))
-    by_user = choose_weights(candidates_of(experts, targets), ["even", "odd"], user_class=users)
+    parts[0, users == 1] = torch.randn(USERS // 2, ITEMS, generator=drawn(4))
+    by_user = choose_weights(listed_of(parts, targets), ["even", "odd"], user_class=users)
     assert by_user.ndcg["by history"] >= by_user.ndcg["together"]
 
 
 def test_classes_that_tell_nothing_change_nothing(two_halves):
     """A gain of less than its standard error is chance: the same weight stays for all classes."""
-    experts, targets = two_halves
-    same = torch.stack([experts[0], experts[0] + 0.01 * experts[1]])
+    parts, targets = two_halves
+    same = torch.stack([parts[0], parts[0] + 0.01 * parts[1]])
     kinds = torch.randint(3, (ITEMS,), generator=drawn(8))
-    weights = choose_weights(candidates_of(same, targets), ["a", "b"], item_class=kinds)
+    weights = choose_weights(listed_of(same, targets), ["a", "b"], item_class=kinds)
     assert weights.ndcg.get("by popularity", 0) - weights.ndcg["together"] < 0.02
 
 
 def test_more_items_than_are_listed(two_halves, monkeypatch):
     monkeypatch.setattr(blend_weights, "LISTED", 20)
-    experts, targets = two_halves
-    found = candidates_of(experts, targets)
+    parts, targets = two_halves
+    found = listed_of(parts, targets)
     assert found.scores.shape == (2, USERS, 41)
     for row in (0, 399):
         listed = found.items[row][found.counted[row]].tolist()
         assert len(set(listed)) == len(listed)
         assert set(listed) == {int(targets[row])} | {
-            item for own in experts for item in own[row].topk(20).indices.tolist()
+            item for own in parts for item in own[row].topk(20).indices.tolist()
         }

@@ -1,4 +1,4 @@
-"""TSSR-Late: experts that share nothing, no neighbours until weights are chosen, then a weighted sum."""
+"""TSSR-Late: parts that share nothing, no neighbours until weights are chosen, then a weighted sum."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_its_losses_are_those_of_sasrec_over_ids_and_over_content(build, windows
     assert losses["content_ce"] == content.losses(batch)["ce"]
 
 
-def test_no_expert_learns_from_the_other_ones_loss(build, windows):
+def test_no_part_learns_from_the_other_ones_loss(build, windows):
     for name, other in (("ids_ce", 1), ("content_ce", 0)):
         model = build("tssr-late")
         model.losses(windows.batch(torch.arange(8)))[name].backward()
@@ -52,14 +52,14 @@ def test_no_expert_learns_from_the_other_ones_loss(build, windows):
 
 
 def test_every_part_that_reads_content_scales_it_as_asked(build):
-    """Whitened to two components: 2 for the nearest by content and, with its bias, for its expert's input."""
+    """Whitened to two components: 2 for the nearest by content and, with its bias, for its part's input."""
     model = build("tssr-late", content_scale="whiten", whiten_rank=2)
     _, content, near, _ = model.blend.parts
     assert near.items()[0].shape[1] == 2
     assert any(own.shape[-1] == 2 for own in content.parameters())
 
 
-def test_until_weights_are_chosen_the_experts_alone_are_added(build, ring):
+def test_until_weights_are_chosen_the_parts_alone_are_added(build, ring):
     model, queries = build("tssr-late"), following(ring)
     ids, content = (inner_products(part, queries) for part in model.blend.parts[:2])
     np.testing.assert_allclose(model.scores(queries, 0, len(queries)), ids + content, atol=1e-5)
@@ -82,7 +82,7 @@ def test_chosen_weights_are_used_and_saved(build, ring, windows, tmp_path):
 
 
 def test_the_part_that_knows_gets_the_weight(build, ring):
-    """Untrained experts know nothing of the ring, and pairs in their order everything."""
+    """Untrained parts know nothing of the ring, and pairs in their order everything."""
     shares = build("tssr-late").weigh(following(ring))
     assert max(shares, key=shares.get) == "order neighbours"
 
