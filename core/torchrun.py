@@ -21,27 +21,27 @@ PATIENCE = timedelta(days=2)  # the longest a rank waits for the slowest; torchr
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`; the first one leads. All must make the same calls in the same order."""
+    """Process `rank` of `size`; rank 0 is the main one. All must make the same calls in the same order."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process plans, commits and reports."""
         return self.rank == 0
 
-    def agree(self, work: bool = False) -> bool:
-        """The leader's `work` on every process: the leader sends its value, the others receive it."""
+    def broadcast(self, value: bool = False) -> bool:
+        """The main process's `value` on every process: it sends its own, and the others receive it."""
         if self.size == 1:
-            return work
+            return value
         import torch
 
-        flag = torch.tensor(int(work))
+        flag = torch.tensor(int(value))
         torch.distributed.broadcast(flag, src=0)
         return bool(flag)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every process is here."""
         if self.size > 1:
             import torch

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..core.dataset import Histories, Queries
 from .batches import ActionBatch, ActionSamples
-from .gathering import mean_share, total_count
+from .gathering import contribution_to_mean, total_count
 from .negatives import Negatives
 from .recommender import Losses, NeuralRecommender
 
@@ -54,7 +54,7 @@ class BPRMF(NeuralRecommender):
         taken = self.vectors[batch.items - 1]
         other = self.vectors[self.negatives.draw(batch.users) - 1]
         # Score of the taken item less that of the other: u · i - u · j = u · (i - j).
-        terms: Losses = {"bpr": mean_share(-F.logsigmoid((users * (taken - other)).sum(dim=1)))}
+        terms: Losses = {"bpr": contribution_to_mean(-F.logsigmoid((users * (taken - other)).sum(dim=1)))}
         if self.settings.l2:
             squares = torch.cat([users, taken, other]).square().sum()
             terms["l2"] = self.settings.l2 * squares / total_count(len(users))

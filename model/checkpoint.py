@@ -132,7 +132,7 @@ def save_checkpoint(
 ) -> None:
     """Write everything a killed run needs to go on to the same numbers.
 
-    Under torchrun the first process writes. Weights and optimizer are equal everywhere, random states are
+    Under torchrun the main process writes. Weights and optimizer are equal everywhere, random states are
     each process's own.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -143,7 +143,7 @@ def save_checkpoint(
     world = current_world()
     for kind, own in random_states(_device(model)).items():
         tensors |= {_random_name(kind, rank): each for rank, each in enumerate(world.gather(own[None]))}
-    if world.leads:
+    if world.is_main:
         write_tensors(path, tensors, asdict(state))
 
 

@@ -17,12 +17,12 @@ from .recommender import Losses
 def summed_losses(recent: list[Losses], step: int, model: nn.Module, folder: Path) -> dict[str, float]:
     """The sum of each term over the steps up to `step`; raises DivergedError where one is not finite.
 
-    `recent` has the terms of each step, of which this process computed a share. Every process gets the same
-    sums, or the error.
+    `recent` has this process's contributions to the terms of each step. Every process gets the same sums, or
+    the error.
     """
     # (steps, terms). One copy from the device for all of them; each single `float(loss)` would wait for it.
-    shares = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
-    values = current_world().sum(shares)
+    own = torch.stack([torch.stack(list(losses.values())) for losses in recent]).double().cpu()
+    values = current_world().sum(own)
     bad = (~values.isfinite()).any(dim=1).nonzero()
     if len(bad):
         first = int(bad[0])

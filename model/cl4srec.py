@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .augment import crop, mask, reorder
 from .batches import WindowBatch
-from .gathering import even_share, gathered
+from .gathering import equal_contribution, gathered
 from .inputs import ItemVectors
 from .precision import in_float32
 from .recommender import Losses
@@ -80,4 +80,4 @@ def view_contrast(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     # The other view of state k stands B places further on, in a circle. Example with B =
     # 2: 0 1 2 3 becomes 2 3 0 1.
     twin = torch.arange(len(states), device=states.device).roll(len(first))
-    return even_share(F.cross_entropy(scores.masked_fill(itself, -torch.inf), twin))
+    return equal_contribution(F.cross_entropy(scores.masked_fill(itself, -torch.inf), twin))

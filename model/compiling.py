@@ -47,5 +47,5 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
 
 
 def _say(line: str) -> None:
-    if current_world().leads:
+    if current_world().is_main:
         note(line)

@@ -209,8 +209,8 @@ class TrainedContent(nn.Module):
     def _meet(self, new: Tensor) -> _Met:
         """Encode this process's part of the contents `new` (S,) and get the others' vectors."""
         world = current_world()
-        shares = new.tensor_split(world.size)
-        low, own = sum(map(len, shares[: world.rank])), shares[world.rank]
+        parts = new.tensor_split(world.size)
+        low, own = sum(map(len, parts[: world.rank])), parts[world.rank]
         chunks = self._chunks(own)
         first_kept = len(chunks) - self.how.kept_chunks if not self._met else len(chunks)
         pieces = [self._piece(chunk, keep=place >= first_kept) for place, chunk in enumerate(chunks)]

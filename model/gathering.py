@@ -1,10 +1,10 @@
 """Distributed batches: N processes with B/N samples each get the loss and gradients of one process with B.
 
-Each process computes a share of every term of the loss, and the shares add up to the term. For a mean, a
-process adds up its own values and divides by the number of values of all processes: with the values 1, 2 on
-one and 6 on the other, the shares are 3/3 and 6/3, and the mean is 3. A contrast needs the states of all
-processes as negatives; these are gathered with their gradient, every process computes the whole contrast,
-which is cheap, and counts 1/N of it. With one process none of this changes anything.
+Each process computes its contribution to every term of the loss, and the contributions add up to the term.
+For a mean, a process adds up its own values and divides by the number of values of all processes: with the
+values 1, 2 on one and 6 on the other, the contributions are 3/3 and 6/3, and the mean is 3. A contrast needs
+the states of all processes as negatives; these are gathered with their gradient, every process computes the
+whole contrast, which is cheap, and counts 1/N of it. With one process none of this changes anything.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # Each process has the gradient of its share with respect to all B rows. The gradient of the whole
-        # loss is their sum, and this process goes on with the part of its own rows.
+        # Each process has the gradient of its contribution with respect to all B rows. The gradient of the
+        # whole loss is their sum, and this process goes on with the part of its own rows.
         total = current_world().sum(gradients[0].clone(memory_format=torch.contiguous_format))
         return total[ctx.before : ctx.before + ctx.count]
 
@@ -55,13 +55,13 @@ def total_count(count: int) -> int:
     return count if world.size == 1 else sum(world.row_counts(count))
 
 
-def mean_share(values: Tensor) -> Tensor:
-    """The share of this process in the mean over the `values` of all processes, (P,) here."""
+def contribution_to_mean(values: Tensor) -> Tensor:
+    """What this process adds to the mean over the `values` of all processes, (P,) here."""
     return values.sum() / total_count(len(values))
 
 
-def even_share(term: Tensor) -> Tensor:
-    """The share of this process, 1/N, in a term that every process has computed whole."""
+def equal_contribution(term: Tensor) -> Tensor:
+    """What this process adds, 1/N of it, to a term that every process has computed whole."""
     return term / current_world().size
 
 

@@ -123,12 +123,11 @@ class ItemHead(nn.Module):
         return scores[:, 0], scores[:, 1:]
 
     def forward(self, states: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross-entropy, as this process's share: states (P, D), `targets` (P,) in 1…N."""
+        """The process's contribution to the mean cross-entropy: states (P, D), `targets` (P,) in 1…N."""
         if self.sample is None:
             # The softmax gives the mean over this process's own P positions. Times P / (the positions of all
-            # processes) it is this process's share of the mean over all.
-            share = len(targets) / total_count(len(targets))
-            return self._full_softmax(states, targets) * share
+            # processes) it is this process's contribution to the mean over all.
+            return self._full_softmax(states, targets) * (len(targets) / total_count(len(targets)))
         drawn, log_expected = self.sample.draw()
         # The P next items and the K drawn ones, which all positions share, are looked up in one go.
         items = torch.cat([targets, drawn])

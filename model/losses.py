@@ -3,7 +3,8 @@
 Both contrasts are symmetric InfoNCE over the batch. Where the paper and its released code leave a choice, the
 code's is the default; on purpose different: padding enters neither (the code pools over it and starts one row
 of Eq. 2 on it).
-Under torchrun the batch is that of all processes, and each loss is this process's share (see `gathering`).
+Under torchrun the batch is that of all processes, and each loss is this process's contribution to it (see
+`gathering`).
 
 Shapes: B batch, L steps, D width, P real positions, K negatives.
 """
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ..core.schema import PADDING
 from .batches import WindowBatch
-from .gathering import even_share, gathered, mean_share
+from .gathering import contribution_to_mean, equal_contribution, gathered
 
 
 def pooled(states: Tensor, real: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def user_contrast(states_id: Tensor, states_content: Tensor, real: Tensor, tempe
     # Row u of the scores is user u's ID stream against all content streams, so the right column is u.
     # Transposed, it is the content stream against all ID streams: the second logarithm of Eq. 1.
     itself = torch.arange(len(scores), device=scores.device)
-    return even_share(F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself))
+    return equal_contribution(F.cross_entropy(scores, itself) + F.cross_entropy(scores.T, itself))
 
 
 def _predict_next(states: Tensor, vectors: Tensor, allowed: Tensor, rows: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ def item_contrast(
         allowed = allowed & ((items[:, :, None] != items[:, None, :]) | itself)
     to_content = _predict_next(anchors[0], next_vectors[1], allowed, rows)
     to_id = _predict_next(anchors[1], next_vectors[0], allowed, rows)
-    return even_share(to_content + to_id)
+    return equal_contribution(to_content + to_id)
 
 
 def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
@@ -110,7 +111,7 @@ def binary_cross_entropy(taken: Tensor, drawn: Tensor, power: float) -> Tensor:
     K + 1: Adam does not feel the difference).
     """
     # softplus(-x) is -log sigmoid(x), and softplus(x) is -log(1 - sigmoid(x)), both without overflow.
-    return mean_share(power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1))
+    return contribution_to_mean(power * F.softplus(-taken) + F.softplus(drawn).sum(dim=1))
 
 
 def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
@@ -122,7 +123,7 @@ def bpr_max(taken: Tensor, drawn: Tensor, l2: float) -> Tensor:
     log_weights = drawn.float().log_softmax(dim=1)  # (P, K)
     # Computed with logarithms: a probability below the smallest float32 would become 0, and its log infinite.
     beaten = torch.logsumexp(log_weights + F.logsigmoid(taken[:, None] - drawn), dim=1)
-    return mean_share(l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten)
+    return contribution_to_mean(l2 * (log_weights.exp() * drawn.square()).sum(dim=1) - beaten)
 
 
 def gbce_power(negatives: int, item_count: int, calibration: float) -> float:

@@ -50,7 +50,7 @@ from ..core.errors import DataError
 from ..core.progress import note, progress
 from ..core.torchrun import current_world
 from .evidence import DECIMALS, Candidates, Evidence
-from .gathering import mean_share
+from .gathering import contribution_to_mean
 from .precision import in_float32
 from .recommender import Losses, NeuralRecommender
 from .settings import RankTSSRSettings
@@ -97,7 +97,7 @@ class CandidateLists:
         # (N + 1,): which items may stand in a list.
         listed = (train.counts() > 0) | (cold_share == 0)
         features, lengths, places = [], [], []
-        with progress("gathering candidates", len(users), "users", shown=current_world().leads) as advance:
+        with progress("gathering candidates", len(users), "users", shown=current_world().is_main) as advance:
             for low in range(0, len(users), AT_ONCE):
                 # Drawn by torch, whose seed is the run's.
                 cold = torch.rand(len(listed)).numpy() < cold_share if cold_share else None
@@ -209,7 +209,7 @@ class RankTSSR(NeuralRecommender):
         # Back to lists, (B, C). A place without a candidate has probability exp(-inf) = 0.
         logits = answers.new_full(batch.real.shape, -torch.inf)
         logits[batch.real] = answers[: len(batch.features)]
-        return {"ce": mean_share(F.cross_entropy(logits, batch.targets, reduction="none"))}
+        return {"ce": contribution_to_mean(F.cross_entropy(logits, batch.targets, reduction="none"))}
 
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The network's scores of candidates, all other items below them by popularity, (B, N)."""

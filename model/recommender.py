@@ -135,8 +135,8 @@ class NeuralRecommender(nn.Module):
     def losses(self, batch: Any) -> Losses:
         """Give the weighted terms of the loss on a batch of the samples; the trainer minimises their sum.
 
-        Under torchrun each process returns its share of every term; the sum over processes is the term
-        itself (see `gathering`).
+        Under torchrun each process returns its contribution to every term; the sum over processes is the
+        term itself (see `gathering`).
         """
         raise NotImplementedError  # pragma: no cover - every model has its own
 

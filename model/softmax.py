@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .gathering import mean_share
+from .gathering import contribution_to_mean
 from .precision import product_dtype
 from .shapes import filled
 
@@ -137,7 +137,7 @@ def sampled_softmax(taken: Tensor, scores: Tensor, is_target: Tensor, log_expect
     everything = torch.cat([taken[:, None], others], dim=1).float()
     # The next item stands first among the 1 + K, so the right class is 0 everywhere.
     itself = everything.new_zeros(len(taken), dtype=torch.long)
-    return mean_share(F.cross_entropy(everything, itself, reduction="none"))
+    return contribution_to_mean(F.cross_entropy(everything, itself, reduction="none"))
 
 
 class ItemSample(nn.Module):

@@ -89,7 +89,7 @@ class Stepping:
         return learning_rate(self.settings, step, self.last)
 
     def take(self, step: int) -> Losses:
-        """Take step 0…last - 1 and give this process's shares of the terms of its loss.
+        """Take step 0…last - 1 and give this process's contributions to the terms of its loss.
 
         Raises TssrError where memory runs out.
         """

@@ -46,7 +46,7 @@ class Trainer:
 
     `probe` measures further numbers at each validation, which are logged and decide nothing. It must not draw
     from torch's random state, or training would depend on it. Under torchrun `validate` must return the same
-    value on every process, because each decides by it whether to stop; only the first process writes files
+    value on every process, because each decides by it whether to stop; only the main process writes files
     and shows progress.
     """
 
@@ -84,7 +84,7 @@ class Trainer:
         saved = started = time.monotonic()
         # What earlier processes of a resumed run have spent, and the step at which this one begins.
         before, first = self.state.seconds, self.state.step
-        with self._log() as log, progress("training", None, "steps", shown=self.world.leads) as advance:
+        with self._log() as log, progress("training", None, "steps", shown=self.world.is_main) as advance:
             while not (stopped := self._stop_reason()):
                 self._recent.append(self.stepping.take(self.state.step))
                 self.state.step += 1
@@ -96,7 +96,7 @@ class Trainer:
                 taken = self._check_losses()
                 self.state.seconds = before + time.monotonic() - started
                 due = validating or time.monotonic() - saved >= SECONDS_BETWEEN_CHECKPOINTS
-                saving = self.world.agree(due)  # the processes' clocks differ, and all must save together
+                saving = self.world.broadcast(due)  # the processes' clocks differ, and all must save together
                 if saving:
                     check_weights(self._recent, step, self.model, self.folder)
                 # Validation changes the state (best value, patience), so the checkpoint is written after it.
@@ -123,7 +123,7 @@ class Trainer:
         return len(self._recent)
 
     def _log(self) -> AbstractContextManager[RunLog | None]:
-        if not self.world.leads:
+        if not self.world.is_main:
             return nullcontext()
         return RunLog(self.folder, self.state.step, tensorboard=self.settings.tensorboard)
 
@@ -140,7 +140,7 @@ class Trainer:
         terms = {name: total / steps for name, total in state.sums.items()}
         if value > state.best:
             state.best, state.best_step, state.validations_without_gain = value, state.step, 0
-            if self.world.leads:
+            if self.world.is_main:
                 record = {"step": state.step, SELECTION_METRIC: value}
                 save_model(self.folder / MODEL_FILE, self.model, record)
         else:

@@ -60,5 +60,5 @@ def command(
         raise UsageError("--dataset is for --lists; a run knows its data set (--run chooses one)")
     with joined_world() as world:
         summary = evaluate(workspace_of(ctx), run, settings, force=ctx.params["force"])
-    if world.leads:
+    if world.is_main:
         show(summary, as_json=ctx.params["as_json"])

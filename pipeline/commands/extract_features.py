@@ -37,5 +37,5 @@ def command(ctx: click.Context, /, force: bool, as_json: bool, **_: object) -> N
 
     settings = settings_from(ctx, FeatureSettings, config_section(ctx.params["config"], "extract-features"))
     summary = extract_features(workspace_of(ctx), settings, force=force)
-    if summary.rows:  # under torchrun, the first process speaks for all
+    if summary.rows:  # under torchrun, the main process speaks for all
         show(summary, as_json=as_json)

@@ -58,5 +58,5 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     plan, name = plan_asked(workspace, table, options)
     with joined_world() as world:
         summary = train(workspace, plan, name, force=ctx.params["force"])
-    if world.leads:
+    if world.is_main:
         show(summary, as_json=ctx.params["as_json"])

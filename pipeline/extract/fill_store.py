@@ -1,6 +1,6 @@
 """Filling one feature store: find contents without a vector, encode them, and write the manifest.
 
-Under torchrun the first process finds the missing contents and writes the manifest, and each process encodes
+Under torchrun the main process finds the missing contents and writes the manifest, and each process encodes
 a share of the parts. A part's bytes do not depend on the process, so any number of them makes the same store.
 """
 
@@ -78,10 +78,10 @@ class Report:
 
 
 def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
-    """Bring the store that `job` asks for up to date; None in all processes but the first."""
-    if not job.world.leads:
-        # The other processes wait here until the leader has found something to encode, or nothing.
-        if job.world.agree():
+    """Bring the store that `job` asks for up to date; None in all processes but the main one."""
+    if not job.world.is_main:
+        # The other processes wait here until the main process has found something to encode, or nothing.
+        if job.world.broadcast():
             _help(job, stores)
         return None
     # Most runs ask for what is there already: then the encoder is not even loaded.
@@ -92,12 +92,12 @@ def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
         report = _fill(job, _folder(stores, head), (encoder, head), force=force)
         assert report is not None
     if report.encoded == 0:
-        job.world.agree(False)
+        job.world.broadcast(False)
     return report
 
 
 def _help(job: Job, stores: Path) -> None:
-    """Encode this process's share of what the leader found missing."""
+    """Encode this process's part of what the main process found missing."""
     encoder, head = _load(job)
     folder = _folder(stores, head)
     content = pq.read_table(folder / CONTENT_FILE, schema=CONTENT)
@@ -157,7 +157,7 @@ def _fill(
         if chunks:
             if source is None:
                 return None
-            job.world.agree(True)
+            job.world.broadcast(True)
             _encode_together(job, source[0], content, chunks, folder)
             parts = find_parts(folder)
         if job.settings.prune:
@@ -216,14 +216,14 @@ def _encode_together(
     """Encode this process's share of `chunks`, once all processes know theirs; wait until all are done."""
     from ...features.encoding import encode_chunks
 
-    job.world.wait()
+    job.world.barrier()
     # Every process has cut the same chunks. Example: of five chunks, the second of two processes takes the
     # second and the fourth.
     share = chunks[job.world.rank :: job.world.size]
     noun = job.modality.noun
     with progress(f"encode {noun}", sum(len(chunk.members) for chunk in share), noun) as advance:
         encode_chunks(job.modality, encoder, content, share, job.raw, folder, job.settings, advance)
-    job.world.wait()
+    job.world.barrier()
 
 
 def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:

@@ -41,7 +41,7 @@ def evaluate(
     """Rank all items for every user of the split and measure; writes into the run's folder.
 
     `reader` is the command that reads the test split; the run's folder lists such readings. Under torchrun
-    each process ranks a part of the users, and only the first writes.
+    each process ranks a part of the users, and only the main one writes.
     Raises UsageError where there is no such run, ArtifactError where it no longer fits its data.
     """
     folder = workspace.choose_run(run)
@@ -54,7 +54,7 @@ def evaluate(
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
             return measured_summary(metrics_file, record, settings, _readings(folder, settings), cached=True)
-    if settings.split == "test" and current_world().leads:
+    if settings.split == "test" and current_world().is_main:
         record_test_reading(folder, reader)
     dataset = load_dataset(plan.dataset)
     question = Question(dataset, asked_queries(dataset, settings), settings, window_of(plan), contents)
@@ -70,7 +70,7 @@ def evaluate(
         **measured,
         "representation": representation,
     }
-    if current_world().leads:
+    if current_world().is_main:
         write_measured(metrics_file, folder / ranks_name(settings.split), record, ranks)
     return measured_summary(metrics_file, record, settings, _readings(folder, settings), cached=False)
 
@@ -138,8 +138,8 @@ def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool,
     cold = split.cold_items() if settings.cold_items else None
     scorer = scorer_of(model, queries, cold)
     lo, hi = own_queries(len(queries))
-    what, leads = f"ranking {plan.dataset.item_count:,} items", current_world().leads
-    with progress(what, hi - lo, "users", shown=leads) as advance:
+    what, is_main = f"ranking {plan.dataset.item_count:,} items", current_world().is_main
+    with progress(what, hi - lo, "users", shown=is_main) as advance:
         ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
     representation = representation_probe(model, split, plan.train.seed)()
     return ranks, ranks_cold_items(model), representation

@@ -39,7 +39,7 @@ def keep_vectors(folder: Path, plan: EndToEndPlan, stores: list[StoreInfo], mode
 
     for modality, store, content in _contents(plan, stores, model):
         vectors = content.encode_all()
-        if current_world().leads:
+        if current_world().is_main:
             tensors = {"vectors": vectors, "present": content.contents >= 0}
             write_tensors(vectors_file(folder, modality), tensors, {"store": store.fingerprint})
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
 
-    Under torchrun the processes share each batch, and only the first writes.
+    Under torchrun the processes share each batch, and only the main one writes.
     Raises ArtifactError where a run folder of that name holds another plan, and for damaged features;
     DivergedError, which is recorded too, where the numbers are no longer finite.
     """
@@ -52,7 +52,7 @@ def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force
     for store in plan.stores:
         store.refuse_damage()
     refuse_too_large(plan, dataset, device)
-    for line in without_effect(plan.model_settings) if current_world().leads else ():
+    for line in without_effect(plan.model_settings) if current_world().is_main else ():
         note(line)
     with own_randomness(device):
         return _train(workspace, plan, folder, dataset, device, force)
@@ -73,24 +73,24 @@ def _train(
     if plan.end_to_end is not None and plan.end_to_end.settings.start_from is not None:
         _start_from(workspace, plan.end_to_end.settings.start_from, model)
     world = current_world()
-    with exclusive(folder) if world.leads else nullcontext():  # the first process holds it for all
+    with exclusive(folder) if world.is_main else nullcontext():  # the main process holds it for all
         result = None if force else _finished(folder, plan)
         if result is not None:  # by another process, while this one waited
             return _summary(folder, plan, result, cached=True)
-        if world.leads:
+        if world.is_main:
             if force:  # only now, after every check that could still refuse the command
                 _clear(folder)
             sweep_partials(folder)
             write_run(folder, plan, None)
-        world.wait()
+        world.barrier()
         try:
             result = {**_fit(model, plan, plan.split(dataset), folder, device), **_memory(device)}
         except DivergedError as error:
-            if world.leads:
+            if world.is_main:
                 write_run(folder, plan, None, diverged=str(error))
             raise
         kept = _keep(folder, plan, model)
-        if world.leads:
+        if world.is_main:
             result |= kept
             result["weights_sha256"] = sha256_file(folder / MODEL_FILE)
             write_run(folder, plan, result)
@@ -102,7 +102,7 @@ def _train(
 
 def _again(folder: Path, plan: RunPlan, result: dict[str, Any]) -> Summary:
     """The summary of a run that was finished before; with --tensorboard, curves are written from its log."""
-    if plan.train.tensorboard and current_world().leads and draw_finished(folder, result.get("steps", 0)):
+    if plan.train.tensorboard and current_world().is_main and draw_finished(folder, result.get("steps", 0)):
         note(f"the run is finished; its log is drawn for TensorBoard in {folder}")
     return _summary(folder, plan, result, cached=True)
 
@@ -110,8 +110,8 @@ def _again(folder: Path, plan: RunPlan, result: dict[str, Any]) -> Summary:
 def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     """The result of the finished run in `folder`, or None; all processes use what the first one finds."""
     world = current_world()
-    record = recorded_run(folder, plan) if world.leads else None
-    if not world.agree(record is not None and bool(record["finished_at"])):
+    record = recorded_run(folder, plan) if world.is_main else None
+    if not world.broadcast(record is not None and bool(record["finished_at"])):
         return None
     record = record or recorded_run(folder, plan)
     return record["result"] if record is not None else None
@@ -161,13 +161,13 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
 
     if not plan.spec.trained:
         chosen = {"chosen": model.choose(validate)} if isinstance(model, ChosenOnValidation) else {}
-        if world.leads:
+        if world.is_main:
             save_model(folder / MODEL_FILE, model, {"step": 0})
         return {"parameters": 0, **chosen, SELECTION_METRIC: validate()}
     samples = model.samples(split.train, plan.train.train_windows, device)
     probe = representation_probe(model, split, plan.train.seed)
     fit = Trainer(model, samples, plan.train, validate, folder, probe).fit()
-    world.wait()  # until the first has written the best weights
+    world.barrier()  # until the main process has written the best weights
     best = load_model(folder / MODEL_FILE, model)
     result = {
         "parameters": parameter_count(model),
@@ -178,8 +178,8 @@ def _fit(model: Any, plan: RunPlan, split: Split, folder: Path, device: torch.de
     has_weights_to_choose = isinstance(model, WeighedOnValidation)
     if has_weights_to_choose:
         result |= {"shares": model.weigh(split.validation), SELECTION_METRIC: validate()}
-        world.wait()  # until all have read the weights that are replaced now
-        if world.leads:
+        world.barrier()  # until all have read the weights that are replaced now
+        if world.is_main:
             save_model(folder / MODEL_FILE, model, best)
     return result
 
@@ -189,7 +189,7 @@ def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
     if plan.end_to_end is None:
         return {}
     keep_vectors(folder, plan.end_to_end, plan.stores, model)
-    if not current_world().leads:
+    if not current_world().is_main:
         return {}
     return keep_encoders(folder, plan.end_to_end, plan.stores, model)
 

@@ -64,11 +64,11 @@ def _kept(
 
     world = current_world()
     kept = kept_contents(folder, plan.end_to_end, plan.stores)
-    if world.agree(kept is None):  # the first process looks, so that all encode together
+    if world.broadcast(kept is None):  # the main process looks, so that all encode together
         note("content has changed since training: its vectors are computed again with the run's encoder")
         model = build_model(plan, dataset, device)
         load_model(folder / MODEL_FILE, cast("torch.nn.Module", model))
         keep_vectors(folder, plan.end_to_end, plan.stores, model)
-        world.wait()  # until the first has written them
+        world.barrier()  # until the main process has written them
         kept = kept_contents(folder, plan.end_to_end, plan.stores)
     return kept

@@ -9,16 +9,16 @@ def test_alone_nothing_is_asked_of_anybody():
     with joined_world() as world:
         assert world == current_world() == World(0, 1)
     rows = torch.ones(2, 3)
-    assert world.leads
-    assert (world.agree(True), world.agree(False)) == (True, False)
+    assert world.is_main
+    assert (world.broadcast(True), world.broadcast(False)) == (True, False)
     assert world.sum(rows) is world.gather(rows) is rows
-    world.wait()
+    world.barrier()
 
 
 def test_what_the_first_says_holds_for_all(on_ranks):
     def work():
         world = current_world()
-        return [world.agree(world.leads), world.agree(not world.leads), world.leads]
+        return [world.broadcast(world.is_main), world.broadcast(not world.is_main), world.is_main]
 
     assert on_ranks(3, work) == [[True, False, True], [True, False, False], [True, False, False]]
 
@@ -28,7 +28,7 @@ def test_everybody_waits_for_the_slowest(on_ranks, tmp_path):
         world = current_world()
         time.sleep(0.3 * world.rank)
         (tmp_path / str(world.rank)).touch()
-        world.wait()
+        world.barrier()
         return len(list(tmp_path.iterdir()))
 
     assert on_ranks(3, work) == [3, 3, 3]

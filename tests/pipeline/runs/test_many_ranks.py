@@ -71,7 +71,7 @@ def test_training_by_three_leaves_the_run_of_one(workspace, on_ranks, small_bloc
 
 @pytest.mark.slow
 def test_torchrun_runs_the_commands(workspace):
-    """The command of the documentation; the first process speaks for all."""
+    """The command of the documentation; the main process speaks for all."""
 
     def run(world, *arguments):
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
