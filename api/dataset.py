@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,14 +137,14 @@ class Dataset:
         False. Raises UsageError for one it does not have.
         """
         from ..pipeline.commands.make_inputs import make_inputs
-        from ..pipeline.runs.plan import asked_of, plan_asked
+        from ..pipeline.runs.before_inputs import refuse_untrainable
+        from ..pipeline.runs.plan import plan_asked
         from ..pipeline.runs.train import train
 
         self._refuse_another(settings)
         given = _training(settings) | {"model": model, "dataset": self.name}
-        if make:
-            make_inputs(self._folders, *asked_of(NO_TABLE, given))
-        plan, name = plan_asked(self._folders, NO_TABLE, given)
+        first = partial(make_inputs if make else refuse_untrainable, self._folders, force=force)
+        plan, name = plan_asked(self._folders, NO_TABLE, given, first)
         summary = train(self._folders, plan, name, force=force)
         return Run(self._folders, str(summary.data["run"]))
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import ArtifactError, os_errors_as_tssr
+from .errors import ArtifactError, TssrError, os_errors_as_tssr
 from .lock import take_lock
 
 TEMPORARY_SUFFIX = ".partial"
@@ -27,6 +27,20 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def refuse_no_room(folder: Path, size: int, what: str) -> None:
+    """Raise TssrError where `what`, of `size` bytes, would not fit on the disk that holds `folder`."""
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise TssrError(
+            f"{what} take {_mebibytes(size)} in {folder}, and its disk has {_mebibytes(free)} free; free "
+            "space there, or choose a --workspace on another disk"
+        )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 @contextmanager

@@ -82,8 +82,8 @@ class WorkspaceFolders:
     def _begun(self) -> list[str]:
         return sorted(path.parent.name for path in (self.root / "runs").glob(f"*/{RUN_FILE}"))
 
-    def choose_run(self, name: str | None) -> Path:
-        """The folder of the finished run `name`, or of the newest one.
+    def choose_run(self, name: str | None, option: str = "--run") -> Path:
+        """The folder of the finished run `name`, or of the newest one; messages name the `option`.
 
         Raises UsageError where there is none, ArtifactError where its record cannot be read.
         """
@@ -91,7 +91,7 @@ class WorkspaceFolders:
         if name in begun:  # whatever state other runs are in
             if _finished_at(self.run(name)):
                 return self.run(name)
-            raise UsageError(f"--run {name} did not finish; the same train command resumes it")
+            raise UsageError(f"{option} {name} did not finish; the same train command resumes it")
         names = self.run_names()
         if name is None and names:
             return self.run(names[-1])
@@ -100,9 +100,10 @@ class WorkspaceFolders:
                 f" ({first_few(begun, NAMES_SHOWN)} did not finish; the same train command resumes it)"
             )
             hint = unfinished if begun else ""
-            raise UsageError(f"{self.root} holds no finished run{hint}; make one with: tssr train")
+            asked = f"{option} {name}: " if name is not None else ""
+            raise UsageError(f"{asked}{self.root} holds no finished run{hint}; make one with: tssr train")
         raise UsageError(
-            f"--run {name}: no such run; {self.root} has {first_few(names[::-1], NAMES_SHOWN)}"
+            f"{option} {name}: no such run; {self.root} has {first_few(names[::-1], NAMES_SHOWN)}"
             f"{nearest_name(str(name), names)}"
         )
 

@@ -15,7 +15,7 @@ from torch import nn
 from transformers.utils.hub import cached_file
 
 from ..core.errors import UsageError
-from ..core.progress import note
+from ..core.progress import note_once
 from ..core.words import reason_of
 from .encoder import Inputs
 from .modality import RANDOM, EncoderChoice
@@ -77,7 +77,9 @@ def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
     speech.disable_progress_bar()
     auto_model: Any = transformers.AutoModel
     if choice.weights == RANDOM:
-        note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
+        note_once(
+            f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little"
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(choice.seed)
             try:

@@ -10,15 +10,43 @@ Shapes: N items, R distinct contents, K contents asked for, L tokens.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..core.schema import PADDING
 from .modality import LAYERS, MODALITIES
 from .store import StoreInfo, open_store
 
 _AT_ONCE = 1024  # rows in memory while lengths are counted: 23 MB of MiniLM's activations for 30 tokens
+
+
+class EncoderInputs(Protocol):
+    """Gives the inputs of contents by number; `contents` has each item's, (N + 1,), and -1 for none."""
+
+    contents: Tensor
+
+    def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
+        """The inputs of some contents, (K,) numbers."""
+        ...
+
+
+class InputsToCome:
+    """Stands for inputs that are not extracted yet: a model can be built with it, and not be run.
+
+    Every item counts as having content, for which ones have none is known only from the extraction.
+    """
+
+    def __init__(self, item_count: int) -> None:
+        self.contents: Tensor = torch.zeros(item_count + 1, dtype=torch.int64)
+        self.contents[PADDING] = -1
+
+    def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
+        """Never called."""
+        raise AssertionError("the inputs of the encoder are not extracted yet")
 
 
 class StoredInputs:

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision import models
 
 from ..core.errors import UsageError
-from ..core.progress import note
+from ..core.progress import note_once
 from .encoder import ContentEncoder
 from .modality import RANDOM, EncoderChoice
 from .picture_encoder import PictureEncoder
@@ -35,7 +35,9 @@ def load_torchvision_encoder(choice: EncoderChoice) -> ContentEncoder:
     """
     published = published_weights(choice)
     if choice.weights == RANDOM:
-        note(f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little")
+        note_once(
+            f"--weights random: {choice.encoder} is untrained (seed {choice.seed}); its vectors mean little"
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(choice.seed)
             backbone = models.get_model(choice.encoder, weights=None)

@@ -96,11 +96,15 @@ def load_model(path: Path, model: nn.Module) -> dict[str, Any]:
 def start_from(path: Path, model: nn.Module, option: str) -> None:
     """Give `model` the weights at `path`, of the same model on vectors that its encoders gave untrained.
 
-    Raises UsageError that begins with `option` where they do not fit.
+    What was learned for items without content is taken where both have it: either may lack it, where all
+    items have content. Raises UsageError that begins with `option` where they do not fit.
     """
     tensors, _ = read_tensors(path)
     own = {name: weight for name, weight in model.state_dict().items() if ENCODER_WEIGHTS not in name}
     for name in sorted(own | tensors):
+        if name.endswith(MISSING) and not (name in own and name in tensors):
+            tensors.pop(name, None)
+            continue
         there, here = (part[name].shape if name in part else None for part in (tensors, own))
         if there != here:
             raise UsageError(

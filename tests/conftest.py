@@ -27,6 +27,7 @@ from tssr.cli import main
 from tssr.core.artifacts import write_json
 from tssr.core.dataset import Queries
 from tssr.core.errors import TssrError
+from tssr.core.progress import note_once
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
 from tssr.core.torchrun import joined_world
 from tssr.core.workspace import WorkspaceFolders
@@ -65,6 +66,7 @@ def tssr(capfd, monkeypatch, tmp_path):
 
     def run(*arguments: object) -> Outcome:
         capfd.readouterr()
+        note_once.cache_clear()  # each command stands for a process of its own
         code = 0
         try:
             main([str(argument) for argument in arguments])

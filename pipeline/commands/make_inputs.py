@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ...core.progress import note
-from ...core.settings import resolve
 from ...core.workspace import WorkspaceFolders
-from ...model.settings import TrainSettings
-from ..runs.end_to_end_settings import EndToEndSettings
-from ..runs.settings import SourceSettings
+from ..runs.plan import RunPlan
 
 
-def make_inputs(
-    workspace: WorkspaceFolders, source: SourceSettings, table: Mapping[str, Any], typed: Mapping[str, Any]
-) -> None:
-    """Make or extend the stores of encoder inputs that a run reads; do nothing without --end-to-end.
+def make_inputs(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force: bool = False) -> None:
+    """Make or extend the stores of encoder inputs that the plan's run of this name reads.
 
-    `typed` are the settings given as options, `table` those of a config file.
-    Raises what extract-features raises.
+    Raises all that training would raise, before anything is extracted, and what extract-features raises.
     """
-    values = {**table, **typed}
-    chosen = resolve(EndToEndSettings, _of(EndToEndSettings, values))
-    if not chosen.end_to_end:
-        return
-    from ..extract.stage import extract_features
+    from ..extract.stage import extract_features, refuse_nameless_content
+    from ..runs.before_inputs import refuse_untrainable
     from ..runs.encoder_inputs import extraction
-    from ..runs.end_to_end import modalities_of, refuse_no_place, refuse_uneven
 
-    seed = resolve(TrainSettings, _of(TrainSettings, values)).seed
-    modalities = modalities_of(source.features)
-    refuse_uneven(chosen, modalities)
-    dataset = workspace.choose_dataset(source.dataset).name
-    for index, choice in enumerate(chosen.choices(modalities, seed)):
-        refuse_no_place(chosen, index, choice)
-        made = extract_features(workspace, extraction(choice, chosen.reads(index), dataset))
+    assert plan.end_to_end is not None
+    refuse_untrainable(workspace, plan, name, force=force)
+    chosen = plan.end_to_end.settings
+    asked = [
+        extraction(choice, chosen.reads(index), plan.dataset.name)
+        for index, choice in enumerate(plan.end_to_end.choices())
+    ]
+    for settings in asked:
+        refuse_nameless_content(workspace, settings)
+    for settings in asked:
+        made = extract_features(workspace, settings)
         for row in made.rows if not made.cached else ():
             note(f"extracted what the encoder reads: {row[0]}, {row[-1]}")
-
-
-def _of(settings: type[EndToEndSettings] | type[TrainSettings], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in settings.model_fields}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from ...core.torchrun import joined_world
@@ -46,17 +48,18 @@ def command(ctx: click.Context, /, **_options: object) -> None:
       tssr train --end-to-end --features image --encoder resnet50 --unfreeze layer4
       torchrun --nproc-per-node 4 -m -- tssr train --batch-size 1024
     """
-    from ..runs.plan import asked_of, plan_asked
+    from ..runs.before_inputs import refuse_untrainable
+    from ..runs.plan import plan_asked
     from ..runs.train import train
 
     config_path = ctx.params["config"]
     table = TrainTable.of(config_section(config_path, "train"), config_path)
     options = {name: value for name, value in typed(ctx).items() if name not in {*STAGE_OPTIONS, "make"}}
     workspace = workspace_of(ctx)
-    if ctx.params["make"]:
-        make_inputs(workspace, *asked_of(table, options))
-    plan, name = plan_asked(workspace, table, options)
+    force = ctx.params["force"]
+    first = make_inputs if ctx.params["make"] else refuse_untrainable
+    plan, name = plan_asked(workspace, table, options, partial(first, workspace, force=force))
     with joined_world() as world:
-        summary = train(workspace, plan, name, force=ctx.params["force"])
+        summary = train(workspace, plan, name, force=force)
     if world.is_main:
         show(summary, as_json=ctx.params["as_json"])

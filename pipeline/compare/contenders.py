@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ...core.errors import UsageError
@@ -14,6 +15,8 @@ from ...features.modality import RANDOM
 from ...model.own_models import refuse_unreachable
 from ...model.registry import BLENDED, model_spec, own_defaults
 from ...model.settings import TrainSettings
+from ..runs.before_inputs import refuse_untrainable
+from ..runs.end_to_end import refuse_unfit
 from ..runs.plan import RunPlan, chosen_of, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
 from ..runs.train_table import TrainTable
@@ -103,7 +106,7 @@ def plan_contenders(
         mine = chosen_of(typed, known[name])
         content = model_spec(model).reads_content or (values | mine).get("item_start") == "content"
         chosen = _sources(model, settings, own, typed, content=content)
-        plan = plan_run(workspace, chosen, values, mine, table.path)
+        plan = plan_run(workspace, chosen, values, mine, table.path, partial(refuse_untrainable, workspace))
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
         trials = _trials(plan, chosen_of(settings.tried, known[name]))
         contenders.append(Contender(name, title, model, trials))
@@ -130,7 +133,10 @@ def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
                 "blends, or give weights"
             )
         along = replace(along, seed=train.seed)
-    return replace(plan, train=train, model_settings=changed(plan.model_settings), end_to_end=along)
+    model_settings = changed(plan.model_settings)
+    if along is not None:
+        refuse_unfit(plan.spec, model_settings, along.settings)
+    return replace(plan, train=train, model_settings=model_settings, end_to_end=along)
 
 
 def _refuse_unknown(origin: str, names: Iterable[str], known: set[str], models: Iterable[str]) -> None:

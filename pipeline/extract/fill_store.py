@@ -7,6 +7,7 @@ a share of the parts. A part's bytes do not depend on the process, so any number
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...core.artifacts import atomic_path, fingerprint, sweep_partials
+from ...core.artifacts import atomic_path, fingerprint, refuse_no_room, sweep_partials
 from ...core.errors import ArtifactError, DataError
 from ...core.lock import exclusive
 from ...core.progress import progress
@@ -75,6 +76,27 @@ class Report:
     encoded: int
     seconds: float
     cached: bool
+
+
+def refuse_unfillable(jobs: Sequence[Job], stores: Path) -> None:
+    """Raise what a later job would raise only after the hours that an earlier one takes.
+
+    That is DataError where a data set has no such content, UsageError for an encoder that cannot be had.
+    """
+    from ...features.loading import load_encoder
+
+    for job in jobs:
+        refuse_nameless(job)
+    for job in jobs[1:]:
+        if _answered(stores, job.request()) is None:
+            load_encoder(job.choice)
+
+
+def refuse_nameless(job: Job) -> None:
+    """Raise DataError where the table of items names no content of the modality at all: no text, no path."""
+    column = job.items[job.modality.column]
+    if column.null_count == len(column):
+        _refuse_nothing(job, count_reasons(job.modality.scan(job.items, job.raw, None)))
 
 
 def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
@@ -157,6 +179,7 @@ def _fill(
         if chunks:
             if source is None:
                 return None
+            refuse_no_room(folder, _bytes_of(chunks, head), f"the {head['kind']} of {job.modality.noun}")
             job.world.broadcast(True)
             _encode_together(job, source[0], content, chunks, folder)
             parts = find_parts(folder)
@@ -207,7 +230,17 @@ def _scan(job: Job, folder: Path) -> pa.Table:
 
 
 def _missing(parts: list[Part], content: pa.Table, head: dict[str, Any]) -> list[Chunk]:
-    return StoredContents(parts).missing(content, head["dimension"] * np.dtype(head["dtype"]).itemsize)
+    return StoredContents(parts).missing(content, _row_bytes(head))
+
+
+def _row_bytes(head: dict[str, Any]) -> int:
+    """The size of one row of a store, without its key."""
+    return int(head["dimension"] * np.dtype(head["dtype"]).itemsize)
+
+
+def _bytes_of(chunks: list[Chunk], head: dict[str, Any]) -> int:
+    """The size of the rows that `chunks` will become."""
+    return sum(len(chunk.members) for chunk in chunks) * _row_bytes(head)
 
 
 def _encode_together(

@@ -10,11 +10,11 @@ from ...core.dataset import remake
 from ...core.progress import note_once
 from ...core.schema import ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, read_table
 from ...core.summary import Summary
-from ...core.torchrun import joined_world
+from ...core.torchrun import World, joined_world
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.settings import FORMER_FLAGS, FeatureSettings
-from .fill_store import Job, Report, listed, make_store
+from .fill_store import Job, Report, listed, make_store, refuse_nameless, refuse_unfillable
 
 
 def extract_features(
@@ -26,21 +26,31 @@ def extract_features(
     raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had.
     """
     folder = workspace.choose_dataset(settings.dataset)
-    cure = remake(folder.name)
     for flag in FORMER_FLAGS:
         if getattr(settings, flag):
             note_once(f"--{flag} goes in 0.3.0; write --inputs, which is for all of --modality")
+    stores = workspace.features(folder.name)
+    with joined_world() as world:
+        jobs = _jobs(folder, settings, world)
+        refuse_unfillable(jobs, stores)
+        made = [make_store(job, stores, force=force) for job in jobs]
+    return _summary(folder.name, [report for report in made if report is not None])
+
+
+def refuse_nameless_content(workspace: WorkspaceFolders, settings: FeatureSettings) -> None:
+    """Raise DataError where the data set's table names no content of one of the modalities."""
+    for job in _jobs(workspace.choose_dataset(settings.dataset), settings, World()):
+        refuse_nameless(job)
+
+
+def _jobs(folder: Path, settings: FeatureSettings, world: World) -> list[Job]:
+    """One job for each modality of the data set in `folder`."""
+    cure = remake(folder.name)
     columns = [ITEM, ITEM_ID, *(MODALITIES[name].column for name in settings.modality)]
     items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=columns)
     catalogue = sha256_file(folder / ITEMS_FILE)
     raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
-    stores = workspace.features(folder.name)
-    with joined_world() as world:
-        made = [
-            make_store(Job(choice, settings, items, catalogue, raw, world), stores, force=force)
-            for choice in settings.choices()
-        ]
-    return _summary(folder.name, [report for report in made if report is not None])
+    return [Job(choice, settings, items, catalogue, raw, world) for choice in settings.choices()]
 
 
 def _note(report: Report) -> list[str]:

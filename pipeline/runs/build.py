@@ -16,6 +16,8 @@ from .plan import RunPlan, window_of
 if TYPE_CHECKING:
     import torch
 
+    from ...features.encoder import ContentEncoder
+    from ...features.stored_inputs import EncoderInputs
     from ...model.materials import ContentFeatures, ContentSource
     from ...model.recommender import Recommender
 
@@ -107,9 +109,17 @@ def build_blend(
 
 
 def _contents(plan: RunPlan, device: torch.device) -> Sequence[ContentSource]:
+    """What the plan's model reads; stands for encoder inputs to come where the plan has no stores yet."""
     if plan.end_to_end is None:
         return [content_features(store) for store in plan.stores]
-    return trainable_contents(plan.end_to_end, plan.stores, plan.train.learning_rate, device)
+    from ...features.stored_inputs import InputsToCome, StoredInputs
+
+    def inputs_of(index: int, encoder: ContentEncoder) -> EncoderInputs:
+        if not plan.stores:
+            return InputsToCome(plan.dataset.item_count)
+        return StoredInputs(plan.stores[index], device, getattr(encoder.prepare, "padding", 0))
+
+    return trainable_contents(plan.end_to_end, inputs_of, plan.train.learning_rate)
 
 
 def content_features(store: StoreInfo) -> ContentFeatures:

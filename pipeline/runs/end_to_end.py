@@ -8,7 +8,7 @@ content changes later (an item gets a picture), the vectors are computed again w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,14 @@ from .encoder_inputs import input_store
 from .end_to_end_settings import EndToEndSettings
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ...features.adapter_files import AdapterRecord
     from ...features.encoder import ContentEncoder
+    from ...features.stored_inputs import EncoderInputs
     from ...model.materials import TrainableContent
+
+    InputsOf = Callable[[int, ContentEncoder], EncoderInputs]  # what the encoder of modality `index` reads
 
 
 @dataclass(frozen=True)
@@ -75,32 +77,34 @@ def modalities_of(features: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in MODALITIES if name in features) or (next(iter(MODALITIES)),)
 
 
-def plan_end_to_end(
-    workspace: WorkspaceFolders,
-    dataset: DatasetInfo,
-    settings: EndToEndSettings,
-    features: tuple[str, ...],
-    seed: int,
-) -> tuple[EndToEndPlan, list[StoreInfo]]:
-    """Decide which encoders are trained and which stores they read.
-
-    Raises UsageError for an encoder that cannot be loaded, and for a missing store with the command that
-    makes it.
-    """
+def plan_end_to_end(settings: EndToEndSettings, features: tuple[str, ...], seed: int) -> EndToEndPlan:
+    """Decide which encoders are trained. Raises UsageError for an encoder that cannot be loaded."""
     from ...features.loading import load_encoder
 
     modalities = modalities_of(features)
-    refuse_uneven(settings, modalities)
-    encoders: dict[str, str] = {}
-    stores = []
-    for index, choice in enumerate(settings.choices(modalities, seed)):
-        encoder = load_encoder(choice)
-        encoders[choice.modality] = str(encoder.key["weights"])
-        stores.append(input_store(workspace, dataset, encoder, choice, settings.reads(index)))
-    return EndToEndPlan(settings, modalities, encoders, seed), stores
+    _refuse_uneven(settings, modalities)
+    choices = settings.choices(modalities, seed)
+    encoders = {choice.modality: str(load_encoder(choice).key["weights"]) for choice in choices}
+    return EndToEndPlan(settings, modalities, encoders, seed)
 
 
-def refuse_fixed_content(settings: Settings) -> None:
+def input_stores(workspace: WorkspaceFolders, dataset: DatasetInfo, plan: EndToEndPlan) -> list[StoreInfo]:
+    """The store that each trained encoder reads. Raises UsageError with the command that makes one."""
+    from ...features.loading import load_encoder
+
+    return [
+        input_store(workspace, dataset, load_encoder(choice), choice, plan.settings.reads(index))
+        for index, choice in enumerate(plan.choices())
+    ]
+
+
+def refuse_unfit(spec: ModelSpec, model_settings: Settings, settings: EndToEndSettings) -> None:
+    """Raise UsageError for settings of a model that do not go together with training its encoders."""
+    _refuse_fixed_content(model_settings)
+    _refuse_all_items_each_step(spec, model_settings, settings)
+
+
+def _refuse_fixed_content(settings: Settings) -> None:
     """Raise UsageError for model settings that need fixed content vectors."""
     scale = getattr(settings, "content_scale", "raw")
     if scale != "raw":
@@ -115,7 +119,9 @@ def refuse_fixed_content(settings: Settings) -> None:
         )
 
 
-def refuse_all_items_each_step(spec: ModelSpec, model_settings: Settings, settings: EndToEndSettings) -> None:
+def _refuse_all_items_each_step(
+    spec: ModelSpec, model_settings: Settings, settings: EndToEndSettings
+) -> None:
     """Raise UsageError for a head that would have all items encoded at each step.
 
     Also for a table that no head would read. A loss over drawn items has only those encoded, and a table is
@@ -137,7 +143,7 @@ def refuse_all_items_each_step(spec: ModelSpec, model_settings: Settings, settin
         )
 
 
-def refuse_uneven(settings: EndToEndSettings, modalities: tuple[str, ...]) -> None:
+def _refuse_uneven(settings: EndToEndSettings, modalities: tuple[str, ...]) -> None:
     """Raise UsageError where an option is given for some modalities and not for others."""
     for name in ("encoder", "weights", "unfreeze"):
         given = getattr(settings, name)
@@ -146,20 +152,6 @@ def refuse_uneven(settings: EndToEndSettings, modalities: tuple[str, ...]) -> No
                 f"--{name}: {len(given)} given for {len(modalities)} modalities ({', '.join(modalities)}); "
                 f"give one for each, in the order {', '.join(MODALITIES)}"
             )
-
-
-def refuse_no_place(settings: EndToEndSettings, index: int, choice: EncoderChoice) -> None:
-    """Raise UsageError where the encoder of modality `index` has no layers that the adapter fits.
-
-    Checked before the encoder's inputs are extracted, which may take hours.
-    """
-    if settings.adapter is None:
-        return
-    from ...features.adapter_files import part_with_adapter
-    from ...features.loading import load_encoder
-
-    encoder = load_encoder(choice)
-    part_with_adapter(encoder, adapter_record(settings, index, encoder.key["weights"]), choice.seed)
 
 
 def adapter_record(settings: EndToEndSettings, index: int, weights: str) -> AdapterRecord:
@@ -191,17 +183,19 @@ def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn
 
 
 def trainable_contents(
-    plan: EndToEndPlan, stores: list[StoreInfo], learning_rate: float, device: torch.device
+    plan: EndToEndPlan, inputs_of: InputsOf, learning_rate: float
 ) -> list[TrainableContent]:
-    """The encoders and the readers of their inputs, in the form in which a model takes content."""
+    """The encoders and the readers of their inputs, in the form in which a model takes content.
+
+    Raises UsageError for a part to train, or an adapter, that an encoder has no place for.
+    """
     from ...features.loading import load_encoder
-    from ...features.stored_inputs import StoredInputs
     from ...model.content import EncoderTraining
     from ...model.materials import TrainableContent
 
     chosen = plan.settings
     contents = []
-    for index, (choice, store) in enumerate(zip(plan.choices(), stores, strict=True)):
+    for index, choice in enumerate(plan.choices()):
         encoder = load_encoder(choice)
         trained = part_to_train(plan, index, encoder)
         training = EncoderTraining(
@@ -212,7 +206,7 @@ def trainable_contents(
             chosen.refresh_items == "epoch",
             chosen.kept_chunks(index, choice.modality),
         )
-        inputs = StoredInputs(store, device, getattr(encoder.prepare, "padding", 0))
+        inputs = inputs_of(index, encoder)
         contents.append(
             TrainableContent(choice.modality, trained, inputs, inputs.contents, encoder.dimension, training)
         )

@@ -6,8 +6,8 @@ Two runs with equal plans have equal results, so a run's folder is named by a ha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,7 @@ from ...core.workspace import WorkspaceFolders
 from ...features.store import StoreInfo, choose_stores
 from ...model.registry import BLEND, BLENDED, ModelSpec, from_content, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
-from .end_to_end import (
-    EndToEndPlan,
-    plan_end_to_end,
-    refuse_all_items_each_step,
-    refuse_fixed_content,
-)
+from .end_to_end import EndToEndPlan, input_stores, plan_end_to_end, refuse_unfit
 from .end_to_end_settings import EndToEndSettings
 from .settings import RunSettings
 from .train_table import TrainTable
@@ -100,9 +95,14 @@ class RunPlan:
         settings = {**dict(self.train), **dict(self.model_settings)}
         return {name: value for name, value in settings.items() if value != defaults[name]}
 
-    def key(self) -> str:
-        """The hash of the plan without settings that change a result by rounding at most, such as device."""
+    def key(self, features: Mapping[str, str] | None = None) -> str:
+        """The hash of the plan without settings that change a result by rounding at most, such as device.
+
+        `features` stand for the plan's own where its stores are not made yet.
+        """
         record = {"version": VERSION, **self.record()}
+        if features is not None:
+            record["features"] = dict(features)
         if self.model in MODEL_VERSIONS:
             record["model_version"] = MODEL_VERSIONS[self.model]
         if self.parts:
@@ -125,6 +125,11 @@ class RunPlan:
         return workspace.run(name or f"{self.dataset.name}-{self.model}-{self.key()[:8]}")
 
 
+# Called with a plan that trains encoders, and the name given to its run, before the stores of the encoders'
+# inputs are looked up: it may refuse the plan, and make the stores.
+BeforeInputs = Callable[[RunPlan, str | None], None]
+
+
 def options_of(model: str) -> set[str]:
     """The names of a model's settings; a model that is not trained has two of the training settings."""
     spec = model_spec(model)
@@ -142,12 +147,14 @@ def plan_run(
     table: Mapping[str, Any],
     typed: Mapping[str, Any],
     config_path: Path | None = None,
+    before_inputs: BeforeInputs | None = None,
 ) -> RunPlan:
     """Resolve what the person asked for.
 
     `typed` are the options given, `table` those of the config file. What neither sets comes from the model's
     own defaults, and after these from the preset. Raises UsageError for an option that the chosen model does
-    not have, and for missing data or features.
+    not have, and for missing data or features. All refusals that need no stores of encoder inputs come before
+    `before_inputs`, which may take hours to make these.
     """
     spec = model_spec(chosen.model)
     if chosen.preset not in PRESETS:
@@ -173,12 +180,14 @@ def plan_run(
         raise UsageError(f"--features: {chosen.model} reads no content; leave the option out")
     encoders = settle(EndToEndSettings)
     if encoders.end_to_end:
-        refuse_fixed_content(model_settings)
-        refuse_all_items_each_step(spec, model_settings, encoders)
-        along, stores = plan_end_to_end(workspace, dataset, encoders, chosen.features, train.seed)
+        refuse_unfit(spec, model_settings, encoders)
+        along = plan_end_to_end(encoders, chosen.features, train.seed)
         # Vectors that move with their encoder have no mean that could stand for missing content.
         model_settings = resolve(spec.settings, {**dict(model_settings), "missing": "zero"})
-        return RunPlan(chosen.model, dataset, stores, train, model_settings, end_to_end=along)
+        plan = RunPlan(chosen.model, dataset, [], train, model_settings, end_to_end=along)
+        if before_inputs is not None:
+            before_inputs(plan, chosen.run)
+        return replace(plan, stores=input_stores(workspace, dataset, along))
     if more := encoders.changed():
         raise UsageError(f"{option_name(next(iter(more)))}: only with --end-to-end")
     # In one fixed order: `--features text image` and `--features image text` are the same run.
@@ -212,26 +221,21 @@ def _refuse_foreign(
 
 
 def plan_asked(
-    workspace: WorkspaceFolders, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders,
+    table: TrainTable,
+    typed: Mapping[str, Any],
+    before_inputs: BeforeInputs | None = None,
 ) -> tuple[RunPlan, str | None]:
     """The plan, and the run's name if one is given, from the options `typed` and the config table [train].
 
     Raises UsageError as `plan_run` does.
     """
-    chosen, rest, options = asked_of(table, typed)
-    return plan_run(workspace, chosen, rest, options, table.path), chosen.run
-
-
-def asked_of(
-    table: TrainTable, typed: Mapping[str, Any]
-) -> tuple[RunSettings, dict[str, Any], dict[str, Any]]:
-    """What is trained (model, data set, features), all other values of the table, all other typed options."""
     own = set(RunSettings.model_fields)
     model = typed.get("model") or table.common.get("model") or RunSettings.model_fields["model"].default
     values = table.common_to(model) | table.of_model(model)
     chosen = resolve(RunSettings, chosen_of(typed, own), chosen_of(values, own), table.path)
     rest, options = (chosen_of(given, set(given) - own) for given in (values, typed))
-    return chosen, rest, options
+    return plan_run(workspace, chosen, rest, options, table.path, before_inputs), chosen.run
 
 
 def chosen_of(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from .record import write_run
 if TYPE_CHECKING:
     import torch
 
+    from ...model.recommender import Recommender
+
 
 def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force: bool) -> Summary:
     """Train the plan's model; an unfinished run of the same plan goes on from its last checkpoint.
@@ -45,17 +47,46 @@ def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force
     if result is not None:
         return _again(folder, plan, result)
     device = choose_device(plan.train.device)
-    dataset = load_dataset(plan.dataset)
-    refuse_empty(dataset.split().validation, dataset)
-    if plan.train.tensorboard:
-        require_tensorboard()
+    dataset = trainable_dataset(plan, device)
     for store in plan.stores:
         store.refuse_damage()
-    refuse_too_large(plan, dataset, device)
     for line in without_effect(plan.model_settings) if current_world().is_main else ():
         note(line)
     with own_randomness(device):
         return _train(workspace, plan, folder, dataset, device, force)
+
+
+def trainable_dataset(plan: RunPlan, device: torch.device) -> LoadedDataset:
+    """The plan's data set, after all checks that need neither features nor a model.
+
+    Raises UsageError where no user can be ranked for, TssrError where a step cannot fit into memory or
+    TensorBoard is missing.
+    """
+    dataset = load_dataset(plan.dataset)
+    refuse_empty(dataset.split().validation, dataset)
+    if plan.train.tensorboard:
+        require_tensorboard()
+    refuse_too_large(plan, dataset, device)
+    return dataset
+
+
+def untrained_model(
+    workspace: WorkspaceFolders, plan: RunPlan, dataset: LoadedDataset, device: torch.device
+) -> Recommender:
+    """The plan's model with its first weights: those of another run with --start-from, else drawn.
+
+    Raises UsageError for settings with which no model can be built, and for weights that do not fit.
+    """
+    import torch
+
+    from ...model.checkpoint import MODEL_FILE, start_from
+
+    model = build_model(plan, dataset, device)
+    run = plan.end_to_end.settings.start_from if plan.end_to_end is not None else None
+    if run is not None:
+        assert isinstance(model, torch.nn.Module)
+        start_from(workspace.choose_run(run, "--start-from") / MODEL_FILE, model, f"--start-from {run}")
+    return model
 
 
 def _train(
@@ -69,9 +100,7 @@ def _train(
     """Train after all checks that need no model, with torch's random numbers for this run alone."""
     from ...model.checkpoint import CHECKPOINT_FILE, MODEL_FILE
 
-    model = build_model(plan, dataset, device)
-    if plan.end_to_end is not None and plan.end_to_end.settings.start_from is not None:
-        _start_from(workspace, plan.end_to_end.settings.start_from, model)
+    model = untrained_model(workspace, plan, dataset, device)
     world = current_world()
     with exclusive(folder) if world.is_main else nullcontext():  # the main process holds it for all
         result = None if force else _finished(folder, plan)
@@ -133,12 +162,14 @@ def _clear(folder: Path) -> None:
 def recorded_run(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     """The record of the run in `folder`, finished or not; None where there is none.
 
-    Raises ArtifactError where it is a run of another plan.
+    Raises ArtifactError where it is a run of another plan. A plan whose encoders have no stores yet is
+    compared without them.
     """
     if not (folder / RUN_FILE).exists():
         return None
     record = read_run(folder)
-    if record.get("key") != plan.key():
+    without_stores = plan.end_to_end is not None and not plan.stores
+    if record.get("key") != plan.key(record.get("features") if without_stores else None):
         raise ArtifactError(
             f"run folder {folder} holds a run with other settings or data, or of another version; choose "
             "another --run, or --force to replace it"
@@ -192,13 +223,6 @@ def _keep(folder: Path, plan: RunPlan, model: Any) -> dict[str, Any]:
     if not current_world().is_main:
         return {}
     return keep_encoders(folder, plan.end_to_end, plan.stores, model)
-
-
-def _start_from(workspace: WorkspaceFolders, run: str, model: Any) -> None:
-    """Give the model the weights of a finished run on frozen features."""
-    from ...model.checkpoint import MODEL_FILE, start_from
-
-    start_from(workspace.choose_run(run) / MODEL_FILE, model, f"--start-from {run}")
 
 
 def _memory(device: torch.device) -> dict[str, int]:

@@ -4,9 +4,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tssr.core.errors import ArtifactError, TssrError
+from tssr.core.errors import ArtifactError, TssrError, UsageError
 from tssr.model import checkpoint
-from tssr.model.checkpoint import TrainState, load_checkpoint, load_model, save_checkpoint, save_model
+from tssr.model.checkpoint import (
+    TrainState,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+    save_model,
+    start_from,
+)
 
 
 def linear(width=2):
@@ -114,3 +121,17 @@ def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch
     monkeypatch.setattr(checkpoint, "safe_open", denied)
     with pytest.raises(ArtifactError, match="m may not be read; ask its owner"):
         load_model(tmp_path / "m", linear())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_start_takes_what_stands_for_missing_content_only_where_both_have_it(tmp_path, there):
+    """A run on frozen vectors may lack a picture that an end-to-end run has, and the other way round."""
+    with_missing = torch.nn.ModuleDict({"input": torch.nn.ParameterDict({"missing": torch.ones(3)})})
+    kept, started = (with_missing, torch.nn.ModuleDict()) if there else (torch.nn.ModuleDict(), with_missing)
+    kept["head"], started["head"] = linear(), linear()
+    save_model(tmp_path / "m", kept, {})
+    start_from(tmp_path / "m", started, "--start-from run")
+    assert torch.equal(started["head"].weight, kept["head"].weight)
+    started["head"] = linear(width=4)
+    with pytest.raises(UsageError, match=r"run: head\.weight is \(3, 2\) there and \(3, 4\) here"):
+        start_from(tmp_path / "m", started, "--start-from run")
