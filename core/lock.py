@@ -47,9 +47,13 @@ def take_lock(descriptor: int, *, wait: bool) -> bool | None:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold `folder` for writing; where another process holds it, say which one and wait for it."""
-    path = folder / LOCK_FILE
+def exclusive(folder: Path, of: str = "") -> Iterator[None]:
+    """Hold `folder` for writing, or only the files in it that are named `of`.
+
+    Where another process holds them, say which one and wait for it. Example: `tune` holds its study of many
+    in workspace/tuning.
+    """
+    path = folder / (f".{of}{LOCK_FILE}" if of else LOCK_FILE)
     with os_errors_as_tssr(f"lock {folder}", path):
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+b", buffering=0)  # a full disk is told by the write, not again by the end
@@ -59,7 +63,7 @@ def exclusive(folder: Path) -> Iterator[None]:
             if held is False:
                 file.seek(0)
                 holder = file.read().decode().strip()
-                note(f"{folder.name} is being written by {holder}; waiting for it to finish")
+                note(f"{of or folder.name} is being written by {holder}; waiting for it to finish")
                 take_lock(file.fileno(), wait=True)
             elif held is None:
                 note(

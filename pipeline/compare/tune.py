@@ -1,20 +1,25 @@
 """The tune stage: searches one model's settings for the best validation NDCG@10.
 
 Optuna proposes the settings of each trial, a trial is a run of `tssr train` at one seed, and the study is an
-SQLite file. The test split is not read. A killed search resumes with the interrupted trial and makes the same
-proposals as one that was never interrupted, because these depend only on the seed and the finished trials.
+SQLite file. The test split is not read. No combination of values is trained twice, so a search of at least as
+many trials as there are combinations trains them all. A killed search resumes with the interrupted trial and
+makes the same proposals as one that was never interrupted, because these depend only on the seed and the
+finished trials.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import fingerprint, write_text
-from ...core.errors import ArtifactError, TssrError, UsageError, os_errors_as_tssr
+from ...core.errors import ArtifactError, TssrError, UsageError
+from ...core.lock import exclusive
 from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
 from ...core.settings import as_options, option_name, resolve
@@ -32,7 +37,7 @@ from .tune_settings import TuneSettings, space_of
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 _RUN, _ERROR = "run", "error"  # attributes of a trial in the study: the run it trained, or why it failed
 _SHOWN = 5  # of the best trials
@@ -49,7 +54,7 @@ def tune(workspace: WorkspaceFolders, settings: TuneSettings, plan: RunPlan, fix
     path = workspace.root / "tuning" / f"{plan.dataset.name}-{plan.model}-{key}"
     with _open_study(path.with_name(f"{path.name}.db")) as study:
         _retake_interrupted(study)
-        left = settings.trials - len(_counted(study))
+        left = min(settings.trials, _combinations(space)) - len(_ended(study))
         pool = TrainingPool(workspace, 1, max(0, left))
         for _ in range(left):
             _try_next(study, pool, plan, space)
@@ -81,8 +86,13 @@ def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[
     for name, values in wanted.items():
         if name not in own:
             raise UsageError(f"--try {option_name(name)}: {plan.model} has no such option")
-        space[name] = [_setting(with_values(plan, {name: value}), name) for value in values]
+        read = [_setting(with_values(plan, {name: value}), name) for value in values]
+        space[name] = list(dict.fromkeys(read))  # each value once
     return space
+
+
+def _combinations(space: Mapping[str, list[Any]]) -> int:
+    return math.prod(len(values) for values in space.values())
 
 
 def _setting(plan: RunPlan, name: str) -> Any:
@@ -99,13 +109,13 @@ def _open_study(path: Path) -> Iterator[Study]:
     except ImportError:
         raise TssrError("tssr tune needs optuna; install it with: pip install 'tssr[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with os_errors_as_tssr("open the study", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     storage = URL.create("sqlite", database=str(path)).render_as_string()
     try:
-        yield optuna.create_study(
-            study_name=path.stem, storage=storage, direction="maximize", load_if_exists=True
-        )
+        # One process at a time: then a trial that the study has as running belongs to one that was killed.
+        with exclusive(path.parent, path.stem):
+            yield optuna.create_study(
+                study_name=path.stem, storage=storage, direction="maximize", load_if_exists=True
+            )
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise ArtifactError(
             f"the study {path} cannot be used ({reason_of(error)}); make it writable or delete it; "
@@ -113,18 +123,18 @@ def _open_study(path: Path) -> Iterator[Study]:
         ) from None
 
 
-def _counted(study: Study) -> list[FrozenTrial]:
-    """The trials that ended, well or not."""
-    return [
-        trial
-        for trial in study.get_trials(deepcopy=False)
-        if trial.value is not None or _ERROR in trial.user_attrs
-    ]
+def _ended(study: Study) -> dict[frozenset[tuple[str, Any]], FrozenTrial]:
+    """The trials that ended, well or not, by their values; of equal ones in older studies the first."""
+    ended: dict[frozenset[tuple[str, Any]], FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False):
+        if trial.value is not None or _ERROR in trial.user_attrs:
+            ended.setdefault(frozenset(trial.params.items()), trial)
+    return ended
 
 
 def _succeeded(study: Study) -> list[FrozenTrial]:
     """The trials that have a value, the best first; the earlier of equals."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
+    trials = [trial for trial in _ended(study).values() if trial.value is not None]
     return sorted(trials, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
 
@@ -138,24 +148,48 @@ def _retake_interrupted(study: Study) -> None:
             study.enqueue_trial(trial.params)
 
 
-def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[str, list[Any]]) -> None:
-    """Train the next trial that the sampler proposes.
+def _propose(study: Study, seed: int, space: Mapping[str, list[Any]]) -> tuple[Trial, dict[str, Any]]:
+    """A trial with values that were not tried yet: those that the sampler proposes, or random ones.
 
-    A trial that diverges counts as a failed trial. So does one that fails for another reason, but only once a
-    trial has succeeded: before that, the reason probably holds for all trials, and the error is raised.
+    The sampler does not avoid what it proposed before, and training the same run again would teach nothing.
     """
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
-    study.sampler = TPESampler(seed=plan.train.seed + len(_counted(study)))
-    trial = study.ask()
-    values = {name: trial.suggest_categorical(name, choices) for name, choices in space.items()}
+    def asked() -> tuple[Trial, dict[str, Any]]:
+        trial = study.ask()
+        return trial, {name: trial.suggest_categorical(name, choices) for name, choices in space.items()}
+
+    ended = _ended(study)
+    study.sampler = TPESampler(seed=seed + len(ended))
+    trial, values = asked()
+    if frozenset(values.items()) not in ended:
+        return trial, values
+    study.tell(trial, state=TrialState.FAIL)
+    draw = random.Random(seed + len(ended))
+    while frozenset(values.items()) in ended:
+        values = {name: draw.choice(choices) for name, choices in space.items()}
+    study.enqueue_trial(values)
+    return asked()
+
+
+def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[str, list[Any]]) -> None:
+    """Train the next trial that is proposed.
+
+    A trial that diverges counts as a failed trial. So does one that fails for another reason, but only once a
+    trial has succeeded: before that, the reason probably holds for all trials, and the error is raised.
+    """
+    from optuna.trial import TrialState
+
+    trial, values = _propose(study, plan.train.seed, space)
     try:
         (trained,) = pool.train([(f"{plan.model} {as_options(values)}", with_values(plan, values))])
     except TssrError as error:
-        trial.set_user_attr(_ERROR, str(error))
+        counts = bool(_succeeded(study))
+        if counts:
+            trial.set_user_attr(_ERROR, str(error))
         study.tell(trial, state=TrialState.FAIL)
-        if not _succeeded(study):
+        if not counts:
             raise
         note(str(error))
         return
@@ -182,8 +216,10 @@ def _written(
         for trial in trials[:_SHOWN]
     ]
     columns = [*(option_name(name) for name in space), "validation NDCG@10", "run"]
-    failed = len(_counted(study)) - len(trials)
-    notes = [f"{len(trials)} trials" + (f", {failed} failed" if failed else ""), ""]
+    ended = len(_ended(study))
+    failed = ended - len(trials)
+    told = f"{len(trials)} trials" + (f", {failed} failed" if failed else "")
+    notes = [told + (": all combinations" if ended == _combinations(space) else ""), ""]
     notes += [*section.splitlines(), "", f"in {path}.toml, for --config of train and compare"]
     data = {
         "stage": "tune",

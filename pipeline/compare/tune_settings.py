@@ -40,5 +40,10 @@ def space_of(model: str) -> dict[str, tuple[Any, ...]]:
 class TuneSettings(SourceSettings):
     """The number of trials, and the values to search."""
 
-    trials: int = Field(20, ge=1, description="Trainings in all, those of an earlier search included.")
+    trials: int = Field(
+        20,
+        ge=1,
+        description="Trainings in all, those of an earlier search included; fewer where all combinations are "
+        "trained.",
+    )
     tried: dict[str, tuple[Any, ...]] = Field({}, description="Values to search instead of the stated space.")

@@ -54,6 +54,14 @@ def test_who_comes_second_says_whom_it_waits_for(tmp_path, capfd):
     assert order == ["first", "second"]
 
 
+def test_files_of_one_name_are_held_without_the_folder(tmp_path, capfd):
+    with exclusive(tmp_path, "study-a"), exclusive(tmp_path, "study-b"), exclusive(tmp_path):
+        assert capfd.readouterr().err == ""
+        descriptor = os.open(tmp_path / ".study-a.lock", os.O_RDONLY)
+        assert take_lock(descriptor, wait=False) is False
+        os.close(descriptor)
+
+
 def test_without_locks_work_goes_on_and_says_so(no_locks, tmp_path, capfd):
     with exclusive(tmp_path / "run"):
         pass

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import tssr
+from tssr.core import lock
 from tssr.core.errors import TssrError
 from tssr.core.settings import option_name, resolve
 from tssr.model.registry import MODELS
@@ -97,11 +100,71 @@ def test_a_trial_that_fails_counts_unless_nothing_has_succeeded(prepared, comman
     failed = prepared(*TUNE, "--trials", "3")
     assert (failed.code, "error: the loss is not finite" in failed.err) == (1, True)
     found = prepared(*TUNE, "--trials", "3")
-    assert (len(found.json["trials"]), found.json["failed"]) == (1, 2)
-    fails(*range(100))
-    none = prepared(*TUNE, "--trials", "1", "--seed", "9")
-    assert none.code == 1
-    assert "no trial of gru4rec could be trained" in prepared(*TUNE, "--trials", "1", "--seed", "9").err
+    assert (len(found.json["trials"]), found.json["failed"]) == (2, 1)
+
+
+def test_where_all_trials_diverge_the_error_says_so(prepared, commands):
+    none = prepared(*TUNE, "--try", "learning-rate=1e30,1e31", "--trials", "1")
+    assert (none.code, none.err.strip().splitlines()[-1].count("no trial of gru4rec could be trained")) == (
+        1,
+        1,
+    )
+
+
+def test_each_combination_is_trained_once_and_all_where_the_trials_suffice(prepared, commands):
+    grid = (
+        "tune",
+        "sasrec-id",
+        *SMALL,
+        "--heads",
+        "2",
+        "--json",
+        "--try",
+        "dropout=0,.1,.1",
+        "--try",
+        "length=2,3",
+    )
+    some = prepared(*grid, "--trials", "3")
+    assert some.code == 0, some.err
+    assert len({str(trial["values"]) for trial in some.json["trials"]}) == len(commands) == 3
+    whole = prepared(*grid, "--trials", "20").json
+    assert sorted((trial["values"]["dropout"], trial["values"]["length"]) for trial in whole["trials"]) == [
+        (0.0, 2),
+        (0.0, 3),
+        (0.1, 2),
+        (0.1, 3),
+    ]
+    assert len(commands) == 4
+    assert prepared(*grid, "--trials", "20").json["cached"]
+
+
+def test_a_second_search_waits_for_the_study_and_takes_no_running_trial(prepared, commands, monkeypatch):
+    """The second begins while the first trains, in a thread in place of another process."""
+    kept, second, said = TrainingPool.train, [], []
+    monkeypatch.setattr(lock, "note", said.append)
+
+    def train(self, runs):
+        if not second:
+            second.append(threading.Thread(target=again))
+            second[0].start()
+            deadline = time.monotonic() + 20
+            while not said and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return kept(self, runs)
+
+    found = {}
+
+    def again():
+        workspace = tssr.Workspace("workspace")
+        found["second"] = workspace.dataset().tune("gru4rec", trials=2, width=8, max_epochs=1, batch_size=16)
+
+    monkeypatch.setattr(TrainingPool, "train", train)
+    first = prepared(*TUNE, "--trials", "2")
+    second[0].join()
+    assert first.code == 0, first.err
+    assert "is being written by process" in said[0]
+    assert len(commands) == len(first.json["trials"]) == 2
+    assert found["second"].data["trials"] == first.json["trials"]
 
 
 def test_a_first_trial_that_diverges_counts_and_the_search_goes_on(prepared, commands):
@@ -188,7 +251,7 @@ def test_a_study_lies_where_its_workspace_is_whatever_its_name(prepared, command
     (tmp_path / "workspace").rename(tmp_path / "w%20?x")
     found = prepared(*TUNE, "--workspace", "w%20?x", "--trials", "1")
     assert found.code == 0, found.err
-    assert [path.suffix for path in sorted((tmp_path / "w%20?x" / "tuning").iterdir())] == [".db", ".toml"]
+    assert [path.suffix for path in sorted((tmp_path / "w%20?x" / "tuning").glob("hm*"))] == [".db", ".toml"]
 
 
 def test_a_study_that_is_damaged_is_one_line(prepared, commands, tmp_path):
