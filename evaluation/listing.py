@@ -53,7 +53,7 @@ class OrderedBlock:
             # All that stands before the last clear gap is greater than whatever the search left out.
             # Example: five items with gaps yes no yes no. The last gap is behind the third,
             # so three places are certain.
-            certain = np.where(apart.any(axis=1), width - 1 - np.argmax(apart[:, ::-1], axis=1), 0)
+            certain = (apart * np.arange(1, width)).max(axis=1, initial=0)
         # Where the search has reached items that the model skips, it has given all others.
         certain[~scored[:, -1]] = item_count
         return cls(block, items, scored, certain, item_count)

@@ -9,8 +9,8 @@ one list. The scores of all items are computed only where the list is not enough
 of the list, or a mask hides so much of it that it becomes too short.
 
 Ranks are exact where fewer than `depth` items stand before the target, and NaN beyond, however long the list
-of the search was. They do not depend on the size of a block, on threads or on processes: `scoring` says how
-rounding is kept out.
+of the search was. A target with the score minus infinity, which is in no list, has the rank NaN too. Ranks do
+not depend on the size of a block, on threads or on processes: `scoring` says how rounding is kept out.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def rank_targets(
     """Rank the targets of `queries`, or of those within `bounds` (from `shard_range`).
 
     `advance` is called with the number of queries that each step has ranked. Raises DataError where a score
-    is NaN or infinite, ArtifactError where the scorer has another number of items than the data set.
+    is NaN or plus infinity, ArtifactError where the scorer has another number of items than the data set.
     """
     lo, hi = bounds if bounds is not None else (0, len(queries))
     index = open_index(scorer, queries.histories.item_count, options.backend, options.device)
@@ -134,7 +134,8 @@ def _rank_block(
     found = {}
     for mask, hide in hides.items():
         rank = 1 + ahead - hidden[mask]
-        # A target that the mask hides has no rank.
+        # A target that the scorer leaves out of all lists has no rank, nor has one that the mask hides.
+        rank[count.unlisted] = np.nan
         rank[seen.rows[hide & (seen.items == targets[seen.rows])]] = np.nan
         lists = None if ordered is None else ordered.lists(options.lists, seen.only(hide))
         found[mask] = np.where(rank < options.depth + 1, rank, np.nan), lists
@@ -154,6 +155,7 @@ class _Ahead:
         self._goal = block.pair_scores(np.arange(len(targets)), targets)
         # A float32 score below `low` or above `high` is certainly less or greater than the target's; scores
         # in between are compared again in float64.
+        self.unlisted = self._goal == -np.inf
         self.low = self._goal - block.tolerance
         self._high = self._goal + block.tolerance
 

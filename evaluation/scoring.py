@@ -51,7 +51,8 @@ class DenseScorer:
     """Scores of all items given by the model: `scores(lo, hi)` returns those of queries lo…hi-1, (B, N).
 
     They are compared without an error bound, so a caller whose equal scores may differ in the last bits must
-    round them first. `skipped` is as in `VectorScorer`.
+    round them first. An item with the score minus infinity is in no list, and as a target it has no rank.
+    `skipped` is as in `VectorScorer`.
     """
 
     scores: Callable[[int, int], Scores]
@@ -92,9 +93,10 @@ def _renumbered(skipped: Skipped, only: Int64, item_count: int) -> Skipped:
     return lambda lo, hi: place_of[skipped(lo, hi)]
 
 
-def _refuse_not_finite(largest: Float64, lo: int) -> None:
-    # Written with `not`, because each comparison with NaN is False.
-    bad = np.flatnonzero(~(largest < _LARGEST))
+def _refuse_not_finite(largest: Float64, below: float, lo: int) -> None:
+    """Raise DivergedError where one of the B `largest` values of queries from `lo` on is not `below`."""
+    # Written with `~`, because each comparison with NaN is False.
+    bad = np.flatnonzero(~(largest < below))
     if len(bad):
         raise DivergedError(
             f"scores are NaN or infinite for query {lo + int(bad[0])} and {len(bad) - 1} more "
@@ -142,7 +144,7 @@ class VectorBlock:
         # |q| · |v| bounds a score, and also the sum of its products' absolute values
         # (Cauchy-Schwarz), for whichever item.
         largest = _norms(self._queries) * index.largest_norm
-        _refuse_not_finite(largest, lo)
+        _refuse_not_finite(largest, _LARGEST, lo)
         # The error of a sum of D products, in any order, is at most D times the rounding error of one
         # operation times the sum of the products' absolute values (Higham, Accuracy and Stability of
         # Numerical Algorithms, section 3.1). Three more cover the rounding of this bound itself.
@@ -195,9 +197,10 @@ class DenseIndex:
         self._skipped = scorer.skipped
 
     def block(self, lo: int, hi: int) -> DenseBlock:
-        """Ask for the scores of queries lo…hi-1; raises DivergedError where one is NaN or infinite."""
+        """Ask for the scores of queries lo…hi-1; raises DivergedError where one is NaN or plus infinity."""
         scores = self._scores(lo, hi)
-        _refuse_not_finite(np.abs(scores).max(axis=1), lo)
+        # The greatest score of a row with NaN is NaN; minus infinity says that an item is in no list.
+        _refuse_not_finite(scores.max(axis=1), np.inf, lo)
         if self._skipped is not None:
             scores = scores.copy()  # so that the caller's array is not changed
             _skip(scores, self._skipped(lo, hi))

@@ -208,7 +208,8 @@ def _brute_force(scores: NDArray, queries: Queries, mask: str, window: int, dept
         goal = scores[q, target - 1]
         others = [s for i, s in enumerate(scores[q], start=1) if i != target and i not in hidden]
         rank = 1 + sum(s > goal for s in others) + 0.5 * sum(s == goal for s in others)
-        ranks.append(np.nan if target in hidden or rank >= depth + 1 else rank)
+        unranked = target in hidden or goal == -np.inf or rank >= depth + 1
+        ranks.append(np.nan if unranked else rank)
     return np.array(ranks)
 
 

@@ -90,7 +90,7 @@ def _rank(file: Path, info: DatasetInfo, question: Question) -> tuple[Ranks, int
 
 
 def _scorer(file: Path, info: DatasetInfo, users: Int32) -> DenseScorer:
-    """A scorer for `users` that reads a .npy file of scores, (U, N).
+    """A scorer for `users` that reads a .npy file of scores, (U, N); -inf means that an item is in no list.
 
     Rows are in the order of users.parquet, columns in that of items.parquet. The file is memory-mapped, so
     that only the rows of a block are held at once.
@@ -108,11 +108,14 @@ def _scorer(file: Path, info: DatasetInfo, users: Int32) -> DenseScorer:
 
     def scores(lo: int, hi: int) -> Scores:
         rows: Scores = np.asarray(matrix[users[lo:hi]])
-        bad = np.argwhere(np.isnan(rows))
-        if len(bad):
-            row, column = int(users[lo + bad[0, 0]]), int(bad[0, 1])
+        # (B,): NaN where a row holds one. Minus infinity, which many systems give to what they leave out, is
+        # no mistake.
+        largest = rows.max(axis=1)
+        for row in np.flatnonzero(~(largest < np.inf))[:1]:
+            column = int(np.flatnonzero(~(rows[row] < np.inf))[0])
             raise DataError(
-                f"--lists {file}: the score in row {row}, column {column} is NaN (counted from 0)"
+                f"--lists {file}: the score in row {int(users[lo + row])}, column {column} is "
+                f"{rows[row, column]} (counted from 0); give numbers, or -inf for items that are in no list"
             )
         return rows
 

@@ -89,7 +89,7 @@ def test_dense_scores_are_compared_as_they_are(ask, brute_force, case, window, d
 
 @given(case=cases(), seed=st.integers(0, 2**32), depth=st.integers(1, 12), dense=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_a_skipped_item_comes_after_all_others(ask, brute_force, case, seed, depth, dense):
+def test_a_skipped_item_is_in_no_list_and_has_no_rank(ask, brute_force, case, seed, depth, dense):
     """One item of each query, or none; the target too may be it, and one search still serves all masks."""
     histories, targets, vectors = case
     count = len(vectors.items)
@@ -106,6 +106,25 @@ def test_a_skipped_item_comes_after_all_others(ask, brute_force, case, seed, dep
         scores[row, skipped[row] - 1] = -np.inf
     for mask in MASKS:
         assert_array_equal(ranks.by_mask[mask], brute_force(scores, queries, mask, 3, depth), mask)
+
+
+@given(case=cases(), seed=st.integers(0, 2**32), depth=st.integers(1, 12))
+@settings(max_examples=100, deadline=None)
+def test_items_with_the_score_minus_infinity_are_in_no_list_and_have_no_rank(
+    ask, brute_force, case, seed, depth
+):
+    """Other systems give it to what they leave out, such as the items that a user has already."""
+    histories, targets, vectors = case
+    queries, scores = ask(histories, targets, len(vectors.items)), exact_scores(vectors, len(targets))
+    scores[np.random.default_rng(seed).random(scores.shape) < 0.5] = -np.inf
+    scorer = DenseScorer(lambda lo, hi: scores[lo:hi])
+    ranks = rank_targets(queries, scorer, RankingOptions(MASKS, 3, depth, lists=4))
+    for mask in MASKS:
+        assert_array_equal(ranks.by_mask[mask], brute_force(scores, queries, mask, 3, depth), mask)
+    listed = ranks.lists["none"]
+    for row, items in enumerate(listed):
+        assert np.isfinite(scores[row, items[items > 0] - 1]).all()
+        assert np.count_nonzero(items) == min(4, np.isfinite(scores[row]).sum())
 
 
 @pytest.fixture(scope="module")
@@ -275,8 +294,9 @@ def test_scores_that_are_no_numbers_are_refused(ask, bad):
     with pytest.raises(DataError, match="are NaN or infinite"):
         rank_targets(queries, vector_scorer(good * 10, broken), RankingOptions())
     if not np.isfinite(bad):
-        with pytest.raises(DataError, match="NaN or infinite for query 1"):
-            rank_targets(queries, DenseScorer(lambda lo, hi: broken[lo:hi]), RankingOptions())
+        if bad != -np.inf:  # of dense scores that means: in no list
+            with pytest.raises(DataError, match="NaN or infinite for query 1"):
+                rank_targets(queries, DenseScorer(lambda lo, hi: broken[lo:hi]), RankingOptions())
         with pytest.raises(DataError, match=f"item vectors are NaN or infinite; {words}"):
             rank_targets(queries, vector_scorer(good, broken), RankingOptions())
 

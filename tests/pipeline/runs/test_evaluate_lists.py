@@ -155,6 +155,17 @@ def test_a_file_that_cannot_be_measured_is_told_in_one_line(prepared, rows, faul
     assert refused.err.count("\n") == 1
 
 
+def test_scores_of_minus_infinity_mean_what_a_shorter_list_means(prepared, rows, scores):
+    """A matrix in which every user's unlisted items have -inf, and lists without these items."""
+    left_out = np.random.default_rng(5).random(scores.shape) < 0.6
+    left_out[:, :5] = False  # lists of one length, so that nobody's is shorter than the top 5
+    np.save("theirs.npy", np.where(left_out, -np.inf, scores))
+    rows.filter(pl.Series(~left_out.ravel())).write_csv("theirs.csv")
+    by_scores, by_lists = (measured(prepared, "--lists", f"theirs.{end}") for end in ("npy", "csv"))
+    for one, other in zip(by_scores["measurements"], by_lists["measurements"], strict=True):
+        assert one["metrics"] == other["metrics"]
+
+
 def test_files_of_another_kind(prepared, scores, tmp_path):
     for name, words in (
         ("absent.csv", "there is no such file"),
@@ -162,13 +173,14 @@ def test_files_of_another_kind(prepared, scores, tmp_path):
         ("broken.parquet", "cannot be read"),
         ("broken.npy", "is no .npy file of numbers"),
         ("small.npy", "holds float32 of shape (60, 19); hm needs floats of shape (60, 20)"),
-        ("nan.npy", "the score in row 7, column 2 is NaN"),
+        ("nan.npy", "nan.npy: the score in row 7, column 2 is nan (counted from 0); give numbers, or -inf"),
+        ("inf.npy", "inf.npy: the score in row 7, column 2 is inf (counted from 0); give numbers, or -inf"),
     ):
         if name != "absent.csv":
             (tmp_path / name).write_text("no table")
         spoilt = scores.copy()
-        spoilt[7, 2] = np.nan
-        if name in ("small.npy", "nan.npy"):
+        spoilt[7, 2] = float(name[:3]) if name in ("nan.npy", "inf.npy") else 0
+        if name in ("small.npy", "nan.npy", "inf.npy"):
             np.save(name, scores[:, :19] if name == "small.npy" else spoilt)
         refused = prepared("evaluate", "--lists", name)
         assert refused.code in (1, 2), name
