@@ -31,13 +31,17 @@ from .settings import ExportSettings
 
 SEQUENCES_FILE = "sequences.txt"
 _RECBOLE = """\
-# Our order and split in RecBole; data_path is the folder that holds this data set's folder.
+# Our order{and_split} in RecBole; data_path is the folder that holds this data set's folder.
 USER_ID_FIELD: user_id
 ITEM_ID_FIELD: item_id
 TIME_FIELD: position  # timestamps may be equal; positions are not
-load_col: {inter: [user_id, item_id, position]}
+load_col: {{inter: [user_id, item_id, position]}}
 user_inter_num_interval: "[0,inf)"
 item_inter_num_interval: "[0,inf)"
+"""
+_BY_TIME = """\
+# Our split is not here: it is by time, and no eval_args of RecBole divide at a moment. Actions with a
+# timestamp from {validation_from} on are the validation part, those from {test_from} on the test part.
 """
 _LEAVE_ONE_OUT = "eval_args: {split: {LS: valid_and_test}, order: TO, mode: full, group_by: user}\n"
 
@@ -60,8 +64,20 @@ def export_data_set(workspace: WorkspaceFolders, folder: Path, settings: ExportS
     data = {"stage": "export", "to": settings.to, "dataset": info.name, "folder": str(folder), "files": files}
     data |= {"counts": info.manifest["counts"], "split": split, "fingerprint": info.fingerprint}
     rows = [(name, f"{size:,}") for name, size in files.items()]
-    notes = [f"The split is {split}; users and items go by their numbers.", f"files: {folder}"]
+    notes = [_split_note(info, settings.to), "Users and items go by their numbers.", f"files: {folder}"]
     return Summary(f"Exported {info.name} to {settings.to}", rows, data, ("file", "bytes"), notes)
+
+
+def _split_note(info: DatasetInfo, to: str) -> str:
+    if not info.by_time:
+        return "The split is leave-one-out."
+    part = info.manifest["split"]
+    moments = f"validation from {part['validation_from']} on, test from {part['test_from']} on"
+    lost = {
+        "recbole": "RecBole cannot be told that, so divide its .inter file by the column timestamp",
+        "sequences": f"{SEQUENCES_FILE} has no times, so it does not hold the split",
+    }
+    return f"The split is by time, {moments}; {lost[to]}."
 
 
 def _actions(info: DatasetInfo) -> pl.LazyFrame:
@@ -93,9 +109,11 @@ def _write_recbole(info: DatasetInfo, folder: Path) -> None:
     )
     for ending, table in (("inter", actions), ("item", items), ("user", users)):
         table.collect().write_csv(own / f"{info.name}.{ending}", separator="\t", quote_style="never")
-    (folder / "recbole.yaml").write_text(
-        _RECBOLE + ("" if info.by_time else _LEAVE_ONE_OUT), encoding="utf-8"
-    )
+    if info.by_time:
+        told = _RECBOLE.format(and_split="") + _BY_TIME.format(**info.manifest["split"])
+    else:
+        told = _RECBOLE.format(and_split=" and split") + _LEAVE_ONE_OUT
+    (folder / "recbole.yaml").write_text(told, encoding="utf-8")
 
 
 def _write_sequences(info: DatasetInfo, folder: Path) -> None:

@@ -390,3 +390,36 @@ def test_to_recbole_writes_atomic_files(export, workspace, tmp_path):
     assert items[0] == "item_id:token\toutside_id:token\ttext:token_seq"
     assert len(items) == 1 + ITEMS
     assert "TIME_FIELD: position" in (tmp_path / "out" / "recbole.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("recbole", "RecBole cannot be told that, so divide its .inter file by the column timestamp"),
+        ("sequences", "sequences.txt has no times, so it does not hold the split"),
+    ],
+)
+def test_a_split_that_the_files_cannot_hold_is_told(tssr, tmp_path, to, words):
+    (tmp_path / "log.csv").write_text(
+        "user,item,time\n"
+        + "".join(f"u{user},i{(user + time) % 5},{time}\n" for user in range(4) for time in range(9))
+    )
+    made = ("preprocess", "custom", "--interactions", "log.csv", "--map", "user=user,item=item,time=time")
+    by_time = ("--split", "time", "--validation-from", "5", "--test-from", "7")
+    assert tssr(*made, "--dataset", "timed", "--min-actions", "0", *by_time).code == 0
+    assert tssr(*made, "--dataset", "last", "--min-actions", "0").code == 0
+    said = tssr("export", "--to", to, "--dataset", "timed", "--output", "timed")
+    moments = "The split is by time, validation from 5 on, test from 7 on"
+    assert f"{moments}; {words}" in " ".join(said.out.split())
+    assert (
+        "The split is leave-one-out."
+        in tssr("export", "--to", to, "--dataset", "last", "--output", "last").out
+    )
+    if to == "recbole":
+        timed, last = ((tmp_path / name / "recbole.yaml").read_text() for name in ("timed", "last"))
+        assert timed.startswith("# Our order in RecBole; ")
+        assert "eval_args:" not in timed
+        assert "from 7 on the test part" in timed
+        assert last.startswith("# Our order and split in RecBole; ")
+        assert "eval_args: {split: {LS: valid_and_test}" in last
+        assert "load_col: {inter: [user_id, item_id, position]}" in last
