@@ -131,11 +131,15 @@ def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | D
     cores = torch.get_num_threads()
     # Some models prepare pictures by torch operations, each of which would start one thread for each core.
     alone = ThreadPoolExecutor(options.threads, initializer=torch.set_num_threads, initargs=(1,))
-    with warnings.catch_warnings(), alone as pool:
-        _silence_decoders()
-        for places in _Batches(pictures.chunks, options.batch_size):
-            yield _collate(list(pool.map(pictures.__getitem__, places)))
-    torch.set_num_threads(cores)  # what threads to come begin with; this one kept its own
+    try:
+        with warnings.catch_warnings(), alone as pool:
+            _silence_decoders()
+            for places in _Batches(pictures.chunks, options.batch_size):
+                yield _collate(list(pool.map(pictures.__getitem__, places)))
+    finally:
+        # Also where the caller stops early or a picture fails. This thread kept its own number of threads; it
+        # is what threads to come begin with.
+        torch.set_num_threads(cores)
 
 
 def text_batches(

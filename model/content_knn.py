@@ -91,18 +91,20 @@ class ContentKNN(nn.Module):
         equal values the first tried is kept: the smaller decay, and the newest item left out.
         """
         chosen: dict[str, Any] = {}
+        left_out: float | None = None  # the metric at the chosen decay, where it is known already
         if self.settings.decay is None:
             found = []
             for decay in DECAYS:
                 self.decay.fill_(decay)
                 found.append(validate())
+            left_out = max(found)
             # `index` finds the first of equal values, the smallest decay.
-            chosen["decay"] = DECAYS[found.index(max(found))]
+            chosen["decay"] = DECAYS[found.index(left_out)]
             self.decay.fill_(chosen["decay"])
         if self.settings.last_item == "auto":
             # With `auto` the newest item has been left out so far. It is kept if that gains, and
             # left out again if it does not.
-            left_out = validate()
+            left_out = validate() if left_out is None else left_out
             self.last_left_out.fill_(False)
             self.last_left_out.fill_(validate() <= left_out)
             chosen["last_item"] = "left-out" if self.skips_last else "kept"

@@ -41,3 +41,26 @@ def test_a_thread_that_decodes_has_torch_for_itself_and_later_ones_as_before(tmp
     assert torch.get_num_threads() == 2
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("how", ["stopped early", "a picture fails"])
+def test_later_threads_are_as_before_however_the_decoding_ends(tmp_path, how):
+    (tmp_path / "a").write_bytes(b"a")
+    content = pa.table({SOURCE: ["a", "a"], KEY: pa.array([content_key(b"a")] * 2, KEY_TYPE)})
+    loading = Loading(batch_size=1, workers=0, threads=1, pin_memory=False)
+
+    def prepare(_picture):
+        if how == "a picture fails":
+            raise RuntimeError(how)
+        return np.array([0])
+
+    batches = picture_batches(content, [Chunk(0, np.array([0, 1]))], tmp_path, prepare, loading)
+    if how == "a picture fails":
+        with pytest.raises(RuntimeError, match=how):
+            next(batches)
+    else:
+        next(batches)
+        batches.close()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 2

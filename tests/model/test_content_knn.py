@@ -90,10 +90,14 @@ def test_cold_items_are_ranked_as_all_others(build_knn):
 def test_it_takes_what_validation_prefers(build_knn, decay, left_out):
     model = build_knn()
 
+    looks = []
+
     def validate():
+        looks.append((float(model.decay), model.skips_last))
         return 1 - abs(float(model.decay) - decay) + 0.1 * (model.skips_last == left_out)
 
     chosen = model.choose(validate)
+    assert len(looks) == len(set(looks)) == len(DECAYS) + 1, "validation is not asked the same twice"
     assert chosen == {"decay": decay, "last_item": "left-out" if left_out else "kept"}
     assert (float(model.decay), model.skips_last) == (pytest.approx(decay), left_out)
 

@@ -173,6 +173,16 @@ def test_a_model_without_a_graph_says_what_it_leaves_instead(export, tmp_path, r
     assert len(rank(folder, [line])[0]["items"]) == 20
 
 
+def test_neighbours_lie_in_the_order_in_which_a_history_looks_them_up(export, tmp_path):
+    """rank.py takes the rows of each item of a history at once, in place of comparing it with all pairs."""
+    export("--run", "knn")
+    pairs = pa.ipc.open_file(tmp_path / "out" / "neighbours.arrow").read_all()
+    assert (np.diff(pairs.column(1).to_numpy()) >= 0).all()
+    assert "searchsorted" in (tmp_path / "out" / "rank.py").read_text()
+    once, twice = rank(tmp_path / "out", [["i1", "i4"], ["i4", "i1", "i1", "i4"]])
+    assert once == twice, "an action that is repeated counts once"
+
+
 @pytest.mark.parametrize(
     ("run", "inputs", "outputs"),
     [
