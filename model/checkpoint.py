@@ -24,7 +24,8 @@ from .random_state import random_states
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 MISSING = ".missing"  # how the name of the learned vector for items without content ends
-ENCODER_WEIGHTS = ".content.encoder."  # in the names of a trained encoder's weights
+# In the names of a trained encoder's weights, and of the numbers that its vectors are scaled by.
+OF_ENCODERS = (".content.encoder.", ".content.scaling.")
 
 
 @dataclass
@@ -88,7 +89,7 @@ def load_model(path: Path, model: nn.Module) -> dict[str, Any]:
     # What stands for missing content goes unused once every item has some.
     tensors = {name: tensor for name, tensor in tensors.items() if name in own or not name.endswith(MISSING)}
     if not trained_contents(model):
-        tensors = {name: tensor for name, tensor in tensors.items() if ENCODER_WEIGHTS not in name}
+        tensors = _without_encoders(tensors)
     _fill(path, model, tensors)
     return record
 
@@ -100,7 +101,7 @@ def start_from(path: Path, model: nn.Module, option: str) -> None:
     items have content. Raises UsageError that begins with `option` where they do not fit.
     """
     tensors, _ = read_tensors(path)
-    own = {name: weight for name, weight in model.state_dict().items() if ENCODER_WEIGHTS not in name}
+    own = _without_encoders(model.state_dict())
     for name in sorted(own | tensors):
         if name.endswith(MISSING) and not (name in own and name in tensors):
             tensors.pop(name, None)
@@ -112,6 +113,10 @@ def start_from(path: Path, model: nn.Module, option: str) -> None:
                 "same model, settings and data set on features of the same encoder"
             )
     model.load_state_dict(tensors, strict=False)
+
+
+def _without_encoders(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not any(of in name for of in OF_ENCODERS)}
 
 
 def _size(shape: torch.Size | None) -> str:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ..core.dataset import Histories
 from ..core.errors import UsageError
 from ..core.schema import PADDING
 from .content import EncoderTraining, FrozenContent, Read, TrainedContent
-from .content_scaling import ContentScaling
+from .content_scaling import ContentScaling, ScaledContent, scaling_from
 from .settings import ReadingSettings, ScaleSettings
 
 
@@ -32,18 +34,25 @@ class ContentSource(Protocol):
         """Which items have no content, (N + 1,) bool; the padding is no item."""
         ...
 
-    def content(self, settings: ReadingSettings, train_counts: Tensor) -> FrozenContent | TrainedContent:
+    def content(
+        self, settings: ReadingSettings, train_counts: Tensor
+    ) -> FrozenContent | TrainedContent | ScaledContent:
         """The module that gives a model the content vectors of items by their numbers."""
         ...
 
 
 @dataclass(frozen=True)
 class ContentFeatures:
-    """One content type of all items: `vectors` (N + 1, C), row 0 the padding; which rows are `present`."""
+    """One content type of all items: `vectors` (N + 1, C), row 0 the padding; which rows are `present`.
+
+    The vectors of an encoder that was trained along have the scaling that it was trained with; for others it
+    is found anew.
+    """
 
     name: str
     vectors: Tensor
     present: Tensor
+    trained_with: ContentScaling | None = None
 
     @property
     def absent(self) -> Tensor:
@@ -58,7 +67,10 @@ class ContentFeatures:
 
     def scaling(self, settings: ScaleSettings, train_counts: Tensor) -> ContentScaling:
         """What is done to the vectors, from the train items that have content."""
-        return ContentScaling(self._known(train_counts), settings, self.vectors.dtype)
+        if self.trained_with is not None:
+            return self.trained_with
+        known = self.vectors[self.present & (train_counts > 0)]
+        return scaling_from(known, settings, self.vectors.dtype)
 
     def prepared(self, settings: ReadingSettings, train_counts: Tensor) -> Tensor:
         """The vectors as a trained model reads them: scaled, and with something for items without content.
@@ -83,14 +95,14 @@ class ContentFeatures:
         """
         return self.scaling(settings, train_counts).centred(self.vectors, self.present)
 
-    def _known(self, train_counts: Tensor) -> Tensor:
-        """The vectors of the train items that have content."""
-        return self.vectors[self.present & (train_counts > 0)].float()
-
 
 @dataclass(frozen=True)
 class TrainableContent:
-    """One content type of all items behind an encoder that is trained along (see `content`)."""
+    """One content type of all items behind an encoder that is trained along (see `content`).
+
+    Scaling takes its numbers from `untrained`, the vectors of all items that the encoder gave before; without
+    them it encodes all items once.
+    """
 
     name: str
     encoder: nn.Module
@@ -98,6 +110,7 @@ class TrainableContent:
     contents: Tensor  # each item's content by number, (N + 1,); -1 where it has none
     width: int
     training: EncoderTraining
+    untrained: Tensor | None = None  # (N + 1, C)
 
     @property
     def absent(self) -> Tensor:
@@ -106,14 +119,25 @@ class TrainableContent:
         absent[PADDING] = False
         return absent
 
-    def content(self, settings: ReadingSettings, train_counts: Tensor) -> TrainedContent:
-        """The encoder as a part of the model. Raises UsageError for scaling, which needs fixed vectors."""
-        if settings.content_scale != "raw":
-            raise UsageError(
-                f"--content-scale {settings.content_scale}: the vectors of an encoder that is trained along "
-                "move at each step and have no fixed mean; leave the option out with --end-to-end"
-            )
+    def content(self, settings: ReadingSettings, train_counts: Tensor) -> TrainedContent | ScaledContent:
+        """The encoder as a part of the model, and its scaling where there is one."""
+        content = self._trained()
+        if settings.content_scale == "raw":
+            return content
+        known = (self.contents >= 0) & (train_counts > 0).to(self.contents.device)
+        vectors = self._untrained_vectors[known.to(self._untrained_vectors.device)]
+        return ScaledContent(content, scaling_from(vectors, settings, torch.float32))
+
+    def _trained(self) -> TrainedContent:
         return TrainedContent(self.encoder, self.read, self.contents, self.width, self.training)
+
+    @cached_property
+    def _untrained_vectors(self) -> Tensor:
+        """(N + 1, C), found once, however many parts of a model ask."""
+        if self.untrained is not None:
+            return self.untrained
+        self.encoder.to(self.contents.device)  # where the inputs are; the model follows when it is whole
+        return self._trained().encode_all()
 
 
 @dataclass(frozen=True)

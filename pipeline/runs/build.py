@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ...core.dataset import LoadedDataset, Queries
@@ -77,7 +78,7 @@ def build_model(
     materials = Materials(
         item_count=plan.dataset.item_count,
         length=window_of(plan),
-        contents=_contents(plan, device) if contents is None else contents,
+        contents=contents_of(plan, device) if contents is None else contents,
         train=train,
         train_counts=torch.from_numpy(counted.counts()),
     )
@@ -108,8 +109,13 @@ def build_blend(
     return blend(parts, counts, plan.model_settings).to(device)
 
 
-def _contents(plan: RunPlan, device: torch.device) -> Sequence[ContentSource]:
-    """What the plan's model reads; stands for encoder inputs to come where the plan has no stores yet."""
+def contents_of(
+    plan: RunPlan, device: torch.device, untrained: Mapping[str, torch.Tensor] = MappingProxyType({})
+) -> Sequence[ContentSource]:
+    """What the plan's model reads; stands for encoder inputs to come where the plan has no stores yet.
+
+    `untrained` are for the scaling of encoders that are trained along (see `trainable_contents`).
+    """
     if plan.end_to_end is None:
         return [content_features(store) for store in plan.stores]
     from ...features.stored_inputs import InputsToCome, StoredInputs
@@ -119,7 +125,7 @@ def _contents(plan: RunPlan, device: torch.device) -> Sequence[ContentSource]:
             return InputsToCome(plan.dataset.item_count)
         return StoredInputs(plan.stores[index], device, getattr(encoder.prepare, "padding", 0))
 
-    return trainable_contents(plan.end_to_end, inputs_of, plan.train.learning_rate)
+    return trainable_contents(plan.end_to_end, inputs_of, plan.train.learning_rate, untrained)
 
 
 def content_features(store: StoreInfo) -> ContentFeatures:

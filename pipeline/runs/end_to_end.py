@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ...core.dataset import DatasetInfo
@@ -24,6 +25,7 @@ from .encoder_inputs import input_store
 from .end_to_end_settings import EndToEndSettings
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from ...features.adapter_files import AdapterRecord
@@ -106,12 +108,6 @@ def refuse_unfit(spec: ModelSpec, model_settings: Settings, settings: EndToEndSe
 
 def _refuse_fixed_content(settings: Settings) -> None:
     """Raise UsageError for model settings that need fixed content vectors."""
-    scale = getattr(settings, "content_scale", "raw")
-    if scale != "raw":
-        raise UsageError(
-            f"--content-scale {scale}: the vectors of an encoder that is trained along move at each step "
-            "and have no fixed mean; leave the option out with --end-to-end"
-        )
     if from_content(settings):
         raise UsageError(
             "--item-start content: an encoder that is trained along has no fixed vectors to start from; "
@@ -183,13 +179,20 @@ def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn
 
 
 def trainable_contents(
-    plan: EndToEndPlan, inputs_of: InputsOf, learning_rate: float
+    plan: EndToEndPlan,
+    inputs_of: InputsOf,
+    learning_rate: float,
+    untrained: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> list[TrainableContent]:
     """The encoders and the readers of their inputs, in the form in which a model takes content.
+
+    `untrained` are vectors of all items by modality, (N + 1, C), that the encoders gave before; scaling takes
+    its numbers from them, and where there are none from the encoders as they are.
 
     Raises UsageError for a part to train, or an adapter, that an encoder has no place for.
     """
     from ...features.loading import load_encoder
+    from ...features.stored_inputs import InputsToCome
     from ...model.content import EncoderTraining
     from ...model.materials import TrainableContent
 
@@ -207,7 +210,12 @@ def trainable_contents(
             chosen.kept_chunks(index, choice.modality),
         )
         inputs = inputs_of(index, encoder)
+        before = untrained.get(choice.modality)
+        if before is None and isinstance(inputs, InputsToCome):
+            before = inputs.contents.new_zeros(len(inputs.contents), encoder.dimension).float()
         contents.append(
-            TrainableContent(choice.modality, trained, inputs, inputs.contents, encoder.dimension, training)
+            TrainableContent(
+                choice.modality, trained, inputs, inputs.contents, encoder.dimension, training, before
+            )
         )
     return contents

@@ -1,6 +1,7 @@
 """What an end-to-end training leaves in its run's folder: the vectors of all items, and the encoders.
 
-content-image.safetensors   vectors (N + 1, C) and which items have one; made again where content changed
+content-image.safetensors   vectors (N + 1, C), which items have one, and with --content-scale the numbers
+                            that they are scaled by; made again where content changed
 encoder-image.safetensors   a torchvision encoder, for: tssr extract-features --encoder … --weights FILE
 encoder-text/               an encoder of transformers, for: tssr extract-features --encoder FOLDER
 adapter-text.safetensors    with --adapter in place of an encoder, for: tssr extract-features
@@ -13,8 +14,9 @@ for the first part: so it outlives its parts, and encodes new content with their
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...core.artifacts import atomic_folder
 from ...core.errors import ArtifactError
@@ -23,25 +25,34 @@ from ...features.modality import MODALITIES, EncoderChoice
 from .end_to_end import EndToEndPlan, adapter_record, part_to_train
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from ...features.store import StoreInfo
     from ...model.content import TrainedContent
+    from ...model.content_scaling import ContentScaling
     from ...model.materials import ContentFeatures
     from ...model.recommender import Recommender
 
 _POOLING = "1_Pooling/config.json"
+_NUMBER = "scaling."  # begins the names of the numbers of a scaling
 
 
 def keep_vectors(folder: Path, plan: EndToEndPlan, stores: list[StoreInfo], model: Recommender) -> None:
     """Encode all items with the model's trained encoders, and write their vectors into the run's folder."""
     from ...model.checkpoint import write_tensors
+    from ...model.content_scaling import scalings_of
 
-    for modality, store, content in _contents(plan, stores, model):
+    contents, scalings = _contents(plan, stores, model), scalings_of(cast("nn.Module", model))
+    for (modality, store, content), scaling in zip(contents, scalings, strict=True):
         vectors = content.encode_all()
         if current_world().is_main:
             tensors = {"vectors": vectors, "present": content.contents >= 0}
-            write_tensors(vectors_file(folder, modality), tensors, {"store": store.fingerprint})
+            record = {"store": store.fingerprint}
+            if scaling is not None:
+                record["scale"] = scaling.scale
+                tensors |= {_NUMBER + name: number for name, number in scaling.named_buffers()}
+            write_tensors(vectors_file(folder, modality), tensors, record)
 
 
 def keep_encoders(
@@ -109,8 +120,21 @@ def kept_contents(folder: Path, plan: EndToEndPlan, stores: list[StoreInfo]) -> 
             return None
         if record.get("store") != store.fingerprint:
             return None
-        contents.append(ContentFeatures(modality, tensors["vectors"], tensors["present"]))
+        scaling = _kept_scaling(tensors, record)
+        contents.append(ContentFeatures(modality, tensors["vectors"], tensors["present"], scaling))
     return contents
+
+
+def _kept_scaling(tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any]) -> ContentScaling | None:
+    """The scaling that `keep_vectors` wrote; None where the model reads the vectors as they are."""
+    from ...model.content_scaling import ContentScaling
+
+    if "scale" not in record:
+        return None
+    numbers = {
+        name.removeprefix(_NUMBER): number for name, number in tensors.items() if name.startswith(_NUMBER)
+    }
+    return ContentScaling(record["scale"], tensors["vectors"].dtype, numbers)
 
 
 def part_folder(folder: Path, number: int) -> Path:

@@ -28,6 +28,7 @@ from .kept_encoders import keep_encoders, keep_vectors
 from .plan import RunPlan
 from .readings import READINGS_FILE
 from .record import write_run
+from .start_from import started_model
 
 if TYPE_CHECKING:
     import torch
@@ -77,16 +78,9 @@ def untrained_model(
 
     Raises UsageError for settings with which no model can be built, and for weights that do not fit.
     """
-    import torch
-
-    from ...model.checkpoint import MODEL_FILE, start_from
-
-    model = build_model(plan, dataset, device)
-    run = plan.end_to_end.settings.start_from if plan.end_to_end is not None else None
-    if run is not None:
-        assert isinstance(model, torch.nn.Module)
-        start_from(workspace.choose_run(run, "--start-from") / MODEL_FILE, model, f"--start-from {run}")
-    return model
+    if plan.end_to_end is not None and plan.end_to_end.settings.start_from is not None:
+        return started_model(workspace, plan, plan.end_to_end.settings.start_from, dataset, device)
+    return build_model(plan, dataset, device)
 
 
 def _train(

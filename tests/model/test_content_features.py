@@ -7,13 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from tssr.core.errors import TssrError, UsageError
+from tssr.core.errors import TssrError
 from tssr.core.torchrun import current_world
 from tssr.model.checkpoint import load_model, read_tensors, save_model
 from tssr.model.content import EncoderTraining, TrainedContent, trained_contents
+from tssr.model.content_scaling import ScaledContent, scalings_of
 from tssr.model.gathering import own_part, sum_gradients
-from tssr.model.materials import Materials, TrainableContent
+from tssr.model.materials import ContentFeatures, Materials, TrainableContent
 from tssr.model.registry import MODELS
+from tssr.model.settings import ReadingSettings
 from tssr.model.stepping import SHARE, Stepping, parameter_groups
 
 ITEMS, LENGTH, WIDTH, INPUT = 9, 4, 8, 5
@@ -221,11 +223,52 @@ def test_vectors_that_are_not_finite_are_an_error(histories_of):
         content.encode_all()
 
 
-def test_scaling_by_fixed_means_is_refused(histories_of):
-    with pytest.raises(
-        UsageError, match=r"--content-scale standard: .* leave the option out with --end-to-end"
-    ):
-        built("sasrec-content", histories_of, source(3)[0], content_scale="standard")
+@pytest.mark.parametrize("scale", ["standard", "whiten"])
+@pytest.mark.parametrize("name", ["sasrec-content", "tssr", "unisrec"])
+def test_gradients_go_through_a_scaling_that_stays_as_it_was_at_the_start(histories_of, name, scale):
+    cached, batch = built(name, histories_of, source(2)[0], content_scale=scale, softmax_sample=4)
+    plain, _ = built(name, histories_of, source(2)[0], content_scale=scale, softmax_sample=4)
+    for part in plain.modules():
+        if isinstance(part, ScaledContent) and isinstance(part.content, TrainedContent):
+            part.content = PlainGraph(part.content)
+    loss, gradients = step(cached, batch)
+    wanted_loss, wanted = step(plain, batch, feed_back=False)
+    torch.testing.assert_close(loss, wanted_loss, rtol=1e-13, atol=1e-14)
+    for weight in wanted:
+        torch.testing.assert_close(gradients[weight], wanted[weight], rtol=1e-11, atol=1e-13, msg=weight)
+    with torch.no_grad():
+        before = trained_contents(cached)[0].encode_all()
+        numbers = {key: number.clone() for key, number in scalings_of(cached)[0].named_buffers()}
+        trained_contents(cached)[0].encoder[4].weight += 1.0
+    cached.train()  # which forgets the vectors of the encoder as it was
+    assert not torch.equal(before, trained_contents(cached)[0].encode_all())
+    assert all(torch.equal(numbers[key], number) for key, number in scalings_of(cached)[0].named_buffers())
+
+
+def test_scaling_takes_its_numbers_from_train_items_that_have_content(histories_of):
+    made = source(2)[0]
+    model, _ = built("sasrec-content", histories_of, made, content_scale="standard")
+    train = [1, 2, 3, 4, 5, 7, 8, 9]  # all but item 6, which has no picture
+    vectors = trained_contents(model)[0].encode_all()[train]
+    (scaling,) = scalings_of(model)
+    torch.testing.assert_close(scaling.mean, vectors.mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(scaling.deviation, vectors.std(0, correction=0), rtol=1e-5, atol=1e-6)
+    model.eval()
+    with torch.no_grad():
+        read = next(part for part in model.modules() if isinstance(part, ScaledContent))(torch.arange(10))
+    torch.testing.assert_close(read[train].mean(0), torch.zeros(3).double(), rtol=0, atol=1e-6)
+    assert not read[[0, 6]].any(), "an item without a picture looks like the average one"
+
+
+def test_numbers_of_given_vectors_take_the_place_of_the_encoders_own(histories_of):
+    given = torch.randn(10, 3, generator=torch.Generator().manual_seed(4))
+    made = replace(source(2)[0], untrained=given)
+    model, _ = built("sasrec-content", histories_of, made, content_scale="standard")
+    frozen = ContentFeatures("image", given, CONTENTS >= 0)
+    counts = torch.from_numpy(histories_of(HISTORIES, ITEMS).counts())
+    wanted = frozen.scaling(ReadingSettings(content_scale="standard"), counts)
+    torch.testing.assert_close(scalings_of(model)[0].mean, wanted.mean.double())
+    torch.testing.assert_close(scalings_of(model)[0].deviation, wanted.deviation.double())
 
 
 def test_the_padding_is_not_absent():

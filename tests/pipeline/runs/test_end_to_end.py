@@ -188,6 +188,37 @@ def test_a_model_starts_from_a_run_on_frozen_features(prepared, tmp_path):
     assert "features of the same encoder" in wide.err
 
 
+def test_a_scaled_model_begins_where_the_run_on_scaled_features_ended(prepared, tmp_path):
+    extract = ("extract-features", "--modality", "image", *ENCODER, "--seed", "1", "--dtype", "float32")
+    assert prepared(*extract).code == 0
+    scale = ("--content-scale", "whiten", "--whiten-rank", "4")
+    assert prepared("train", "--features", "image", *MODEL, *STEPS, *scale, "--run", "frozen").code == 0
+    still = ("--learning-rate", "1e-12", "--max-epochs", "1", "--start-from", "frozen")
+    warm = prepared(*TRAIN, *TOP, *scale, *still, "--run", "warm")
+    assert warm.code == 0, warm.err
+    frozen, after = (
+        prepared("evaluate", "--run", run, "--topk", "3", "10", "--json") for run in ("frozen", "warm")
+    )
+    assert after.json["measurements"][0]["metrics"] == pytest.approx(
+        frozen.json["measurements"][0]["metrics"], rel=1e-3
+    )
+    kept = load_file(run_folder(tmp_path, "warm") / "content-image.safetensors")
+    assert kept["scaling.turn"].shape == (512, 4)
+    other = prepared(*TRAIN, *TOP, "--start-from", "frozen", "--run", "other")
+    assert other.code == 2
+    assert (
+        "--start-from frozen: it was trained with --content-scale whiten and this run has raw; give both the "
+        "same" in other.err
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_run_keeps_its_scaling(goes_on_like_unbroken):
+    goes_on_like_unbroken(
+        (*TRAIN, *TOP, "--content-scale", "standard"), ("model.safetensors", "content-image.safetensors")
+    )
+
+
 @pytest.mark.slow
 def test_compare_takes_trained_encoders(prepared, tmp_path):
     options = ("--end-to-end", "--features", "image", *ENCODER, *MODEL[2:], *STEPS, *TOP)
@@ -212,10 +243,6 @@ def test_compare_takes_trained_encoders(prepared, tmp_path):
         (
             ("--refresh-items", "epoch"),
             r"--refresh-items epoch: the head .*\(--head table\) reads no content",
-        ),
-        (
-            ("--content-scale", "standard"),
-            "--content-scale standard: .* with --end-to-end",
         ),
         (("--features", "image-store"), "--features image-store: with --end-to-end say image, text or both"),
         (

@@ -51,7 +51,6 @@ def refuse_without_extraction(refused, words, tmp_path):
         pytest.param((*IMAGE, "--head", "table+content"), f"--head table.content: {CONTENT}", id="head both"),
         pytest.param((*IMAGE, "--head", "tied"), f"--head tied: {CONTENT}", id="head tied to content"),
         pytest.param((*IMAGE, "--refresh-items", "epoch"), "--head table.* reads no content", id="refresh"),
-        pytest.param((*IMAGE, "--content-scale", "whiten"), "--content-scale whiten: ", id="scaling"),
         pytest.param((*IMAGE, "--encoder-chunk", "0"), "--encoder-chunk", id="chunk below 1"),
         pytest.param((*IMAGE, "--unfreeze", "layer9"), "--unfreeze layer9: say all, last:N", id="stage"),
         pytest.param((*IMAGE, "--unfreeze", "last:99"), "--unfreeze last:99: say all", id="stages"),

@@ -1,0 +1,44 @@
+"""`--start-from RUN`: an end-to-end training that begins with the weights of a run on frozen features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ...core.dataset import LoadedDataset
+from ...core.errors import UsageError
+from ...core.settings import option_name
+from ...core.workspace import WorkspaceFolders
+from .build import build_model, content_features, contents_of
+from .plan import RunPlan
+from .record import open_run
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...model.recommender import Recommender
+
+
+def started_model(
+    workspace: WorkspaceFolders, plan: RunPlan, run: str, dataset: LoadedDataset, device: torch.device
+) -> Recommender:
+    """The plan's model with the weights of the finished run on frozen features that --start-from names.
+
+    Its content is scaled by that run's numbers, with which the weights were learned. Raises UsageError for
+    a run that scales its content in another way, or whose weights do not fit.
+    """
+    from ...model.checkpoint import MODEL_FILE, start_from
+
+    folder, option = workspace.choose_run(run, "--start-from"), f"--start-from {run}"
+    frozen = open_run(workspace, folder)
+    for name in ("content_scale", "whiten_rank"):
+        there, here = (getattr(each.model_settings, name, None) for each in (frozen, plan))
+        if there != here:
+            raise UsageError(
+                f"{option}: it was trained with {option_name(name)} {there} and this run has {here}; "
+                "give both the same"
+            )
+    scaled = getattr(plan.model_settings, "content_scale", "raw") != "raw"
+    untrained = {store.modality: content_features(store).vectors for store in frozen.stores if scaled}
+    model = build_model(plan, dataset, device, contents_of(plan, device, untrained))
+    start_from(folder / MODEL_FILE, cast("torch.nn.Module", model), option)
+    return model
