@@ -49,6 +49,10 @@ class Histories:
         """Histories low…high-1."""
         return Histories(self.items, self.starts[low:high], self.ends[low:high], self.item_count)
 
+    def take(self, rows: Int64) -> Histories:
+        """The histories with these numbers, in this order."""
+        return Histories(self.items, self.starts[rows], self.ends[rows], self.item_count)
+
     def distinct(self) -> tuple[Int64, Int64]:
         """Which items each history holds: the pairs of (history, item), sorted, each once."""
         width = self.item_count + 1
@@ -81,6 +85,10 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def take(self, rows: Int64) -> Queries:
+        """The queries with these numbers, in this order."""
+        return Queries(self.users[rows], self.histories.take(rows), self.targets[rows])
 
 
 @dataclass(frozen=True)

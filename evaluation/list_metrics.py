@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.dataset import Histories, Int64
+from ..core.popularity import POPULARITY_LABELS, popularity_groups
 from ..core.schema import PADDING
-from .popularity import POPULARITY_LABELS, popularity_groups
 from .scoring import Float64
 
 _VALUES_AT_ONCE = 1 << 18  # float64 numbers held in one step of diversity: 2 MiB, which fit the cache

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..core.dataset import Int64, Queries
+from ..core.popularity import POPULARITY_LABELS, popularity_groups
 from .metrics import RankCounts
-from .popularity import POPULARITY_LABELS, popularity_groups
 from .scoring import Float64
 from .settings import By
 

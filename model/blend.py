@@ -27,8 +27,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..core.dataset import Histories, Queries
+from ..core.dataset import Queries
 from ..core.float32 import full_float32
+from ..core.popularity import POPULARITY_LABELS, popularity_groups
 from .batches import newest
 from .blend_weights import BlendWeights, ListedItems, choose_weights
 from .recommender import (
@@ -43,7 +44,6 @@ from .recommender import (
 if TYPE_CHECKING:
     from .settings import BlendSettings
 
-POPULARITY = (1, 5, 20)  # classes of items by train actions: 0, 1 to 4, 5 to 19, 20 and more
 USER_CLASSES = 3  # thirds of the validation users by the length of their history
 USERS_ASKED = 20_000  # validation users that weights are chosen on, at most, evenly spread over all
 BLOCK = 256  # queries scored in one step
@@ -65,11 +65,10 @@ class Blend(nn.Module):
         self.parts = nn.ModuleList(cast(nn.Module, part) for part in parts)
         lengths = [part.length for part in parts if part.length is not None]
         self.length = max(lengths) if lengths else None
-        counts = train_counts[1:].cpu()
-        # Example: with the bounds 1, 5, 20 the counts 0, 4, 5 and 30 are in classes 0, 1, 2 and 3.
-        classes = torch.bucketize(counts, torch.tensor(POPULARITY), right=True)
-        item_class = classes if settings.by_popularity else torch.zeros_like(counts)
-        kinds = len(POPULARITY) + 1 if settings.by_popularity else 1
+        # The classes of items by train actions: none, 1 to 4, 5 to 19, 20 and more.
+        classes = torch.from_numpy(popularity_groups(train_counts[1:].cpu().numpy()))
+        item_class = classes if settings.by_popularity else torch.zeros_like(classes)
+        kinds = len(POPULARITY_LABELS) if settings.by_popularity else 1
         groups = USER_CLASSES if settings.by_history else 1
         self.register_buffer("item_class", item_class, persistent=False)
         self.register_buffer("of_item", torch.ones(len(parts), kinds))
@@ -286,6 +285,4 @@ def _spread(queries: Queries, most: int) -> Queries:
     """At most so many of the queries, evenly spread over all."""
     # Example: 3 of 5 queries are those numbered 0, 2 and 4.
     rows = np.linspace(0, len(queries) - 1, min(most, len(queries))).round().astype(np.int64)
-    whole = queries.histories
-    histories = Histories(whole.items, whole.starts[rows], whole.ends[rows], whole.item_count)
-    return Queries(queries.users[rows], histories, queries.targets[rows])
+    return queries.take(rows)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.dataset import Int64
+from ...core.popularity import POPULARITY_LABELS, popularity_groups
 from ...core.schema import PADDING
-from ...evaluation.popularity import POPULARITY_LABELS, popularity_groups
 from .model_answers import GateShares
 
 WINDOWS = 2_000  # randomly drawn histories over which the shares are averaged

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.dataset import Histories, Int32, Int64, LoadedDataset, Queries
+from ...core.dataset import Int32, Int64, LoadedDataset, Queries
 from ...core.device import choose_device
 from ...core.float32 import full_float32
 from ...evaluation.recommending import recommend
@@ -46,13 +46,6 @@ class ModelAnswers:
     lists: Int32
     learned: Float32 | None
     gate: GateShares | None
-
-
-def subset(queries: Queries, rows: Int64) -> Queries:
-    """The queries in `rows`."""
-    whole = queries.histories
-    histories = Histories(whole.items, whole.starts[rows], whole.ends[rows], whole.item_count)
-    return Queries(queries.users[rows], histories, queries.targets[rows])
 
 
 def ask_model(

@@ -20,7 +20,7 @@ from .data_view import DataView, data_view
 from .gate_view import WINDOWS, GateView, gate_view
 from .item_names import ItemNames, colour_columns, item_names
 from .map_view import MapView, VectorSource, map_view
-from .model_answers import ModelAnswers, ask_model, subset
+from .model_answers import ModelAnswers, ask_model
 from .settings import ReportSettings
 from .shown_runs import FOCUS, Scope
 from .thumbnails import Thumbnails, make_thumbnails
@@ -90,8 +90,8 @@ def _ask(
 ) -> list[ModelAnswers]:
     """What each model answers for the test users in `rows`, and its gate for some more."""
     queries = dataset.split().test
-    listed = subset(queries, rows)
-    gated = subset(queries, draw_users(queries, WINDOWS, settings.seed))
+    listed = queries.take(rows)
+    gated = queries.take(draw_users(queries, WINDOWS, settings.seed))
     answers = []
     for run in scope.runs:
         note(f"asking {run.label} for the lists of {len(listed):,} users")

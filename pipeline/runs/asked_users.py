@@ -53,10 +53,9 @@ def known_users(dataset: LoadedDataset, ids: Sequence[str]) -> AskedUsers:
                 f"--user {name}: {info.name} has no such user; its first is {everyone[0].as_py()}. "
                 "A user it does not have is ranked by --history FILE"
             )
-    users = numbers.to_numpy().astype(np.int32)
-    whole = dataset.histories
-    histories = Histories(whole.items, whole.starts[users], whole.ends[users], whole.item_count)
-    return AskedUsers(ids, Queries(users, histories, np.full(len(users), NO_TARGET, np.int32)), [])
+    users = numbers.to_numpy().astype(np.int64)
+    none = np.full(len(users), NO_TARGET, np.int32)
+    return AskedUsers(ids, Queries(users.astype(np.int32), dataset.histories.take(users), none), [])
 
 
 # An `Ask` is called once the data set is read, which is needed to turn outside ids into item numbers.

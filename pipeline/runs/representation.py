@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ...core.dataset import Histories, Int64, Queries, Split
+from ...core.dataset import Int64, Split
 from ...core.float32 import full_float32
 from ...evaluation.geometry import alignment, uniformity
 from ...evaluation.scoring import Float64
@@ -35,7 +35,7 @@ def representation_probe(model: object, split: Split, seed: int) -> Callable[[],
     # Drawn once, when training begins, so that the curve of a run shows the same items and users.
     items = _some(draw, np.flatnonzero(~split.cold_items()) + 1)
     users = _some(draw, np.arange(len(split.validation)))
-    queries = _part(split.validation, users)
+    queries = split.validation.take(users)
 
     @full_float32()
     def measure() -> dict[str, float]:
@@ -50,12 +50,6 @@ def representation_probe(model: object, split: Split, seed: int) -> Callable[[],
 
 def _some(draw: np.random.Generator, numbers: Int64) -> Int64:
     return np.sort(draw.choice(numbers, min(SAMPLE, len(numbers)), replace=False))
-
-
-def _part(queries: Queries, rows: Int64) -> Queries:
-    whole = queries.histories
-    histories = Histories(whole.items, whole.starts[rows], whole.ends[rows], whole.item_count)
-    return Queries(queries.users[rows], histories, queries.targets[rows])
 
 
 def _arrays(views: dict[str, torch.Tensor]) -> dict[str, Float64]:

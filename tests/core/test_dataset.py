@@ -29,6 +29,15 @@ def as_lists(histories):
     return [histories.items[start:end].tolist() for start, end in bounds]
 
 
+@given(item_lists, st.data())
+def test_some_of_the_queries_are_their_users_histories_and_targets(lists, data):
+    queries = LoadedDataset(None, as_histories([[*items, 1, 2] for items in lists])).leave_one_out().test
+    rows = data.draw(st.lists(st.integers(0, len(queries) - 1)))
+    some = queries.take(np.array(rows, np.int64))
+    assert as_lists(some.histories) == [[*lists[row], 1] for row in rows]
+    assert (some.users.tolist(), some.targets.tolist()) == (rows, [2] * len(rows))
+
+
 @given(item_lists)
 def test_leave_one_out_is_the_brute_force(lists):
     split = LoadedDataset(None, as_histories(lists)).leave_one_out()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.dataset import Int64
+from .dataset import Int64
 
 POPULARITY_LABELS = ("0", "1-4", "5-19", "20+")
 _STARTS = (1, 5, 20)  # the least count of each group after the first
