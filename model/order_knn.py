@@ -1,13 +1,14 @@
 """Order-KNN: items taken near one another, in the order they were taken; nothing is trained.
 
-How strongly item i leads to item j is a sum over train histories: 1 where j came next after i, .8 where one
-action lay between, .8² where two did, up to twenty steps; and .15 of that for j leading back to i. It is
-divided by √(n_i + 60) · √(n_j + 60), where n counts an item's train actions. Without that, popular items
-would follow every item; without the 60, two rare items that met once would lead to each other more strongly
-than any other pair. The newest L items of a history are weighted 1, d, d², … from the newest back, and an
-item's score is the weighted mean of how strongly they lead to it. The newest item is no candidate. The
-numbers .8, .15, 20 and 60 were chosen by the NDCG@10 of 4,000 validation users of Amazon's Toys; on its Beauty
-and Instruments they are within 2 % of the best that was tried, again by that of 4,000 validation users.
+How strongly item i leads to item j is a sum over train histories: 1 where j came next after i, .8 where
+one action lay between, .8² where two did, up to twenty steps; and .15 of that for j leading back to i. It
+is divided by √(n_i + 60) · √(n_j + 60), where n counts an item's train actions. Without that, popular
+items would follow every item; without the 60, two rare items that met once would lead to each other more
+strongly than any other pair. The newest L items of a history are weighted 1, d, d², … from the newest
+back, and an item's score is the weighted mean of how strongly they lead to it. The newest item is no
+candidate. The numbers .8, .15, 20 and 60 were chosen by the NDCG@10 of 4,000 validation users of Amazon's
+Toys; on its Beauty and Instruments they are within 2 % of the best that was tried, again by that of 4,000
+validation users.
 Reference: sequential rules (Ludewig & Jannach, UMUAI 2018, arXiv 1803.09587), which count forward alone, by
 1 / steps, and score by the newest item alone. On purpose different: both directions, the division by
 popularity, and several newest items. Unlike ItemKNN, it counts how near two actions were, and in a history it
