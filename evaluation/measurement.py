@@ -28,6 +28,7 @@ class Protocol:
     ties: str = "mid-rank"
     targets: Targets = "all"  # which queries: by whether the target has a train action
     cold_items: Literal["as trained", "from content"] = "as trained"
+    cold_bonus: float = 0.0  # added to the scores of cold items
     listed: int | None = None
 
     def describe(self, *, mask: bool = True) -> str:
@@ -35,6 +36,7 @@ class Protocol:
         window = f" (last {self.window} actions)" if self.window is not None else ""
         which = f" with {self.targets} targets" if self.targets != "all" else ""
         cold = f", cold items {self.cold_items}" if self.cold_items != "as trained" else ""
+        cold += f" with a bonus of {self.cold_bonus:g}" if self.cold_bonus else ""
         masked = f"history mask {self.mask}{window}, " if mask else ""
         ranked = f"all {self.candidates:,} items ranked"
         if self.listed is not None:

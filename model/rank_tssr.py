@@ -162,9 +162,9 @@ class RankTSSR(NeuralRecommender):
     def __init__(self, materials: Materials, settings: RankIDSettings | RankTSSRSettings) -> None:
         super().__init__()
         self.length, self.settings = materials.length, settings
-        self._names, self._cold_share, self._cold_bonus = [], 0.0, 0.0
+        self._names, self._cold_share = [], 0.0
         if isinstance(settings, RankTSSRSettings):
-            self._cold_share, self._cold_bonus = settings.cold_share, settings.cold_bonus
+            self._cold_share = settings.cold_share
             for type_ in materials.features():
                 vectors = F.normalize(type_.centred(settings, materials.train_counts))
                 self._names.append(f"content_{type_.name}")
@@ -211,30 +211,21 @@ class RankTSSR(NeuralRecommender):
         logits[batch.real] = answers[: len(batch.features)]
         return {"ce": contribution_to_mean(F.cross_entropy(logits, batch.targets, reduction="none"))}
 
-    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
-        """The network's scores of candidates, all other items below them by popularity, (B, N)."""
-        return self._scores(queries, low, high, np.zeros(len(self._evidence.taken)))
-
     @property
     def ranks_cold_items(self) -> bool:
         """Whether the features include content, by which alone a cold item can be told from another."""
         return bool(self._names)
 
     def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
-        """The same scores, (B, N), with the bonus for candidates among the `cold` items, (N,) bool.
+        """The same as `scores`, (B, N): of a cold item nothing but content is known in any case.
 
-        Of a cold item nothing but content is known in any case. Those that are no candidates have been taken
-        equally often, never, and tie behind all others.
+        Those that are no candidates have been taken equally often, never, and tie behind all others.
         """
-        bonus = np.zeros(len(self._evidence.taken))
-        bonus[1:][cold.cpu().numpy()] = self._cold_bonus
-        return self._scores(queries, low, high, bonus)
+        return self.scores(queries, low, high)
 
     @torch.no_grad()
-    def _scores(
-        self, queries: Queries, low: int, high: int, bonus: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Scores (B, N), with each candidate's `bonus`, (N + 1,), added to its own."""
+    def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
+        """The network's scores of candidates, all other items below them by popularity, (B, N)."""
         self._evidence.use(self._contents())  # they may have moved to a GPU since
         network = copy.deepcopy(self.network).double()
         taken = self._evidence.taken[1:]
@@ -253,7 +244,7 @@ class RankTSSR(NeuralRecommender):
             block[:] = lowest[:, None] + behind
             rows, places = np.nonzero(found.real)
             items = found.items[rows, places]
-            block[rows, items - 1] = logits[rows, places] + bonus[items]
+            block[rows, items - 1] = logits[rows, places]
         return scores
 
     def _logits(self, network: nn.Module, found: Candidates) -> NDArray[np.float64]:

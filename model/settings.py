@@ -240,13 +240,6 @@ class RankTSSRSettings(RankIDSettings, ScaleSettings):
             "learns to judge an item by content alone (for --cold-items)."
         ),
     )
-    cold_bonus: float = Field(
-        0.0,
-        description=(
-            "Added to the scores of cold candidates under --cold-items: content alone is weak evidence, so "
-            "without a bonus few of them stand before items that many took."
-        ),
-    )
 
 
 class WindowSettings(LengthSettings, EmbeddingSettings):

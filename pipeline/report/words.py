@@ -30,6 +30,9 @@ items they took before may be listed again, and tied items share the middle rank
     }.get(protocol.split, "saw what was taken before the test period began")
     which = f" whose answer is {protocol.targets} in training" if protocol.targets != "all" else ""
     ranked = f"ranked all {protocol.candidates:,} items"
+    if protocol.cold_items == "from content":
+        bonus = f", plus {protocol.cold_bonus:g}" if protocol.cold_bonus else ""
+        ranked += f" (those without a train action by their content{bonus})"
     if protocol.listed is not None:
         ranked = f"listed at most {protocol.listed:,} of {protocol.candidates:,} items"
     return (

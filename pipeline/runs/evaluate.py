@@ -105,9 +105,8 @@ def ranks_name(split: str) -> str:
 def _key(folder: Path, settings: EvaluateSettings, contents: Sequence[StoreInfo]) -> str:
     """The hash of everything the metrics depend on: the run, the settings, and the stores for diversity."""
     trained = read_run(folder)
-    shown_only = ("device", "backend", "by")
-    chosen = {name: value for name, value in settings.record().items() if name not in shown_only}
-    measured = {"version": VERSION, "contents": [store.fingerprint for store in contents], **chosen}
+    measured = {"version": VERSION, "contents": [store.fingerprint for store in contents]}
+    measured |= settings.deciding()
     return fingerprint({"run": trained.get("key"), "finished_at": trained["finished_at"], **measured})
 
 
@@ -136,7 +135,7 @@ def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool,
     )
     split = plan.split(question.dataset)
     cold = split.cold_items() if settings.cold_items else None
-    scorer = scorer_of(model, queries, cold)
+    scorer = scorer_of(model, queries, cold, settings.cold_bonus)
     lo, hi = own_queries(len(queries))
     what, is_main = f"ranking {plan.dataset.item_count:,} items", current_world().is_main
     with progress(what, hi - lo, "users", shown=is_main) as advance:

@@ -44,11 +44,10 @@ def evaluate_lists(
     if not file.is_file():
         raise UsageError(f"--lists {file}: there is no such file")
     contents = diversity_stores(workspace, info.name, [])
-    # What decides the numbers; the device, the search and the slices that are shown do not.
-    told = {
-        name: value for name, value in settings.record().items() if name not in ("device", "backend", "by")
+    told = settings.deciding() | {
+        "version": VERSION,
+        "contents": [store.fingerprint for store in contents],
     }
-    told |= {"version": VERSION, "contents": [store.fingerprint for store in contents]}
     sha256 = sha256_file(file)
     key = fingerprint({"lists": sha256, "dataset": info.fingerprint, **told})
     folder = workspace.root / "lists" / f"{info.name}-{file.stem}-{sha256[:8]}"

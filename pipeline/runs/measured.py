@@ -29,7 +29,7 @@ def measured_summary(
     protocol = Measurement.from_record(record["measurements"][0]).protocol
     lines = [f"{protocol.describe(mask=False)}; {file}"]
     if record["cold"]["items"]:
-        lines.append(_cold_note(record["cold"], from_content=settings.cold_items))
+        lines.append(_cold_note(record["cold"], settings))
     lines += [*notes, *_lists_table(record, settings.topk[0]), *_slices_table(record, settings)]
     data = {"stage": "evaluate", "folder": str(file.parent), **record}
     title = f"{record['title']} on {record['dataset']}"
@@ -62,11 +62,12 @@ def _slices_table(record: Mapping[str, Any], settings: EvaluateSettings) -> list
     return [f"{TITLES[settings.by]}:", *aligned([columns, *rows])]
 
 
-def _cold_note(cold: Mapping[str, int], *, from_content: bool) -> str:
+def _cold_note(cold: Mapping[str, int], settings: EvaluateSettings) -> str:
     hint = " (--cold-items scores them from content)" if cold.get("rankable") else ""
+    bonus = f", plus {settings.cold_bonus:g}" if settings.cold_bonus else ""
     how = (
-        "from content alone"
-        if from_content
+        f"from content alone{bonus}"
+        if settings.cold_items
         else f"as the model scores items that it has not learned about{hint}"
     )
     whose = f"{cold['items']:,} items, the targets of {cold['targets']:,} users"

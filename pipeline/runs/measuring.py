@@ -48,6 +48,7 @@ class Question:
             window=self.window if mask == "exempt" else None,
             targets=targets,
             cold_items="from content" if self.settings.cold_items else "as trained",
+            cold_bonus=self.settings.cold_bonus,
             listed=self.listed,
         )
 

@@ -36,7 +36,6 @@ ADDED_LATER = {
     "item_start": "random",
     "train_users_share": 1.0,
     "cold_share": 0.0,
-    "cold_bonus": 0.0,
     "refresh_items": "step",
 }
 

@@ -75,7 +75,7 @@ def _lists(
 
     cold = plan.split(dataset).cold_items()
     model = trained_model(folder, plan, dataset, settings.device)
-    scorer = scorer_of(model, asked.queries, cold if settings.cold_items else None)
+    scorer = scorer_of(model, asked.queries, cold if settings.cold_items else None, settings.cold_bonus)
     left_out = np.empty(0, np.int64) if settings.cold_items else np.flatnonzero(cold) + 1
     lists = recommend(
         asked.queries.histories,
@@ -139,7 +139,8 @@ def _writer(path: Path) -> Callable[[pa.Table], None]:
 def _summary(lists: RunLists, settings: RecommendSettings) -> Summary:
     folder, plan, table, notes = lists.folder, lists.plan, lists.table, lists.notes
     data: dict[str, Any] = {"stage": "recommend", "run": folder.name, "dataset": plan.dataset.name}
-    data |= {"mask": settings.mask, "cold_items": settings.cold_items, "notes": notes}
+    data |= {"mask": settings.mask, "cold_items": settings.cold_items, "cold_bonus": settings.cold_bonus}
+    data["notes"] = notes
     title = f"{plan.title} on {plan.dataset.name}, history mask {settings.mask}"
     if settings.output is not None:
         data |= {"output": str(settings.output), "rows": len(table)}

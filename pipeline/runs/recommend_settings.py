@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.settings import Settings, Verbatim
-from ...evaluation.settings import Backend
+from ...evaluation.settings import Backend, ColdBonus, refuse_lone_bonus
 from ..raw.settings import RawFileSettings
 
 
@@ -24,6 +24,7 @@ class ListSettings(Settings):
         description="Also recommend items without a train action, scored by their content; without this "
         "option they are left out.",
     )
+    cold_bonus: ColdBonus = 0.0
     strict: bool = Field(
         False, description="Stop at an item or row that cannot be used instead of counting it."
     )
@@ -31,6 +32,12 @@ class ListSettings(Settings):
         "auto", description="Search backend: faiss, torch, or auto (FAISS on the CPU, torch on a GPU)."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+
+    @model_validator(mode="after")
+    def someone_gets_the_bonus(self) -> Self:
+        """Refuse --cold-bonus without --cold-items."""
+        refuse_lone_bonus(self.cold_bonus, cold_items=self.cold_items)
+        return self
 
 
 class RecommendSettings(ListSettings, RawFileSettings):

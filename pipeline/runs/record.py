@@ -22,6 +22,10 @@ from ...model.settings import TrainSettings
 from .end_to_end import EndToEndPlan
 from .plan import RunPlan, stores_of
 
+# Settings of older versions that changed nothing of what was trained. Records of that time hold them, and
+# they are passed over: the bonus of cold items is an option of evaluate and recommend now.
+MOVED_AWAY = {"cold_bonus"}
+
 
 def open_run(workspace: WorkspaceFolders, folder: Path) -> RunPlan:
     """Read a run's plan back and check that its data set and features are still those it was trained on.
@@ -38,11 +42,9 @@ def _plan_of(workspace: WorkspaceFolders, folder: Path, record: Mapping[str, Any
         if not parts:
             _refuse_unknown_model(folder, record["model"])
         spec = BLEND if parts else model_spec(record["model"])
-        train, model_settings = (
-            resolve(TrainSettings, settings["train"]),
-            resolve(spec.settings, settings["model"]),
-        )
-    except (KeyError, TypeError) as error:
+        kept = {name: value for name, value in settings["model"].items() if name not in MOVED_AWAY}
+        train, model_settings = resolve(TrainSettings, settings["train"]), resolve(spec.settings, kept)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"{folder / RUN_FILE} is damaged ({error}); delete {folder} and train again"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 SELECTION_K = 10  # validation NDCG at this length decides which weights of a training are kept
 
 
-def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | None = None) -> Scorer:
+def scorer_of(
+    model: Recommender, queries: Queries, cold: NDArray[np.bool_] | None = None, cold_bonus: float = 0.0
+) -> Scorer:
     """A scorer of `queries` by `model`, which must be in eval mode.
 
-    Items of `cold`, (N,), are scored from content alone. Raises UsageError where the model cannot do that.
+    Items of `cold`, (N,), are scored from content alone, and `cold_bonus` is added to that. Raises UsageError
+    where the model cannot score them so.
     """
     if cold is not None and not ranks_cold_items(model):
         raise UsageError(
@@ -40,7 +44,7 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
     skipped = partial(_newest_items, queries) if model.skips_last else None
     if isinstance(model, DenseRecommender):
         if cold is not None and isinstance(model, ColdScores):
-            return DenseScorer(partial(model.scores_with_cold, queries, cold=torch.from_numpy(cold)), skipped)
+            return DenseScorer(_with_bonus(model, queries, cold, cold_bonus), skipped)
         return DenseScorer(partial(model.scores, queries), skipped)
 
     def encode(low: int, high: int) -> NDArray[np.float32]:
@@ -54,7 +58,18 @@ def scorer_of(model: Recommender, queries: Queries, cold: NDArray[np.bool_] | No
         else:
             parts = model.items()
         items, bias = (part.detach().float().cpu().numpy() for part in parts)
+    if cold is not None:
+        # A score is the inner product plus the item's bias, so the bonus is a part of that.
+        bias = bias + np.float32(cold_bonus) * cold
     return VectorScorer(encode, items, bias, skipped)
+
+
+def _with_bonus(
+    model: ColdScores, queries: Queries, cold: NDArray[np.bool_], cold_bonus: float
+) -> Callable[[int, int], NDArray[np.float64]]:
+    """The scores of queries low…high-1, (B, N), where each item of `cold`, (N,), has the bonus."""
+    flags = torch.from_numpy(cold)
+    return lambda low, high: model.scores_with_cold(queries, low, high, flags) + cold_bonus * cold
 
 
 def ranks_cold_items(model: object) -> bool:

@@ -82,6 +82,7 @@ def test_a_number_travels_with_its_protocol():
             "ties": "mid-rank",
             "targets": "all",
             "cold_items": "as trained",
+            "cold_bonus": 0.0,
             "listed": None,
         },
         "metrics": {"recall@10": 0.5},
@@ -90,6 +91,9 @@ def test_a_number_travels_with_its_protocol():
     assert "history mask hard, ties" in hard.describe()
     cold = replace(hard, targets="cold", cold_items="from content")
     assert "3 users with cold targets, all 9 items ranked, cold items from content," in cold.describe()
+    more = replace(cold, cold_bonus=2.0)
+    assert "all 9 items ranked, cold items from content with a bonus of 2, history" in more.describe()
+    assert not more.asks_the_same_as(cold)
     lists = replace(hard, listed=100)
     assert "3 users, of 9 items the lists given, truncated at 100, history mask hard" in lists.describe()
     assert lists.asks_the_same_as(hard)

@@ -159,22 +159,6 @@ def test_who_learned_from_items_taken_for_cold_ranks_new_ones_among_their_kind(h
     assert ranks_of_new(materials, histories_of).min() > ALIKE
 
 
-def test_a_bonus_goes_to_cold_candidates_alone(histories_of, monkeypatch):
-    """Cold items that are no candidates stay behind all others, and warm scores are the same to the bit."""
-    monkeypatch.setattr("tssr.model.evidence.POPULAR", 0)
-    materials = shop_of_kinds(histories_of)
-    torch.manual_seed(1)
-    model = RankTSSR(materials, RankTSSRSettings(candidates=ALIKE, cold_bonus=3.0)).eval()
-    cold, queries = (
-        materials.train_counts[1:] == 0,
-        asked(histories_of([[1, 2]], KINDS * ALIKE), KINDS * ALIKE),
-    )
-    (plain,), (found,) = model.scores(queries, 0, 1), model.scores_with_cold(queries, 0, 1, cold)
-    gained = found - plain
-    assert np.flatnonzero(gained).tolist() == [NEW[0] - 1], "the one of the history's kind is a candidate"
-    assert gained[NEW[0] - 1] == pytest.approx(3.0)
-
-
 def test_what_nobody_took_is_no_wrong_answer_beside_items_taken_for_cold(histories_of):
     materials = shop_of_kinds(histories_of)
 

@@ -27,8 +27,7 @@ OTHERS = {
     "dropout": [(0.5, {})],
     "head": [("tied", {}), ("table", {})],
     "item_start": [],  # test_item_start.py tries it on every model that has it
-    "cold_share": [],  # test_rank_tssr.py tries both on items that nobody took
-    "cold_bonus": [],
+    "cold_share": [],  # test_rank_tssr.py tries it on items that nobody took
     "softmax_sample": [(3, {})],
     "softmax_sample_by": [("uniform", {"softmax_sample": 3}), ("popularity", {"softmax_sample": 3})],
     "layers": [(2, {})],
