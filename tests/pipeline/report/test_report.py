@@ -54,6 +54,7 @@ def test_protocol_funnel_curves_gate_and_tests_stand_in_the_page(page):
         "TSSR merges its streams by a gate",
     ):
         assert expected in words, expected
+    assert "p, all" not in words, "each model has one seed"
 
 
 def test_nothing_in_the_file_asks_for_anything_outside(page):
@@ -126,11 +127,38 @@ def test_a_comparison_brings_its_models_seeds_and_tests(tssr, workspace, command
     assert "over 2 seeds" in page
     assert f"<b>{made.json['models']['sasrec-id']['metrics']['ndcg@5']:.4f}</b>" in page
     assert f"<b>{made.json['tests']['poprec']['difference']:+.4f}</b>" in page
+    assert f"<td>{made.json['tests']['poprec']['p_all']:.2g}</td>" in page
     assert "data:image/webp" not in page.split("<script type")[0]
     assert "Made without pictures" in page
     failed = tssr("report", "--comparison", "other")
     assert "--comparison other: no such comparison;" in failed.err
     assert "has mine" in failed.err
+
+
+def test_both_p_values_of_a_comparison_over_seeds_stand_beside_each_other(tssr, workspace):
+    """One is over users alone, the other over trainings too; older files lack it."""
+    test = {"difference": 0.0023, "low": 0.0002, "high": 0.0044, "p_value": 0.011, "adjusted": 0.022}
+    tests = {"PopRec": test | {"seed_error": 0.0007, "p_all": 0.061}, "TSSR": test | {"adjusted": 0.033}}
+    labels = {"PopRec": "poprec", "SASRec-ID": "sasrec-id", "TSSR": "tssr"}
+    record = {
+        "contenders": {label: {"runs": [{"run": run}] * 2} for label, run in labels.items()},
+        "focus": "SASRec-ID",
+        "tested": "ndcg@5",
+        "tests": tests,
+        "models": {},
+    }
+    (workspace / "comparisons").mkdir()
+    (workspace / "comparisons" / "mine.json").write_text(json.dumps(record))
+    assert tssr("report", "--comparison", "mine", "--no-pictures", "--users", "2").code == 0
+    page = (workspace / "report.html").read_text()
+    table = re.search(r'<table class="forest">.*?</table>', page, re.DOTALL)[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in table.split("<tr>")[1:]]
+    places = [rows[0].index(title) for title in ("p (Holm)", "Error over seeds", "p, all")]
+    assert [[row[place] for place in places] for row in rows[1:]] == [
+        ["0.022", "0.0007", "0.061"],
+        ["0.033", "\N{EN DASH}", "\N{EN DASH}"],
+    ]
+    assert "p, all takes users and trainings as drawn at random" in page
 
 
 def test_views_without_their_data_say_so(tssr, workspace):
