@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from ...core.dataset import LoadedDataset
 from ...core.errors import UsageError
 from ...core.settings import option_name
-from ...core.workspace import WorkspaceFolders
+from ...core.workspace import WorkspaceFolders, read_run
 from .build import build_model, content_features, contents_of
 from .plan import RunPlan
 from .record import open_run
@@ -29,16 +29,17 @@ def started_model(
     from ...model.checkpoint import MODEL_FILE, start_from
 
     folder, option = workspace.choose_run(run, "--start-from"), f"--start-from {run}"
-    frozen = open_run(workspace, folder)
+    its_own, ours = read_run(folder)["settings"]["model"], plan.model_settings.record()
     for name in ("content_scale", "whiten_rank"):
-        there, here = (getattr(each.model_settings, name, None) for each in (frozen, plan))
+        there, here = its_own.get(name), ours.get(name)
         if there != here:
             raise UsageError(
                 f"{option}: it was trained with {option_name(name)} {there} and this run has {here}; "
                 "give both the same"
             )
-    scaled = getattr(plan.model_settings, "content_scale", "raw") != "raw"
-    untrained = {store.modality: content_features(store).vectors for store in frozen.stores if scaled}
+    scaled = ours.get("content_scale", "raw") != "raw"
+    stores = open_run(workspace, folder).stores if scaled else []  # else they may be gone
+    untrained = {store.modality: content_features(store).vectors for store in stores}
     model = build_model(plan, dataset, device, contents_of(plan, device, untrained))
     start_from(folder / MODEL_FILE, cast("torch.nn.Module", model), option)
     return model
