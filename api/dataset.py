@@ -136,7 +136,7 @@ class Dataset:
         that is trained along (`encoder`, `unfreeze`, …), whose inputs are extracted first unless `make` is
         False. Raises UsageError for one it does not have.
         """
-        from ..pipeline.commands.make_inputs import make_inputs
+        from ..pipeline.inputs.make_inputs import make_inputs
         from ..pipeline.runs.before_inputs import refuse_untrainable
         from ..pipeline.runs.plan import plan_asked
         from ..pipeline.runs.train import train

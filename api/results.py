@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 import polars as pl
@@ -78,7 +78,7 @@ def spread(settings: Mapping[str, Any], *models: type[Any]) -> dict[str, Any]:
 
 def takes_many(field: Any) -> bool:
     """Whether a settings field is a list of values."""
-    return str(getattr(field.annotation, "__origin__", "")) == "<class 'tuple'>"
+    return get_origin(field.annotation) is tuple
 
 
 def as_tuple(value: Any) -> Any:

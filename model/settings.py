@@ -272,8 +272,9 @@ class WindowSettings(LengthSettings, EmbeddingSettings):
 
     @model_validator(mode="after")
     def a_sample_is_drawn(self) -> Self:
-        """Refuse --softmax-sample-by where no sample is drawn."""
-        if self.softmax_sample_by != "popularity" and not self.softmax_sample:
+        """Refuse another --softmax-sample-by than the model's own where no sample is drawn."""
+        usual = type(self).model_fields["softmax_sample_by"].default
+        if self.softmax_sample_by != usual and not self.softmax_sample:
             raise ValueError("--softmax-sample-by says how --softmax-sample draws; give that too")
         return self
 
@@ -384,11 +385,6 @@ class ESASRecSettings(SequenceSettings):
         "uniform",
         description="--softmax-sample draws items in proportion to their train actions + 1, or uniformly.",
     )
-
-    @model_validator(mode="after")
-    def a_sample_is_drawn(self) -> Self:
-        """Refuse nothing: `uniform` is the default of this model and has no effect with a full softmax."""
-        return self
 
 
 class CL4SRecSettings(SASRecSettings):

@@ -9,10 +9,10 @@ import click
 from ...core.torchrun import joined_world
 from ...model.registry import MODELS
 from ...model.settings import TrainSettings
+from ..inputs.make_inputs import make_inputs
 from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.settings import RunSettings
 from ..runs.train_table import TrainTable
-from .make_inputs import make_inputs
 from .options import (
     STAGE_OPTIONS,
     StageCommand,

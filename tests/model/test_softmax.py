@@ -8,7 +8,7 @@ from tssr.core.errors import UsageError
 from tssr.core.settings import resolve
 from tssr.model import softmax
 from tssr.model.heads import ItemHead
-from tssr.model.settings import SASRecSettings
+from tssr.model.settings import ESASRecSettings, SASRecSettings
 from tssr.model.softmax import ItemSample, full_softmax, sampled_softmax
 
 P, N, D = 7, 11, 4
@@ -177,6 +177,13 @@ def test_a_sample_makes_nothing_as_large_as_the_catalogue_but_the_gradient():
 def test_a_setting_of_another_loss_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         resolve(SASRecSettings, settings)
+
+
+def test_a_way_to_draw_that_is_not_the_models_own_needs_a_sample():
+    """The default of esasrec is uniform, which stands there also without a sample."""
+    assert resolve(ESASRecSettings, {"softmax_sample": 0}).softmax_sample_by == "uniform"
+    with pytest.raises(UsageError, match="--softmax-sample-by says how --softmax-sample draws"):
+        resolve(ESASRecSettings, {"softmax_sample": 0, "softmax_sample_by": "popularity"})
 
 
 def test_a_sample_is_for_cross_entropy_alone():

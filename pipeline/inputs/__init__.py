@@ -1,0 +1,1 @@
+"""What a training along with its encoders reads, extracted before it begins."""
