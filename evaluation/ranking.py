@@ -24,7 +24,7 @@ from ..core.dataset import Int32, Int64, Queries
 from ..core.float32 import full_float32
 from .listing import OrderedBlock
 from .masks import SeenItems, reach
-from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, open_index
+from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, block_size, open_index
 from .settings import DEPTH, Backend, Mask
 
 BLOCK = 512  # queries ranked together; a shard starts at a multiple, so any number of processes has the same
@@ -90,8 +90,9 @@ def rank_targets(
     ranks: dict[Mask, Float64] = {mask: np.empty(hi - lo) for mask in options.masks}
     listed = options.masks if options.lists else ()
     lists: dict[Mask, Int32] = {mask: np.empty((hi - lo, options.lists), np.int32) for mask in listed}
-    for first in range(lo, hi, BLOCK):
-        last = min(first + BLOCK, hi)
+    size = block_size(scorer, queries.histories.item_count, BLOCK)
+    for first in range(lo, hi, size):
+        last = min(first + size, hi)
         part = slice(first - lo, last - lo)
         for mask, (found, best) in _rank_block(queries, index, options, first, last).items():
             ranks[mask][part] = found

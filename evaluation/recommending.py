@@ -13,7 +13,7 @@ from ..core.schema import PADDING
 from .listing import OrderedBlock
 from .masks import SeenItems
 from .ranking import BLOCK
-from .scoring import Float64, Scorer, open_index
+from .scoring import Float64, Scorer, block_size, open_index
 from .settings import Backend
 
 
@@ -52,8 +52,9 @@ def recommend(
     if len(listed) == 0:
         return lists
     index = open_index(scorer, histories.item_count, backend, device, listed if len(left_out) else None)
-    for lo in range(0, len(histories), BLOCK):
-        hi = min(lo + BLOCK, len(histories))
+    size = block_size(scorer, histories.item_count, BLOCK)
+    for lo in range(0, len(histories), size):
+        hi = min(lo + size, len(histories))
         block = index.block(lo, hi)
         seen = SeenItems.of(histories, lo, hi, 0 if mask == "none" else None)
         # The block knows items by their places in `listed`. Seen items that are left out anyway have none.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import rows_at_once
 from ..core.dataset import Int64
 from ..core.errors import ArtifactError, DivergedError
 from .search import Float32, exact_search
@@ -84,6 +85,11 @@ def open_index(
     if only is not None:
         scorer = VectorScorer(scorer.encode, scorer.items[only - 1], scorer.bias[only - 1], skipped)
     return VectorIndex(scorer, backend, device)
+
+
+def block_size(scorer: Scorer, item_count: int, most: int) -> int:
+    """How many of `most` queries are asked at once: fewer where a scorer gives the scores of many items."""
+    return rows_at_once(item_count, most) if isinstance(scorer, DenseScorer) else most
 
 
 def _renumbered(skipped: Skipped, only: Int64, item_count: int) -> Skipped:

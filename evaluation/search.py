@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.blocks import SCORES_AT_ONCE
 from ..core.dataset import Int64
 from ..core.errors import UsageError
 from ..core.float32 import full_float32
@@ -20,8 +21,6 @@ Float32 = NDArray[np.float32]
 
 # (B, D) queries and k give (B, k) scores, the best first, and (B, k) item numbers.
 Search = Callable[[Float32, int], tuple[Float32, Int64]]
-
-SCORES_AT_ONCE = 1 << 25  # elements of a score matrix that the torch search holds
 
 
 def exact_search(vectors: Float32, backend: Backend = "auto", device: str = "cpu") -> Search:

@@ -27,18 +27,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..core.blocks import rows_at_once
 from ..core.dataset import Queries
 from ..core.float32 import full_float32
 from ..core.popularity import POPULARITY_LABELS, popularity_groups
 from .batches import newest
 from .blend_weights import BlendWeights, ListedItems, choose_weights
 from .recommender import (
+    BlockScores,
     ColdScores,
     ColdVectors,
     DenseRecommender,
     RanksColdItems,
     Recommender,
     VectorRecommender,
+    scores_by_block,
 )
 
 if TYPE_CHECKING:
@@ -145,12 +148,14 @@ class Blend(nn.Module):
 
         Items are numbered from 0 here.
         """
-        for low in range(0, len(asked), BLOCK):
-            high = min(low + BLOCK, len(asked))
+        scorers = [_part_scorer(part, asked) for part in self.recommenders]
+        size = rows_at_once(asked.histories.item_count, BLOCK)
+        for low in range(0, len(asked), size):
+            high = min(low + size, len(asked))
             targets = torch.from_numpy(asked.targets[low:high].astype(np.int64)) - 1
             # An empty history has the newest item 0, and so -1 here, which is no item.
             newest_item = newest(asked.histories, low, high, 1)[:, 0] - 1
-            scores = [_scores(part, asked, low, high).float().cpu() for part in self.recommenders]
+            scores = [score(low, high).float().cpu() for score in scorers]
             yield scores, targets, newest_item if self.skips_last else None
 
 
@@ -207,35 +212,44 @@ class VectorBlend(Blend):
 class DenseBlend(Blend):
     """A blend with a part whose scores are no inner product."""
 
+    @full_float32()
+    def scorer(self, queries: Queries, cold: Tensor | None = None) -> BlockScores:
+        """The weighted sums of all items' scores, (B, N), block by block; parts' vectors are computed once.
+
+        Items of `cold`, (N,) bool, are scored from content alone: to a part that knows items by their
+        actions, a cold item has the mean of the others' scores.
+        """
+        classes = self.item_class
+        if cold is not None:
+            cold = cold.to(classes.device)
+            classes = classes.masked_fill(cold, self.class_of_new)
+        weights, shifts = self.of_item[:, classes].double().cpu(), self.shift.double().cpu()
+        # A part that weighs nothing need not be asked, as the neighbours in TSSR-Late while it trains.
+        asked = {
+            m: _part_scorer(part, queries, cold)
+            for m, part in enumerate(self.recommenders)
+            if weights[m].any()
+        }
+
+        def summed(low: int, high: int) -> NDArray[np.float64]:
+            lengths = torch.from_numpy(queries.histories.lengths[low:high])
+            factors = self.user_factors(lengths).double().cpu()
+            total = torch.zeros(high - low, len(classes), dtype=torch.float64)
+            for m, score in asked.items():
+                said = score(low, high).cpu() - shifts[m]
+                total += said.mul_(weights[m]).mul_(factors[m, :, None])
+            rounded: NDArray[np.float64] = total.numpy().round(DECIMALS)
+            return rounded
+
+        return summed
+
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The weighted sums of all items' scores for queries low…high-1, (B, N)."""
-        lengths = torch.from_numpy(queries.histories.lengths[low:high])
-        return self._summed(lambda part: _scores(part, queries, low, high), lengths, self.item_class)
+        return self.scorer(queries)(low, high)
 
     def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
-        """The same, (B, N), with `cold` items, (N,) bool, from content alone.
-
-        To a part that knows items by their actions, a cold item has the mean of the others' scores.
-        """
-        lengths = torch.from_numpy(queries.histories.lengths[low:high])
-        classes = self.item_class.masked_fill(cold.to(self.item_class.device), self.class_of_new)
-        return self._summed(lambda part: _scores_with_cold(part, queries, low, high, cold), lengths, classes)
-
-    def _summed(
-        self, score: Callable[[Recommender], Tensor], lengths: Tensor, item_class: Tensor
-    ) -> NDArray[np.float64]:
-        """The weighted sum of what the parts say, (B, N), for histories of these lengths, (B,)."""
-        factors = self.user_factors(lengths).double()
-        weights = self.of_item[:, item_class].double()
-        total = torch.zeros(len(lengths), len(item_class), dtype=torch.float64)
-        for m, part in enumerate(self.recommenders):
-            # A part that weighs nothing need not be asked, as the neighbours in TSSR-Late while it trains.
-            if not weights[m].any():
-                continue
-            said = score(part).cpu() - self.shift[m].double().cpu()
-            total += said * weights[m].cpu() * factors[m, :, None].cpu()
-        summed: NDArray[np.float64] = total.numpy().round(DECIMALS)
-        return summed
+        """The same, (B, N), with `cold` items, (N,) bool, from content alone."""
+        return self.scorer(queries, cold)(low, high)
 
 
 def blend(
@@ -247,29 +261,34 @@ def blend(
     return VectorBlend(parts, train_counts, settings)
 
 
-def _scores(part: Recommender, queries: Queries, low: int, high: int) -> Tensor:
-    """A part's scores of all items in float64, (B, N)."""
-    if isinstance(part, DenseRecommender):
-        return torch.from_numpy(part.scores(queries, low, high)).double()
-    with torch.inference_mode():
-        vectors, bias = part.items()
-        states = part.encode_queries(queries, low, high)
-        return states.double() @ vectors.double().T + bias.double()
+def _part_scorer(
+    part: Recommender, queries: Queries, cold: Tensor | None = None
+) -> Callable[[int, int], Tensor]:
+    """What gives a part's scores of all items in float64, (B, N); its item vectors are computed here, once.
 
-
-def _scores_with_cold(part: Recommender, queries: Queries, low: int, high: int, cold: Tensor) -> Tensor:
-    """A part's scores in float64, (B, N), those of cold items from content or as the others' mean."""
+    Items of `cold`, (N,) bool on the part's device, are scored from content or as the others' mean.
+    """
     if isinstance(part, DenseRecommender):
-        if isinstance(part, ColdScores) and part.ranks_cold_items:
-            return torch.from_numpy(part.scores_with_cold(queries, low, high, cold)).double()
-        scores, warm = torch.from_numpy(part.scores(queries, low, high)).double(), ~cold.cpu()
-        return scores.where(warm, scores[:, warm].mean(dim=1, keepdim=True))
+        from_content = cold is not None and isinstance(part, ColdScores) and part.ranks_cold_items
+        whole = scores_by_block(part, queries, cold if from_content else None)
+
+        def dense(low: int, high: int) -> Tensor:
+            scores = torch.from_numpy(whole(low, high)).double()
+            if cold is None or from_content:
+                return scores
+            warm = ~cold.cpu()
+            return scores.where(warm, scores[:, warm].mean(dim=1, keepdim=True))
+
+        return dense
     with torch.inference_mode():
-        vectors, bias = part.items()
-        cold = cold.to(vectors.device)
-        vectors, bias = _with_cold(part, cold, ~cold)
-        states = part.encode_queries(queries, low, high)
-        return states.double() @ vectors.double().T + bias.double()
+        vectors, bias = part.items() if cold is None else _with_cold(part, cold, ~cold)
+
+    def inner(low: int, high: int) -> Tensor:
+        with torch.inference_mode():
+            states = part.encode_queries(queries, low, high)
+            return states.double() @ vectors.double().T + bias.double()
+
+    return inner
 
 
 def _with_cold(part: VectorRecommender, cold: Tensor, warm: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ from .batches import WindowBatch, Windows
 from .blend import DenseBlend
 from .content_knn import ContentKNN
 from .order_knn import OrderKNN
-from .recommender import Losses, NeuralRecommender, Recommender
+from .recommender import BlockScores, Losses, NeuralRecommender, Recommender
 from .sasrec import SASRec, sasrec_content, sasrec_id
 from .settings import BlendSettings, ContentKNNSettings
 
@@ -84,6 +84,10 @@ class LateTSSR(NeuralRecommender):
             for name, part in zip(TRAINED, parts, strict=False)
             for term, loss in part.losses(batch).items()
         }
+
+    def scorer(self, queries: Queries, cold: Tensor | None = None) -> BlockScores:
+        """The blend's, which computes the vectors of all items once."""
+        return self.blend.scorer(queries, cold)
 
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The weighted sums of all items' scores for queries low…high-1, (B, N)."""

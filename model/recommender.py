@@ -6,6 +6,7 @@ Shapes: B batch, L steps, D width, N items.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -102,6 +103,30 @@ class ColdScores(RanksColdItems, Protocol):
     def scores_with_cold(self, queries: Queries, low: int, high: int, cold: Tensor) -> NDArray[np.float64]:
         """The scores as `scores`, (B, N), those of `cold` items, (N,) bool, from content alone."""
         ...
+
+
+BlockScores = Callable[[int, int], NDArray[np.float64]]  # low, high -> (B, N)
+
+
+@runtime_checkable
+class PreparesScores(Protocol):
+    """A dense recommender of which all blocks of queries need the same, such as item vectors of its parts."""
+
+    def scorer(self, queries: Queries, cold: Tensor | None = None) -> BlockScores:
+        """What gives the scores of queries low…high-1, with what all blocks need computed once.
+
+        That is held as long as the scorer is. `cold` is as in `ColdScores`, where the model is one.
+        """
+        ...
+
+
+def scores_by_block(model: DenseRecommender, queries: Queries, cold: Tensor | None = None) -> BlockScores:
+    """What gives a dense model's scores of queries low…high-1; `cold` as in `ColdScores`, if it is one."""
+    if isinstance(model, PreparesScores):
+        return model.scorer(queries, cold)
+    if cold is not None and isinstance(model, ColdScores):
+        return partial(model.scores_with_cold, queries, cold=cold)
+    return partial(model.scores, queries)
 
 
 @runtime_checkable

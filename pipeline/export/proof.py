@@ -15,7 +15,7 @@ import numpy as np
 from ...core.dataset import Histories, Int64, LoadedDataset, Queries
 from ...core.errors import ArtifactError
 from ...evaluation.recommending import recommend
-from ...evaluation.scoring import Float64, Scorer, open_index
+from ...evaluation.scoring import Float64, Scorer, block_size, open_index
 
 USERS, TOPK = 1000, 20
 # The state of a user is the result of about ten matrix products in a row. The ranking's tolerance bounds the
@@ -102,9 +102,14 @@ def prove(
 def _own_scores(histories: Histories, scorer: Scorer, items: Int64) -> tuple[Float64, Float64]:
     """The scores of items (Q, k) by tssr itself, in float64, and each query's bound on rounding, (Q,)."""
     index = open_index(scorer, histories.item_count, "auto", "cpu")
-    block = index.block(0, len(histories))
-    rows = np.repeat(np.arange(len(items)), items.shape[1])
-    return block.pair_scores(rows, items.ravel()).reshape(items.shape), block.tolerance
+    scores, tolerance = np.empty(items.shape), np.empty(len(items))
+    size = block_size(scorer, histories.item_count, len(items))
+    for lo in range(0, len(items), size):
+        block, part = index.block(lo, min(lo + size, len(items))), items[lo : lo + size]
+        rows = np.repeat(np.arange(len(part)), part.shape[1])
+        scores[lo : lo + size] = block.pair_scores(rows, part.ravel()).reshape(part.shape)
+        tolerance[lo : lo + size] = block.tolerance
+    return scores, tolerance
 
 
 def _lists_of(folder: Path, asked: Sequence[Any]) -> list[dict[str, Any]]:

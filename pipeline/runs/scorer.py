@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from ...evaluation.metrics import RankCounts
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets, shard_range
 from ...evaluation.scoring import DenseScorer, Scorer, VectorScorer
 from ...model.batches import newest
-from ...model.recommender import ColdScores, ColdVectors, DenseRecommender, RanksColdItems
+from ...model.recommender import ColdVectors, DenseRecommender, RanksColdItems, scores_by_block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,9 +42,10 @@ def scorer_of(
         )
     skipped = partial(_newest_items, queries) if model.skips_last else None
     if isinstance(model, DenseRecommender):
-        if cold is not None and isinstance(model, ColdScores):
-            return DenseScorer(_with_bonus(model, queries, cold, cold_bonus), skipped)
-        return DenseScorer(partial(model.scores, queries), skipped)
+        if cold is None:
+            return DenseScorer(scores_by_block(model, queries), skipped)
+        scores = scores_by_block(model, queries, torch.from_numpy(cold))
+        return DenseScorer(lambda low, high: scores(low, high) + cold_bonus * cold, skipped)
 
     def encode(low: int, high: int) -> NDArray[np.float32]:
         with torch.inference_mode(), full_float32():
@@ -62,14 +62,6 @@ def scorer_of(
         # A score is the inner product plus the item's bias, so the bonus is a part of that.
         bias = bias + np.float32(cold_bonus) * cold
     return VectorScorer(encode, items, bias, skipped)
-
-
-def _with_bonus(
-    model: ColdScores, queries: Queries, cold: NDArray[np.bool_], cold_bonus: float
-) -> Callable[[int, int], NDArray[np.float64]]:
-    """The scores of queries low…high-1, (B, N), where each item of `cold`, (N,), has the bonus."""
-    flags = torch.from_numpy(cold)
-    return lambda low, high: model.scores_with_cold(queries, low, high, flags) + cold_bonus * cold
 
 
 def ranks_cold_items(model: object) -> bool:

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from tssr.core.dataset import Queries
 from tssr.core.errors import ArtifactError, DataError
 from tssr.evaluation.ranking import RankingOptions, rank_targets, shard_range
+from tssr.evaluation.recommending import recommend
 from tssr.evaluation.scoring import DenseScorer, VectorScorer
 
 MASKS = ("none", "exempt", "hard")
@@ -164,6 +165,30 @@ def test_blocks_do_not_matter(shop, block):
     expected = ranks_of(shop)
     with patch("tssr.evaluation.ranking.BLOCK", block):
         assert_same(ranks_of(shop), expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 5_000, 100_000])
+def test_of_dense_scores_no_more_are_asked_for_at_once_than_fit_and_ranks_stay_the_same(shop, at_once):
+    """512 queries and 700 items are 358,400 scores; with 5,000 at once, 4 queries are asked for."""
+    queries, vectors = shop
+    few = Queries(queries.users[:200], queries.histories.part(0, 200), queries.targets[:200])
+    scores = exact_scores(vectors, 200)
+    asked = []
+
+    def block(lo, hi):
+        asked.append(hi - lo)
+        return scores[lo:hi]
+
+    options = RankingOptions(MASKS, window=10, lists=5)
+    whole = rank_targets(few, DenseScorer(block), options)
+    assert asked == [200]
+    with patch("tssr.core.blocks.SCORES_AT_ONCE", at_once):
+        parts = rank_targets(few, DenseScorer(block), options)
+        lists = recommend(few.histories, DenseScorer(block), 5)
+    assert max(asked[1:]) <= max(1, at_once // 700)
+    assert_same(parts.by_mask, whole.by_mask)
+    assert_same(parts.lists, whole.lists)
+    assert_array_equal(lists.items, whole.lists["none"])
 
 
 def test_backends_and_threads_do_not_matter(shop):

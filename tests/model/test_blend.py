@@ -141,3 +141,37 @@ def test_cold_items_count_by_their_content_in_a_dense_blend_too(build, ring, cou
     assert not blend(
         [build("itemknn"), build("sasrec-id"), build("rank-id")], counts, CLASSES
     ).ranks_cold_items
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_ranking_computes_the_vectors_of_all_items_once_and_keeps_none(
+    build, ring, counts, monkeypatch, cold
+):
+    parts = [build("itemknn"), build("sasrec-id"), build("bpr-mf")]
+    model, queries = weighted(blend(parts, counts, CLASSES), ring), asked(ring)
+    flags = torch.tensor([True] + [False] * 7) if cold else None
+    whole = model.scorer(queries, flags)(0, 24)
+    computed = []
+    for part in parts[1:]:
+
+        def items(kept=part.items):
+            computed.append(kept)
+            return kept()
+
+        monkeypatch.setattr(part, "items", items)
+    before = set(vars(model))
+    scorer = model.scorer(queries, flags)
+    blocks = [scorer(low, low + 8) for low in (0, 8, 16)]
+    assert len(computed) == 2, "once for each part that has vectors"
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
+    assert set(vars(model)) == before
+
+
+def test_weights_are_chosen_alike_however_many_scores_are_held_at_once(build, ring, counts, monkeypatch):
+    chosen = []
+    for at_once in (1 << 25, 16):
+        monkeypatch.setattr("tssr.core.blocks.SCORES_AT_ONCE", at_once)
+        model = blend([build("itemknn"), build("content-knn")], counts, CLASSES)
+        chosen.append(model.choose(asked(ring), ("a", "b")))
+    assert chosen[0].shares == chosen[1].shares
+    assert torch.equal(chosen[0].of_item, chosen[1].of_item)
