@@ -172,9 +172,9 @@ def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentS
         return ContentFeatures(kind, torch.randn(size.items + 1, width), contents >= 0)
     encoder.eval().requires_grad_(True)
     if way.part in ("pixels", "boundary"):
-        from tssr.features.stages import first_trained, split
+        from tssr.features.encoder_stages import first_trained, split_encoder
 
-        staged = split(encoder, first_trained(encoder, last))
+        staged = split_encoder(encoder, first_trained(encoder, last))
         encoder = staged
         if way.part == "boundary":
             encoder, inputs = staged.upper, stored(staged.lower, inputs)

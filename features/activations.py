@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from .encoder import ContentEncoder
+from .encoder_stages import last_frozen, split_encoder, stage_names
 from .modality import MODALITIES, EncoderChoice
-from .stages import last_frozen, split, stage_names
 
 
 class _FlatBoundary(nn.Module):
@@ -41,7 +41,7 @@ class _FlatBoundary(nn.Module):
 def lower_part(encoder: ContentEncoder, choice: EncoderChoice) -> ContentEncoder:
     """The part of `encoder` that `choice.until` names. Raises UsageError where it cannot be split there."""
     frozen = last_frozen(encoder.module, str(choice.until))
-    lower = split(encoder.module, frozen).lower.eval()
+    lower = split_encoder(encoder.module, frozen).lower.eval()
     modality = MODALITIES[choice.modality]
     with torch.no_grad():
         # The shape is that of the largest content, tried once: pictures have one

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import UsageError
+from .encoder_stages import first_trained, split_encoder
 from .houlsby import WithBottleneck
 from .modality import ALL, AdapterKind
-from .stages import first_trained, split
 
 # The endings of layer names, by library and model family: query and value projections for lora.
 QUERY_VALUE = (
@@ -53,7 +53,7 @@ def trained_part(module: nn.Module, unfreeze: str) -> nn.Module:
     """
     if unfreeze == ALL:
         return module.requires_grad_(True)
-    return split(module, first_trained(module, unfreeze)).upper
+    return split_encoder(module, first_trained(module, unfreeze)).upper
 
 
 def adapted_part(module: nn.Module, unfreeze: str, kind: AdapterKind, dim: int, seed: int) -> nn.Module:

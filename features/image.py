@@ -74,7 +74,7 @@ class ImageModality(Modality):
 
     def load_inputs(self, choice: EncoderChoice) -> ContentEncoder:
         """Pixels after the encoder's own resize and crop."""
-        from .material import pixels_of
+        from .pixels_and_tokens import pixels_of
 
         return pixels_of(self._preparation(choice))
 

@@ -33,7 +33,7 @@ class UnreachableFileError(BadContentError):
 
 
 @dataclass(frozen=True)
-class Geometry:
+class ResizeCrop:
     """Resize the short side to `resize` pixels, then cut `crop` x `crop` out of the middle."""
 
     resize: int
@@ -64,12 +64,12 @@ class PicturePreparation:
     spec: dict[str, Any]
 
 
-def read_pixels(content: bytes, geometry: Geometry) -> Pixels:
+def read_pixels(content: bytes, resize_crop: ResizeCrop) -> Pixels:
     """Decode, turn upright, resize and crop: (3, crop, crop) uint8, channels last in memory.
 
     Raises BadContentError.
     """
-    return _fit(read_rgb(content, geometry.resize), geometry)
+    return _fit(read_rgb(content, resize_crop.resize), resize_crop)
 
 
 def read_rgb(content: bytes, short_side: int) -> Image.Image:
@@ -116,7 +116,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
     return Image.fromarray((np.clip(grey, 0, 1) * 255).round().astype(np.uint8))
 
 
-def _fit(picture: Image.Image, geometry: Geometry) -> Pixels:
+def _fit(picture: Image.Image, resize_crop: ResizeCrop) -> Pixels:
     short, long = sorted(picture.size)
     if long > MAX_ASPECT * short:
         picture = _middle(
@@ -125,10 +125,10 @@ def _fit(picture: Image.Image, geometry: Geometry) -> Pixels:
     width, height = picture.size
     short = min(width, height)
     # The short side becomes `resize`, the long one in proportion, rounded down as torchvision does.
-    size = (int(geometry.resize * width / short), int(geometry.resize * height / short))
+    size = (int(resize_crop.resize * width / short), int(resize_crop.resize * height / short))
     if picture.size != size:
-        picture = picture.resize(size, Image.Resampling[geometry.interpolation.upper()])
-    picture = _middle(picture, geometry.crop, geometry.crop)
+        picture = picture.resize(size, Image.Resampling[resize_crop.interpolation.upper()])
+    picture = _middle(picture, resize_crop.crop, resize_crop.crop)
     # (H, W, 3) seen as (3, H, W): the bytes stay where they are.
     return np.array(picture, dtype=np.uint8).transpose(2, 0, 1)
 

@@ -61,7 +61,7 @@ class TextModality(Modality):
 
     def load_inputs(self, choice: EncoderChoice) -> ContentEncoder:
         """Token ids filled up to --max-tokens."""
-        from .material import token_ids_of
+        from .pixels_and_tokens import token_ids_of
         from .text_encoder import load_tokens
 
         return token_ids_of(load_tokens(choice))

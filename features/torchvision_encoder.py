@@ -16,7 +16,7 @@ from ..core.progress import note_once
 from .encoder import ContentEncoder
 from .modality import RANDOM, EncoderChoice
 from .picture_encoder import PictureEncoder
-from .pictures import Geometry, PicturePreparation, read_pixels
+from .pictures import PicturePreparation, ResizeCrop, read_pixels
 from .weights import hash_weights, load_weights, read_state_dict
 
 DOWNLOAD_TIMEOUT = 20.0  # seconds without an answer
@@ -62,13 +62,13 @@ def load_torchvision_encoder(choice: EncoderChoice) -> ContentEncoder:
 def torchvision_preparation(choice: EncoderChoice) -> PicturePreparation:
     """The weights' own transform."""
     transform = published_weights(choice).transforms()
-    geometry = Geometry(transform.resize_size[0], transform.crop_size[0], transform.interpolation.value)
+    resize_crop = ResizeCrop(transform.resize_size[0], transform.crop_size[0], transform.interpolation.value)
     return PicturePreparation(
-        functools.partial(read_pixels, geometry=geometry),
-        (3, geometry.crop, geometry.crop),
+        functools.partial(read_pixels, resize_crop=resize_crop),
+        (3, resize_crop.crop, resize_crop.crop),
         transform.mean,
         transform.std,
-        geometry.spec(),
+        resize_crop.spec(),
     )
 
 

@@ -3,7 +3,7 @@
 Libraries keep the blocks of a model in a list, whose place differs between model families. Each half is a
 copy of the model that shares its weights and has a part of the list. The lower half lacks the norm and
 pooling after the blocks; the upper half has, in place of the embeddings, a module that passes the lower
-half's states through. features/stages.py checks that both halves together give the output of the whole.
+half's states through. `encoder_stages` checks that both halves together give the output of the whole.
 
 Shapes: B batch, L tokens or patches, D width.
 """

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..raw.dump import Actions
 from ..raw.ids import IdCoder, Int32
-from ..raw.source import Actions
 
 Int64 = NDArray[np.int64]
 GROWTH = 1 << 22  # rows that a column grows by

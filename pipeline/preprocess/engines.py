@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ..raw.source import Actions
+from ..raw.dump import Actions
 from .action_log import collect
 from .local_engine import LocalEngine
 from .protocol import Engine

@@ -11,8 +11,8 @@ import polars as pl
 from ...core.errors import DataError
 from ...core.schema import ITEM_ID
 from ...core.words import first_few
+from ..raw.dump import Catalogue
 from ..raw.problems import Problems
-from ..raw.source import Catalogue
 from .protocol import Engine
 
 

@@ -123,7 +123,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Step:
+class ProtocolStep:
     """One step: its name in the table of counts, what to try where no action is left, and its function."""
 
     name: str
@@ -133,7 +133,7 @@ class Step:
 
 def steps_of(
     settings: ProtocolSettings, *, has_content: bool, content_cure: str = "--keep-missing-content"
-) -> list[Step]:
+) -> list[ProtocolStep]:
     """The steps that `settings` ask for.
 
     `has_content` says whether the source knows of content at all; `content_cure` what to try where no item
@@ -141,24 +141,30 @@ def steps_of(
     """
     steps = []
     if has_content and not settings.keep_missing_content:
-        steps.append(Step("items without content dropped", content_cure, lambda log: log.with_content()))
+        steps.append(
+            ProtocolStep("items without content dropped", content_cure, lambda log: log.with_content())
+        )
     if settings.repeats != "keep":
         consecutive = settings.repeats == "consecutive"
         name = "consecutive repeats merged" if consecutive else "repeats dropped"
-        steps.append(Step(name, "--repeats keep", lambda log: log.without_repeats(consecutive=consecutive)))
+        steps.append(
+            ProtocolStep(name, "--repeats keep", lambda log: log.without_repeats(consecutive=consecutive))
+        )
     last = []
     if settings.keep_last is not None:
         count = settings.keep_last
-        last = [Step(f"last {count} actions kept", "a larger --keep-last", lambda log: log.last(count))]
+        last = [
+            ProtocolStep(f"last {count} actions kept", "a larger --keep-last", lambda log: log.last(count))
+        ]
     steps += last if settings.keep_last_when == "before" else []
     if settings.min_actions > 1:
         least = settings.min_actions
-        steps.append(Step(f"{least}-core", "a smaller --min-actions", lambda log: log.core(least)))
+        steps.append(ProtocolStep(f"{least}-core", "a smaller --min-actions", lambda log: log.core(least)))
     steps += last if settings.keep_last_when == "after" else []
     if settings.users:
         drawn = settings.users
         steps.append(
-            Step(
+            ProtocolStep(
                 f"up to {drawn:,} users drawn",
                 "a larger --users",
                 lambda log: log.drawn(drawn, settings.seed),
@@ -167,7 +173,7 @@ def steps_of(
     return steps
 
 
-def run_steps(engine: EngineType, steps: Sequence[Step]) -> tuple[EngineType, list[dict[str, Any]]]:
+def run_steps(engine: EngineType, steps: Sequence[ProtocolStep]) -> tuple[EngineType, list[dict[str, Any]]]:
     """Run the steps in order; returns the remaining log, and users, items and actions after each step.
 
     Raises DataError that names the step that left nothing, what came before it, and what to try.

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ...core.errors import UsageError
 from ...core.schema import INTERACTIONS, ITEM, ITEM_ID, POSITION, TIMESTAMP, USER, USER_ID
-from ..raw.source import Actions
+from ..raw.dump import Actions
 from .tables import FinishedLog
 
 try:

@@ -15,8 +15,8 @@ from ...core.progress import progress
 from ...core.schema import IMAGE, INTERACTIONS_FILE, ITEM_ID, MANIFEST_FILE
 from ...core.summary import Summary
 from ..raw.custom import Custom, atomic_map, parse_map
+from ..raw.dump import Actions, Catalogue, Dump
 from ..raw.problems import Problems
-from ..raw.source import Actions, Catalogue, Source
 from .engines import open_engine
 from .formats import FORMATS, open_dump
 from .manifest import (
@@ -50,15 +50,15 @@ def preprocess(
     manifest = None if force else still_valid(folder, request)
     if manifest is not None:
         return _summary(folder, manifest, cached=True)
-    source = _open(format_name, settings, raw)
+    dump = _open(format_name, settings, raw)
     problems = Problems(strict=settings.strict, allow_loss=settings.allow_loss)
     # Hashed before they are read: a file that changes in between no longer matches its record, so the next
     # command makes the data set again.
-    inputs = input_records(source.files())
-    catalogue = source.catalogue(problems)
+    inputs = input_records(dump.files())
+    catalogue = dump.catalogue(problems)
     problems.refuse_loss()
     with atomic_folder(folder) as temporary:
-        funnel = _write(temporary, format_name, settings, source, catalogue, problems)
+        funnel = _write(temporary, format_name, settings, dump, catalogue, problems)
         counts = {unit: funnel[-1][unit] for unit in ("users", "items", "actions")}
         acted_on = funnel[-2] if settings.whole_catalogue else funnel[-1]  # the paper counts no other items
         split = split_record(settings, temporary / INTERACTIONS_FILE)
@@ -67,8 +67,8 @@ def preprocess(
             "fingerprint": actions_fingerprint(tables, counts, split),
             "counts": counts,
             "window": FORMATS[format_name].window,
-            "raw": str(source.root.absolute()),
-            "order": source.order,
+            "raw": str(dump.root.absolute()),
+            "order": dump.order,
             "split": split,
             "funnel": funnel,
             "table_2": {"this": table_row(acted_on), "paper": paper_row(FORMATS[format_name].paper)},
@@ -76,8 +76,8 @@ def preprocess(
             "request": request,
             "inputs": {
                 "files": inputs,
-                "beside": names_in(_looked_into(format_name, settings.raw or raw, source)),
-                "pictures": source.pictures.record(),
+                "beside": names_in(_looked_into(format_name, settings.raw or raw, dump)),
+                "pictures": dump.pictures.record(),
             },
             "tables": tables,
         }
@@ -85,18 +85,18 @@ def preprocess(
     return _summary(folder, manifest, cached=False)
 
 
-def _looked_into(format_name: str, raw: Path, source: Source) -> list[str]:
+def _looked_into(format_name: str, raw: Path, dump: Dump) -> list[str]:
     """The folders in which files were looked for; of custom they are named."""
     if format_name == "custom":
         return []
-    return [str(path.absolute()) for path in (raw, *(file.path.parent for file in source.files()))]
+    return [str(path.absolute()) for path in (raw, *(file.path.parent for file in dump.files()))]
 
 
 def _write(
     folder: Path,
     format_name: str,
     settings: PreprocessSettings,
-    source: Source,
+    dump: Dump,
     catalogue: Catalogue | None,
     problems: Problems,
 ) -> list[dict[str, Any]]:
@@ -105,14 +105,14 @@ def _write(
     if settings.whole_catalogue and usable.is_empty():
         raise UsageError(f"--whole-catalogue: {format_name} knows of no items with text or pictures")
     # A generator: rows are read as the engine asks for them, so the dump is never in memory as text.
-    batches = _shown(format_name, source.actions(problems))
+    batches = _shown(format_name, dump.actions(problems))
     with open_engine(settings, batches, usable, folder) as engine:
-        _refuse_empty(engine, source, problems)
+        _refuse_empty(engine, dump, problems)
         problems.refuse_loss()
         has_content = catalogue is not None and bool(catalogue.modalities)
         needed = has_content and not settings.keep_missing_content
         check_ids_meet(engine, catalogue, problems, FORMATS[format_name].editions, needed=needed)
-        steps = steps_of(settings, has_content=has_content, content_cure=_content_cure(catalogue, source))
+        steps = steps_of(settings, has_content=has_content, content_cure=_content_cure(catalogue, dump))
         try:
             left, funnel = run_steps(engine, steps)
         except DataError as error:  # what was noticed while reading is often why nothing is left
@@ -125,10 +125,10 @@ def _write(
     return funnel
 
 
-def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Source:
+def _open(format_name: str, settings: PreprocessSettings, raw: Path) -> Dump:
     if format_name != "custom":
         settings.refuse_custom_options(format_name)
-        return cast(Source, open_dump(format_name, settings.raw or raw, settings.encoding))
+        return cast(Dump, open_dump(format_name, settings.raw or raw, settings.encoding))
     if settings.interactions is None:
         raise UsageError("custom needs --interactions FILE")
     files = (settings.interactions, settings.items)
@@ -144,13 +144,13 @@ def _shown(format_name: str, batches: Iterable[Actions]) -> Iterator[Actions]:
             advance(len(batch.timestamps))
 
 
-def _refuse_empty(engine: Engine, source: Source, problems: Problems) -> None:
+def _refuse_empty(engine: Engine, dump: Dump, problems: Problems) -> None:
     if engine.counts()[2] == 0:
-        raise DataError(f"{source.files()[0]} has no actions{problems.why_empty()}")
+        raise DataError(f"{dump.files()[0]} has no actions{problems.why_empty()}")
 
 
 def _usable(catalogue: Catalogue | None) -> pl.Series:
-    """The ids of the items that have content of one of the source's modalities."""
+    """The ids of the items that have content of one of the dump's modalities."""
     if catalogue is None or not catalogue.modalities:
         return pl.Series([], dtype=pl.String)
     any_content = pl.any_horizontal(pl.col(name).is_not_null() for name in catalogue.modalities)
@@ -163,12 +163,12 @@ def _with_cold_items(log: FinishedLog, usable: pl.Series) -> FinishedLog:
     return replace(log, item_ids=pl.concat([log.item_ids, cold]))
 
 
-def _content_cure(catalogue: Catalogue | None, source: Source) -> str:
+def _content_cure(catalogue: Catalogue | None, dump: Dump) -> str:
     """What to try where no item has content; where no picture is found, first of all to look elsewhere."""
     keep = "--keep-missing-content"
     if catalogue is None or IMAGE not in catalogue.modalities or catalogue.table[IMAGE].count():
         return keep
-    elsewhere = f"another --raw (there is none of the pictures in {source.root})"
+    elsewhere = f"another --raw (there is none of the pictures in {dump.root})"
     return " or ".join(filter(None, (catalogue.cure, elsewhere, keep)))
 
 

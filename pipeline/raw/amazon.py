@@ -25,12 +25,12 @@ import polars as pl
 
 from .amazon_2023 import refuse_2023
 from .delimited import Dialect, read_delimited
+from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
 from .files import RawFile, RawFolder
 from .jsonlines import as_text, no_text, parse_json, read_json_lines, read_objects
 from .pictures import Pictures
 from .problems import Problems
 from .rows import Rows, text_array
-from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
 from .unpack import unpack_pictures
 
 USER, ITEM, TIME = "reviewerID", "asin", "unixReviewTime"

@@ -20,16 +20,7 @@ from numpy.typing import NDArray
 from ...core.errors import DataError, UsageError
 from .blocks import ByteBlock, read_blocks
 from .delimited import ATOMIC, CSV, TSV, check_columns, column_types, read_delimited, read_header
-from .encodings import not_utf_8
-from .files import RawFile
-from .jsonlines import no_text, read_json_lines, read_objects
-from .numbers import as_ids
-from .parquet import column_names, read_parquet
-from .pictures import Pictures
-from .problems import Problems, Reason
-from .rows import Rows, text_array
-from .settings import UTF_8
-from .source import (
+from .dump import (
     Actions,
     Catalogue,
     actions_of,
@@ -40,6 +31,15 @@ from .source import (
     shortened,
     with_pictures,
 )
+from .encodings import not_utf_8
+from .files import RawFile
+from .jsonlines import no_text, read_json_lines, read_objects
+from .numbers import as_ids
+from .parquet import column_names, read_parquet
+from .pictures import Pictures
+from .problems import Problems, Reason
+from .rows import Rows, text_array
+from .settings import UTF_8
 
 KEYS = ("user", "item", "time", "text", "image")
 

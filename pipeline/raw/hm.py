@@ -13,10 +13,10 @@ from pathlib import Path
 import polars as pl
 
 from .delimited import read_delimited, read_header
+from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_pictures
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_pictures
 from .unpack import unpack_pictures
 
 TEXT_COLUMNS = ("prod_name", "product_type_name", "colour_group_name", "detail_desc")

@@ -17,12 +17,12 @@ import polars as pl
 import pyarrow as pa
 
 from .delimited import Dialect, read_delimited
+from .dump import Actions, Catalogue, catalogue_table, ids_of, item_frame, joined, shortened
 from .files import RawFile, RawFolder
 from .ids import IdCoder
 from .pictures import Pictures
 from .problems import Problems, Reason
 from .rows import Rows
-from .source import Actions, Catalogue, catalogue_table, ids_of, item_frame, joined, shortened
 
 BEHAVIORS = ("impression_id", "user_id", "time", "history", "impressions")
 NEWS_KEPT = ("news_id", "category", "subcategory", "title", "abstract", "url")

@@ -18,10 +18,10 @@ import polars as pl
 from ...core.errors import DataError
 from .archives import archives_in
 from .delimited import CSV, Dialect, read_delimited
+from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
 from .unpack import unpack_pictures
 
 RATINGS = ("userId", "movieId", "rating", "timestamp")

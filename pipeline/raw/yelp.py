@@ -16,11 +16,11 @@ from pathlib import Path
 import polars as pl
 
 from ...core.schema import IMAGE, ITEM_ID
+from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, text_frame
 from .files import RawFile, RawFolder
 from .jsonlines import read_json_lines
 from .pictures import Pictures
 from .problems import Problems
-from .source import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, text_frame
 from .unpack import unpack_pictures
 
 LABELS = ("food", "inside", "outside", "drink", "menu")

@@ -64,8 +64,8 @@ def _wanted_key(encoder: ContentEncoder, choice: EncoderChoice, reads: str) -> d
     """What the key of the store must say, whatever its number format."""
     from dataclasses import replace
 
+    from ...features.encoder_stages import first_trained, stage_names
     from ...features.loading import load_encoder
-    from ...features.stages import first_trained, stage_names
 
     if reads == ALL:
         return {**load_encoder(replace(choice, material=True)).key, "modality": choice.modality}
@@ -97,8 +97,8 @@ def extraction(choice: EncoderChoice, reads: str, dataset: str) -> FeatureSettin
 
 def _until(choice: EncoderChoice, unfreeze: str) -> str:
     """The stage below what `--unfreeze` names."""
+    from ...features.encoder_stages import first_trained, stage_names
     from ...features.loading import load_encoder
-    from ...features.stages import first_trained, stage_names
 
     module = load_encoder(choice).module
     return stage_names(module)[first_trained(module, unfreeze) - 1]

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tssr.features.pictures import BadContentError, Geometry, read_pixels
+from tssr.features.pictures import BadContentError, ResizeCrop, read_pixels
 
-SMALL = Geometry(resize=32, crop=24)
+SMALL = ResizeCrop(resize=32, crop=24)
 
 
 def encoded(image, kind="PNG", **options):
@@ -53,15 +53,15 @@ def test_pixels_are_those_of_torchvision(width, height, sizes, interpolation):
     image = noise(width, height)
     resized = F.resize(image, [sizes[0]], InterpolationMode(interpolation), antialias=True)
     expected = F.pil_to_tensor(F.center_crop(resized, [sizes[1]]))
-    found = read_pixels(encoded(image), Geometry(*sizes, interpolation))
+    found = read_pixels(encoded(image), ResizeCrop(*sizes, interpolation))
     assert torch.equal(torch.from_numpy(found), expected)
 
 
 def test_a_large_jpeg_is_decoded_small_with_almost_the_same_pixels():
     smooth = noise(6, 8).resize((900, 1200), Image.Resampling.BICUBIC)
     jpeg = encoded(smooth, "JPEG", quality=90)
-    found = read_pixels(jpeg, Geometry(64, 56)).astype(int)
-    exact = read_pixels(encoded(Image.open(io.BytesIO(jpeg))), Geometry(64, 56)).astype(int)
+    found = read_pixels(jpeg, ResizeCrop(64, 56)).astype(int)
+    exact = read_pixels(encoded(Image.open(io.BytesIO(jpeg))), ResizeCrop(64, 56)).astype(int)
     assert np.abs(found - exact).max() <= 4
 
 

@@ -6,9 +6,9 @@ import transformers
 from torchvision.models import VisionTransformer
 
 from tssr.core.errors import UsageError
+from tssr.features.encoder_stages import first_trained, last_frozen, split_encoder, stage_names
 from tssr.features.picture_encoder import PictureEncoder
 from tssr.features.pictures import PicturePreparation
-from tssr.features.stages import first_trained, last_frozen, split, stage_names
 from tssr.features.text_encoder import TextEncoder
 from tssr.features.torchvision_encoder import take_head_off
 from tssr.features.vision_encoder import VisionBackbone
@@ -76,7 +76,7 @@ def inputs_of(name):
 def test_the_halves_give_what_the_whole_gives(name, what):
     module, inputs = encoder(name), inputs_of(name)
     assert stage_names(module) == ["0", "1", "2"]
-    staged = split(module, first_trained(module, what)).eval()
+    staged = split_encoder(module, first_trained(module, what)).eval()
     with torch.no_grad():
         torch.testing.assert_close(staged(*inputs), module(*inputs), rtol=1e-5, atol=1e-6)
     states = staged.lower(*inputs)[0]
@@ -87,7 +87,7 @@ def test_the_halves_give_what_the_whole_gives(name, what):
 def test_the_upper_half_has_the_last_blocks_and_what_is_behind_them(name):
     """No embedding, no position, no patch: what is below the boundary does not train."""
     module = encoder(name)
-    staged = split(module, last_frozen(module, "-1")).train()
+    staged = split_encoder(module, last_frozen(module, "-1")).train()
     staged(*inputs_of(name)).sum().backward()
     trained = [weight for weight in staged.parameters() if weight.requires_grad]
     assert 0 < len(trained) < len(list(module.parameters())) / 2

@@ -13,7 +13,7 @@ from tssr.pipeline.preprocess import local_engine
 from tssr.pipeline.preprocess.action_log import collect
 from tssr.pipeline.preprocess.local_engine import LocalEngine
 from tssr.pipeline.preprocess.protocol import ProtocolSettings, run_steps, steps_of
-from tssr.pipeline.raw.source import Actions
+from tssr.pipeline.raw.dump import Actions
 
 ROWS = st.lists(
     st.tuples(

@@ -17,7 +17,7 @@ from tssr.pipeline.preprocess.local_engine import LocalEngine
 from tssr.pipeline.preprocess.protocol import ProtocolSettings, run_steps, steps_of
 from tssr.pipeline.preprocess.settings import PreprocessSettings
 from tssr.pipeline.preprocess.stage import preprocess
-from tssr.pipeline.raw.source import Actions
+from tssr.pipeline.raw.dump import Actions
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 TABLES = ("interactions.parquet", "items.parquet", "users.parquet")

@@ -13,8 +13,8 @@ from tssr.cli import main
 from tssr.core.dataset import describe_dataset
 from tssr.core.workspace import WorkspaceFolders
 from tssr.features.adapters import trained_part
+from tssr.features.encoder_stages import first_trained, split_encoder
 from tssr.features.loading import load_encoder
-from tssr.features.stages import first_trained, split
 from tssr.features.store import list_stores, open_store
 from tssr.features.stored_inputs import StoredInputs
 from tssr.pipeline.runs import plan as plan_module
@@ -97,7 +97,7 @@ def test_the_boundary_store_trains_as_the_whole_encoder_would(prepared, tmp_path
     boundary = StoredInputs(input_store(ws, info, encoder, choice, "features.12"), torch.device("cpu"))
     pixels = StoredInputs(input_store(ws, info, encoder, choice, "all"), torch.device("cpu"))
     upper = trained_part(encoder.module, "features.12").eval()
-    whole = split(encoder.module, first_trained(encoder.module, "features.12")).eval()
+    whole = split_encoder(encoder.module, first_trained(encoder.module, "features.12")).eval()
     contents = torch.arange(5)
     assert torch.equal(boundary.contents, pixels.contents)
     torch.testing.assert_close(upper(*boundary(contents)), whole(*pixels(contents)), rtol=1e-5, atol=1e-5)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tssr.core.errors import UsageError
+from tssr.features.encoder_stages import first_trained, last_frozen, split_encoder, stage_names
 from tssr.features.loading import load_encoder
 from tssr.features.modality import EncoderChoice
-from tssr.features.stages import first_trained, last_frozen, split, stage_names
 
 
 def encoder(name):
@@ -25,14 +25,14 @@ def test_the_stages_of_a_resnet_are_those_with_weights(resnet):
 @pytest.mark.parametrize("what", ["layer4", "last:1", "last:3", "bn1"])
 def test_the_halves_give_what_the_whole_gives(resnet, what):
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
-    staged = split(resnet, first_trained(resnet, what)).eval()
+    staged = split_encoder(resnet, first_trained(resnet, what)).eval()
     resnet.eval()
     with torch.no_grad():
         assert torch.equal(resnet(pixels), staged(pixels))
 
 
 def test_only_the_upper_half_trains_and_the_lower_stays_in_evaluation_mode(resnet):
-    staged = split(resnet, first_trained(resnet, "layer4")).train()
+    staged = split_encoder(resnet, first_trained(resnet, "layer4")).train()
     assert {name for name, weight in staged.named_parameters() if weight.requires_grad} == {
         name for name, _ in staged.named_parameters() if name.startswith("upper.")
     }
@@ -60,4 +60,4 @@ def test_until_names_a_stage_before_the_last(resnet, what):
 def test_a_model_that_is_no_plain_sequence_is_refused():
     module = encoder("shufflenet_v2_x0_5")
     with pytest.raises(UsageError, match=r"so it cannot be split; use --unfreeze all"):
-        split(module, 3)
+        split_encoder(module, 3)

@@ -30,7 +30,7 @@ CUT_TIMES = (
 
 @dataclass(frozen=True)
 class Actions:
-    """Some actions in the order of their source: R outside ids of users and items, and R times (int64).
+    """Some actions in the order of the dump: R outside ids of users and items, and R times (int64).
 
     Ids are Arrow strings; where the same id comes many times they may be a dictionary array of strings.
     """
@@ -44,7 +44,7 @@ class Actions:
 class Catalogue:
     """The table of items: item_id, text and image (path relative to raw), then further columns.
 
-    `modalities` are the kinds of content the source has at all; where it has none, no item is dropped for
+    `modalities` are the kinds of content the dump has at all; where it has none, no item is dropped for
     lack of content.
     """
 
@@ -54,8 +54,8 @@ class Catalogue:
     """The command that fetches missing pictures, "" where there is none."""
 
 
-class Source(Protocol):
-    """One raw dump, opened; a class per format under `pipeline/raw/`."""
+class Dump(Protocol):
+    """One raw dump, opened; there is a class for each format under `pipeline/raw/`."""
 
     root: Path
     """The folder that image paths are relative to."""
@@ -67,10 +67,10 @@ class Source(Protocol):
         """Every file that is read."""
 
     def actions(self, problems: Problems) -> Iterator[Actions]:
-        """The actions, some at a time, in the order of the source."""
+        """The actions, some at a time, in the order of the dump."""
 
     def catalogue(self, problems: Problems) -> Catalogue | None:
-        """The items, or None where the source says nothing about them."""
+        """The items, or None where the dump says nothing about them."""
 
 
 def actions_of(
@@ -155,9 +155,9 @@ def joined(columns: Sequence[str]) -> pl.Expr:
 def catalogue_table(
     file: RawFile, table: pl.DataFrame, problems: Problems, *, item: str, text: pl.Expr, image: pl.Expr
 ) -> pl.DataFrame:
-    """The table of a catalogue: canonical columns first, then the source's own.
+    """The table of a catalogue: canonical columns first, then the dump's own.
 
-    An item that occurs again is counted and its first row kept. Columns of the source named like canonical
+    An item that occurs again is counted and its first row kept. Columns of the dump named like canonical
     ones get the prefix `source_`, so often that the name is free. Raises DataError for an empty table.
     """
     canonical = (ITEM, ITEM_ID, TEXT, IMAGE)

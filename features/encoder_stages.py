@@ -123,7 +123,7 @@ def last_frozen(module: nn.Module, until: str) -> int:
     )
 
 
-def split(module: nn.Module, frozen: int) -> StagedEncoder:
+def split_encoder(module: nn.Module, frozen: int) -> StagedEncoder:
     """Split an encoder behind its first `frozen` stages. The halves share its weights.
 
     Raises UsageError where the halves would not give what the whole gives.
