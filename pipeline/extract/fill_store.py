@@ -46,7 +46,7 @@ HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", 
 
 
 @dataclass(frozen=True)
-class Job:
+class StoreJob:
     """One store to make: the items of a data set, a modality and an encoder."""
 
     choice: EncoderChoice
@@ -68,7 +68,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Report:
+class StoreOutcome:
     """The outcome for one store: its manifest, and how much was encoded."""
 
     info: StoreInfo
@@ -78,7 +78,7 @@ class Report:
     cached: bool
 
 
-def refuse_unfillable(jobs: Sequence[Job], stores: Path) -> None:
+def refuse_unfillable(jobs: Sequence[StoreJob], stores: Path) -> None:
     """Raise what a later job would raise only after the hours that an earlier one takes.
 
     That is DataError where a data set has no such content, UsageError for an encoder that cannot be had.
@@ -92,14 +92,14 @@ def refuse_unfillable(jobs: Sequence[Job], stores: Path) -> None:
             load_encoder(job.choice)
 
 
-def refuse_nameless(job: Job) -> None:
+def refuse_nameless(job: StoreJob) -> None:
     """Raise DataError where the table of items names no content of the modality at all: no text, no path."""
     column = job.items[job.modality.column]
     if column.null_count == len(column):
         _refuse_nothing(job, count_reasons(job.modality.scan(job.items, job.raw, None)))
 
 
-def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
+def make_store(job: StoreJob, stores: Path, *, force: bool) -> StoreOutcome | None:
     """Bring the store that `job` asks for up to date; None in all processes but the main one."""
     if not job.world.is_main:
         # The other processes wait here until the main process has found something to encode, or nothing.
@@ -108,17 +108,17 @@ def make_store(job: Job, stores: Path, *, force: bool) -> Report | None:
         return None
     # Most runs ask for what is there already: then the encoder is not even loaded.
     known = None if force else _answered(stores, job.request())
-    report = _fill(job, known, None) if known else None
-    if report is None:
+    outcome = _fill(job, known, None) if known else None
+    if outcome is None:
         encoder, head = _load(job)
-        report = _fill(job, _folder(stores, head), (encoder, head), force=force)
-        assert report is not None
-    if report.encoded == 0:
+        outcome = _fill(job, _folder(stores, head), (encoder, head), force=force)
+        assert outcome is not None
+    if outcome.encoded == 0:
         job.world.broadcast(False)
-    return report
+    return outcome
 
 
-def _help(job: Job, stores: Path) -> None:
+def _help(job: StoreJob, stores: Path) -> None:
     """Encode this process's part of what the main process found missing."""
     encoder, head = _load(job)
     folder = _folder(stores, head)
@@ -126,7 +126,7 @@ def _help(job: Job, stores: Path) -> None:
     _encode_together(job, encoder, content, _missing(find_parts(folder), content, head), folder)
 
 
-def _load(job: Job) -> tuple[ContentEncoder, dict[str, Any]]:
+def _load(job: StoreJob) -> tuple[ContentEncoder, dict[str, Any]]:
     """The encoder, and what the manifest says about the rows it makes."""
     from ...features.loading import load_encoder
 
@@ -164,8 +164,8 @@ def _answered(stores: Path, request: dict[str, Any]) -> Path | None:
 
 
 def _fill(
-    job: Job, folder: Path, source: tuple[ContentEncoder, dict[str, Any]] | None, *, force: bool = False
-) -> Report | None:
+    job: StoreJob, folder: Path, source: tuple[ContentEncoder, dict[str, Any]] | None, *, force: bool = False
+) -> StoreOutcome | None:
     """Bring the store in `folder` up to date; None where that takes an encoder and `source` brings none."""
     started = time.monotonic()
     with exclusive(folder):
@@ -199,7 +199,7 @@ def _fill(
         drop_unused(folder, catalogue)
         encoded = sum(len(chunk.members) for chunk in chunks)
         seconds = time.monotonic() - started
-        return Report(
+        return StoreOutcome(
             store_info(folder), count_reasons(table), encoded, seconds, cached=not changed and not encoded
         )
 
@@ -211,7 +211,7 @@ def _clear(folder: Path) -> None:
         path.unlink()
 
 
-def _scan(job: Job, folder: Path) -> pa.Table:
+def _scan(job: StoreJob, folder: Path) -> pa.Table:
     """The items' content; a scan's hashes are kept beside the store, so that a rerun reads no file twice."""
     path = folder / CONTENT_FILE
     try:
@@ -244,7 +244,7 @@ def _bytes_of(chunks: list[Chunk], head: dict[str, Any]) -> int:
 
 
 def _encode_together(
-    job: Job, encoder: ContentEncoder, content: pa.Table, chunks: list[Chunk], folder: Path
+    job: StoreJob, encoder: ContentEncoder, content: pa.Table, chunks: list[Chunk], folder: Path
 ) -> None:
     """Encode this process's share of `chunks`, once all processes know theirs; wait until all are done."""
     from ...features.encoding import encode_chunks
@@ -259,7 +259,7 @@ def _encode_together(
     job.world.barrier()
 
 
-def _refuse_nothing(job: Job, missing: dict[str, int]) -> None:
+def _refuse_nothing(job: StoreJob, missing: dict[str, int]) -> None:
     cure = job.modality.cure(job.raw, missing)
     raise DataError(
         f"none of the {len(job.items):,} items has usable {job.modality.noun} ({listed(missing)}); {cure}"

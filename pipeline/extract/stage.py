@@ -14,7 +14,7 @@ from ...core.torchrun import World, joined_world
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.settings import FORMER_FLAGS, FeatureSettings
-from .fill_store import Job, Report, listed, make_store, refuse_nameless, refuse_unfillable
+from .fill_store import StoreJob, StoreOutcome, listed, make_store, refuse_nameless, refuse_unfillable
 
 
 def extract_features(
@@ -22,8 +22,8 @@ def extract_features(
 ) -> Summary:
     """Make or extend one feature store for each modality.
 
-    Under torchrun the processes share the work, and all but the first report nothing. Raises DataError for a
-    raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had.
+    Under torchrun the processes share the work, and all but the main one report nothing. Raises DataError for
+    a raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had.
     """
     folder = workspace.choose_dataset(settings.dataset)
     for flag in FORMER_FLAGS:
@@ -34,7 +34,7 @@ def extract_features(
         jobs = _jobs(folder, settings, world)
         refuse_unfillable(jobs, stores)
         made = [make_store(job, stores, force=force) for job in jobs]
-    return _summary(folder.name, [report for report in made if report is not None])
+    return _summary(folder.name, [outcome for outcome in made if outcome is not None])
 
 
 def refuse_nameless_content(workspace: WorkspaceFolders, settings: FeatureSettings) -> None:
@@ -43,58 +43,60 @@ def refuse_nameless_content(workspace: WorkspaceFolders, settings: FeatureSettin
         refuse_nameless(job)
 
 
-def _jobs(folder: Path, settings: FeatureSettings, world: World) -> list[Job]:
+def _jobs(folder: Path, settings: FeatureSettings, world: World) -> list[StoreJob]:
     """One job for each modality of the data set in `folder`."""
     cure = remake(folder.name)
     columns = [ITEM, ITEM_ID, *(MODALITIES[name].column for name in settings.modality)]
     items = read_table(folder / ITEMS_FILE, ITEMS, cure=cure, columns=columns)
     catalogue = sha256_file(folder / ITEMS_FILE)
     raw = settings.raw or Path(str(read_json(folder / MANIFEST_FILE, cure=cure).get("raw", "")))
-    return [Job(choice, settings, items, catalogue, raw, world) for choice in settings.choices()]
+    return [StoreJob(choice, settings, items, catalogue, raw, world) for choice in settings.choices()]
 
 
-def _note(report: Report) -> list[str]:
+def _note(outcome: StoreOutcome) -> list[str]:
     """One line on the items without a vector."""
-    modality = MODALITIES[report.info.modality]
-    absent = sum(count for reason, count in report.missing.items() if reason in modality.absent)
-    bad = {reason: count for reason, count in report.missing.items() if reason not in modality.absent}
-    if not report.missing:
+    modality = MODALITIES[outcome.info.modality]
+    absent = sum(count for reason, count in outcome.missing.items() if reason in modality.absent)
+    bad = {reason: count for reason, count in outcome.missing.items() if reason not in modality.absent}
+    if not outcome.missing:
         return []
-    line = f"{absent:,} of {report.info.items:,} {modality.noun} missing"
+    line = f"{absent:,} of {outcome.info.items:,} {modality.noun} missing"
     if bad:
         line += f", {sum(bad.values()):,} unusable ({listed(bad)})"
-    return [f"{line}; {report.info.folder / ITEMS_FILE} lists them."]
+    return [f"{line}; {outcome.info.folder / ITEMS_FILE} lists them."]
 
 
-def _summary(dataset: str, reports: list[Report]) -> Summary:
+def _summary(dataset: str, outcomes: list[StoreOutcome]) -> Summary:
     rows = [
         (
-            report.info.name,
-            f"{report.info.dimension:,}",
-            f"{report.info.items:,}",
-            f"{report.info.missing:,}",
-            f"{report.encoded:,}",
-            f"{report.info.bytes / 2**20:,.1f} MiB",
+            outcome.info.name,
+            f"{outcome.info.dimension:,}",
+            f"{outcome.info.items:,}",
+            f"{outcome.info.missing:,}",
+            f"{outcome.encoded:,}",
+            f"{outcome.info.bytes / 2**20:,.1f} MiB",
         )
-        for report in reports
+        for outcome in outcomes
     ]
     stores = [
         {
             **{
-                key: value for key, value in asdict(report.info).items() if key not in ("missing", "manifest")
+                key: value
+                for key, value in asdict(outcome.info).items()
+                if key not in ("missing", "manifest")
             },
-            "folder": str(report.info.folder),
-            "missing": report.missing,
-            "encoded": report.encoded,
-            "seconds": round(report.seconds, 3),
+            "folder": str(outcome.info.folder),
+            "missing": outcome.missing,
+            "encoded": outcome.encoded,
+            "seconds": round(outcome.seconds, 3),
         }
-        for report in reports
+        for outcome in outcomes
     ]
     return Summary(
         f"Features of {dataset}",
         rows,
         {"stage": "extract-features", "dataset": dataset, "stores": stores},
         columns=("store", "dimension", "items", "missing", "encoded", "size"),
-        notes=[line for report in reports for line in _note(report)],
-        cached=all(report.cached for report in reports),
+        notes=[line for outcome in outcomes for line in _note(outcome)],
+        cached=all(outcome.cached for outcome in outcomes),
     )
