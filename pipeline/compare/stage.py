@@ -27,8 +27,8 @@ from ...evaluation.statistics import PairedTest, against_each
 from ..runs.evaluate import evaluate, ranks_name
 from ..runs.evaluate_lists import evaluate_lists
 from ..runs.list_lengths import with_fitting_topk
-from ..runs.made_unlike import made_unlike
 from ..runs.plan import window_of
+from ..runs.run_differences import run_differences
 from .blends import MixedContender, blend_all
 from .contenders import Contender, Trial
 from .report import ComparisonReport, MeasuredContender
@@ -248,7 +248,7 @@ def _unlike(compared: Sequence[MeasuredContender]) -> list[str]:
     own = [one.contender.name for one in compared if one.contender.own_defaults]
     defaults = f"trained with defaults of their own, which tssr train --help shows: {', '.join(own)}"
     runs = ((one.contender.name, read_run(run.folder)) for one in compared for run in one.runs)
-    made = made_unlike(runs)
+    made = run_differences(runs)
     return [*([defaults] if own else []), *([made] if made is not None else [])]
 
 

@@ -12,7 +12,7 @@ from ...core.dataset import LoadedDataset
 from ...core.progress import note
 from ...core.workspace import WorkspaceFolders
 from ...features.store import StoreInfo, list_stores, open_store
-from ..runs.made_unlike import made_unlike
+from ..runs.run_differences import run_differences
 from .accuracy_view import AccuracyView, accuracy_view
 from .comparison_view import ComparisonView, asked_alike, comparison_view
 from .curves_view import CurvesView, curves_view
@@ -33,7 +33,7 @@ class ReportViews:
 
     scope: Scope
     alike: bool
-    made_unlike: str | None
+    run_differences: str | None
     data: DataView
     accuracy: AccuracyView
     comparison: ComparisonView | None
@@ -70,7 +70,7 @@ def gather_views(
     return ReportViews(
         scope=scope,
         alike=asked_alike(scope.runs),
-        made_unlike=made_unlike((run.label, run.record) for run in scope.runs),
+        run_differences=run_differences((run.label, run.record) for run in scope.runs),
         data=data_view(workspace, dataset),
         accuracy=accuracy,
         comparison=comparison_view(scope, accuracy.headline),

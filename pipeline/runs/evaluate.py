@@ -19,8 +19,8 @@ from ...evaluation.settings import EvaluateSettings
 from ...features.store import StoreInfo
 from .build import refuse_empty
 from .list_lengths import with_fitting_topk
-from .measured import measured_summary
-from .measuring import VERSION, Question, diversity_stores, measure
+from .metrics_record import VERSION, EvaluationTask, diversity_stores, metrics_record
+from .metrics_tables import metrics_summary
 from .plan import RunPlan, window_of
 from .readings import readings_words, record_test_reading
 from .record import open_run
@@ -53,13 +53,13 @@ def evaluate(
     if metrics_file.exists() and not force:
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
-            return measured_summary(metrics_file, record, settings, _readings(folder, settings), cached=True)
+            return metrics_summary(metrics_file, record, settings, _readings(folder, settings), cached=True)
     if settings.split == "test" and current_world().is_main:
         record_test_reading(folder, reader)
     dataset = load_dataset(plan.dataset)
-    question = Question(dataset, asked_queries(dataset, settings), settings, window_of(plan), contents)
-    ranks, rankable, representation = _rank(folder, plan, question)
-    measured = measure(ranks, question)
+    task = EvaluationTask(dataset, asked_queries(dataset, settings), settings, window_of(plan), contents)
+    ranks, rankable, representation = _rank(folder, plan, task)
+    measured = metrics_record(ranks, task)
     measured["cold"]["rankable"] = rankable
     record = {
         "key": key,
@@ -71,8 +71,8 @@ def evaluate(
         "representation": representation,
     }
     if current_world().is_main:
-        write_measured(metrics_file, folder / ranks_name(settings.split), record, ranks)
-    return measured_summary(metrics_file, record, settings, _readings(folder, settings), cached=False)
+        write_metrics(metrics_file, folder / ranks_name(settings.split), record, ranks)
+    return metrics_summary(metrics_file, record, settings, _readings(folder, settings), cached=False)
 
 
 def _readings(folder: Path, settings: EvaluateSettings) -> list[str]:
@@ -81,7 +81,7 @@ def _readings(folder: Path, settings: EvaluateSettings) -> list[str]:
     return [] if words is None else [words]
 
 
-def write_measured(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:
+def write_metrics(metrics_file: Path, ranks_file: Path, record: Mapping[str, Any], ranks: Ranks) -> None:
     """Replace metrics and ranks together: old ones go only when both new ones are on the disk.
 
     A kill between the two renames leaves no metrics, so that old metrics never stand beside new ranks.
@@ -118,22 +118,22 @@ def asked_queries(dataset: LoadedDataset, settings: EvaluateSettings) -> Queries
     return queries
 
 
-def _rank(folder: Path, plan: RunPlan, question: Question) -> tuple[Ranks, bool, dict[str, float]]:
+def _rank(folder: Path, plan: RunPlan, task: EvaluationTask) -> tuple[Ranks, bool, dict[str, float]]:
     """The ranks and lists of all queries; whether the model can rank cold items; alignment and uniformity."""
     from .representation import representation_probe
     from .scorer import joined, own_queries, ranks_cold_items, scorer_of
 
-    settings, queries = question.settings, question.queries
-    model = trained_model(folder, plan, question.dataset, settings.device)
+    settings, queries = task.settings, task.queries
+    model = trained_model(folder, plan, task.dataset, settings.device)
     options = RankingOptions(
         settings.mask,
-        question.window,
+        task.window,
         settings.depth,
         settings.backend,
         str(choose_device(settings.device)),
         lists=max(settings.topk),
     )
-    split = plan.split(question.dataset)
+    split = plan.split(task.dataset)
     cold = split.cold_items() if settings.cold_items else None
     scorer = scorer_of(model, queries, cold, settings.cold_bonus)
     lo, hi = own_queries(len(queries))

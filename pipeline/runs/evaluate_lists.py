@@ -16,10 +16,10 @@ from ...evaluation.given_lists import rank_in_lists
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets
 from ...evaluation.scoring import DenseScorer, Scores
 from ...evaluation.settings import EvaluateSettings
-from .evaluate import asked_queries, metrics_name, ranks_name, write_measured
+from .evaluate import asked_queries, metrics_name, ranks_name, write_metrics
 from .list_lengths import with_fitting_topk
-from .measured import measured_summary
-from .measuring import VERSION, Question, diversity_stores, measure
+from .metrics_record import VERSION, EvaluationTask, diversity_stores, metrics_record
+from .metrics_tables import metrics_summary
 from .read_lists import SCORES, read_lists
 from .readings import record_test_reading
 
@@ -55,26 +55,26 @@ def evaluate_lists(
     if metrics_file.exists() and not force:
         record = read_json(metrics_file, cure="run the same command with --force")
         if record.get("key") == key:
-            return measured_summary(metrics_file, record, settings, record["notes"], cached=True)
+            return metrics_summary(metrics_file, record, settings, record["notes"], cached=True)
     if settings.split == "test":
         record_test_reading(folder, reader)
     dataset = load_dataset(info)
     window = int(info.manifest["window"])
-    question = Question(dataset, asked_queries(dataset, settings), settings, window, contents)
-    ranks, listed, notes = _rank(file, info, question)
-    question = replace(question, listed=listed)
+    task = EvaluationTask(dataset, asked_queries(dataset, settings), settings, window, contents)
+    ranks, listed, notes = _rank(file, info, task)
+    task = replace(task, listed=listed)
     names = {"run": folder.name, "model": "lists", "title": f"Lists of {file.name}", "dataset": info.name}
-    record = {"key": key, **names, "file": str(file), "notes": notes, **measure(ranks, question)}
-    write_measured(metrics_file, folder / ranks_name(settings.split), record, ranks)
-    return measured_summary(metrics_file, record, settings, notes, cached=False)
+    record = {"key": key, **names, "file": str(file), "notes": notes, **metrics_record(ranks, task)}
+    write_metrics(metrics_file, folder / ranks_name(settings.split), record, ranks)
+    return metrics_summary(metrics_file, record, settings, notes, cached=False)
 
 
-def _rank(file: Path, info: DatasetInfo, question: Question) -> tuple[Ranks, int | None, list[str]]:
+def _rank(file: Path, info: DatasetInfo, task: EvaluationTask) -> tuple[Ranks, int | None, list[str]]:
     """The ranks; the longest list's length (None for scores of all items); and notes for the person."""
-    settings, queries = question.settings, question.queries
+    settings, queries = task.settings, task.queries
     longest = max(settings.topk)
     options = RankingOptions(
-        settings.mask, question.window, settings.depth, settings.backend, "cpu", lists=longest
+        settings.mask, task.window, settings.depth, settings.backend, "cpu", lists=longest
     )
     if file.suffix.lower() == SCORES:
         return rank_targets(queries, _scorer(file, info, queries.users), options), None, []

@@ -21,11 +21,11 @@ from ...core.summary import Summary
 from ...core.workspace import WorkspaceFolders
 from ...evaluation.recommending import RecommendedLists, recommend
 from .asked_users import Ask, AskedUsers, users_in, users_of
-from .known_items import known_items_note
 from .list_lengths import with_fitting_topk
 from .plan import RunPlan
 from .recommend_settings import ListSettings, RecommendSettings
 from .record import open_run
+from .seen_items import seen_items_note
 from .trained_model import trained_model
 
 RANK, SCORE = "rank", "score"
@@ -86,7 +86,7 @@ def _lists(
         backend=settings.backend,
         device=str(choose_device(settings.device)),
     )
-    notes = known_items_note(dataset, asked.queries.histories, lists) if settings.mask == "none" else []
+    notes = seen_items_note(dataset, asked.queries.histories, lists) if settings.mask == "none" else []
     if len(left_out):
         hint = " (--cold-items ranks them)" if ranks_cold_items(model) else ""
         notes.append(f"{len(left_out):,} items without a train action are left out{hint}")

@@ -3,7 +3,7 @@
 import json
 
 from tssr.model.registry import MODELS, own_defaults
-from tssr.pipeline.runs.made_unlike import made_unlike
+from tssr.pipeline.runs.run_differences import run_differences
 
 OWN = "trained with defaults of their own, which tssr train --help shows: "
 ASKED = ("compare", "--seeds", "1", "--topk", "5", "--max-epochs", "1")
@@ -26,10 +26,10 @@ def made(torch, precision=None):
 
 
 def test_versions_and_precision_are_told_where_they_differ():
-    assert made_unlike([("a", made("2.12")), ("b", made("2.12", "float32"))]) is None
-    assert made_unlike([("unfinished", {"versions": {}, "result": None}), ("a", made("2.12"))]) is None
+    assert run_differences([("a", made("2.12")), ("b", made("2.12", "float32"))]) is None
+    assert run_differences([("unfinished", {"versions": {}, "result": None}), ("a", made("2.12"))]) is None
     runs = [("a", made("2.12", "float32")), ("b", made("2.13", "bfloat16")), ("b", made("2.12", "bfloat16"))]
-    assert made_unlike(runs) == (
+    assert run_differences(runs) == (
         "the runs were not made alike: torch 2.12 (a, b), 2.13 (b); precision float32 (a), bfloat16 (b)"
     )
 

@@ -335,7 +335,7 @@ def test_ids_may_hold_commas_and_a_user_named_twice_gets_one_list(tssr, tmp_path
     assert lists == {"a,b": ["i0", "i1"], "c": ["i0", "i1"]}
 
 
-def test_known_items_in_the_lists_are_told_unless_they_are_masked(tssr, tmp_path):
+def test_seen_items_in_the_lists_are_told_unless_they_are_masked(tssr, tmp_path):
     rows = [f"u{user},i{(user + step) % 7},{step}" for user in range(7) for step in range(4)]
     (tmp_path / "log.csv").write_text("\n".join(["user,item,time", *rows]))
     mapping = ("--map", "user=user,item=item,time=time", "--min-actions", "0")

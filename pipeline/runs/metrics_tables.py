@@ -14,7 +14,7 @@ from ...evaluation.slices import TITLES, slices_of
 from ...evaluation.tables import aligned
 
 
-def measured_summary(
+def metrics_summary(
     file: Path, record: dict[str, Any], settings: EvaluateSettings, notes: list[str], *, cached: bool
 ) -> Summary:
     """The result of a measurement that was written to `file`; `notes` are lines to put below the tables."""

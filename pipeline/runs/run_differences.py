@@ -8,7 +8,7 @@ from typing import Any
 from ...core.words import first_few
 
 
-def made_unlike(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
+def run_differences(runs: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
     """What differs in how `runs` (names, records of run.json) were made, as one line; None for nothing.
 
     Example: "the runs were not made alike: torch 2.12.0 (tssr), 2.13.0 (poprec, sasrec-id and 3 more)". The

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tssr.core.dataset import Histories
-from tssr.pipeline.runs.known_items import HARDLY_ANY, known_items_note
+from tssr.pipeline.runs.seen_items import HARDLY_ANY, seen_items_note
 
 
 def histories(*of):
@@ -18,17 +18,17 @@ def histories(*of):
 
 def noted(whole, asked, lists):
     dataset = SimpleNamespace(histories=whole, info=SimpleNamespace(name="shop"))
-    return known_items_note(dataset, asked, SimpleNamespace(items=np.array(lists)))
+    return seen_items_note(dataset, asked, SimpleNamespace(items=np.array(lists)))
 
 
-def test_lists_with_known_items_are_counted_where_hardly_anything_is_taken_twice():
+def test_lists_with_seen_items_are_counted_where_hardly_anything_is_taken_twice():
     asked = histories([1, 2], [3], [])
     words = "though 0.0% of the actions in shop are repeats; --mask hard leaves them out"
     whole = histories([1, 2, 3], [4, 5])
     assert noted(whole, asked, [[2, 9], [9, 3], [9, 8]]) == [
         f"2 of 3 lists hold items that the user has already, {words}"
     ]
-    assert noted(whole, asked, [[9, 8], [1, 2], [0, 0]]) == [], "an item that another user has is not known"
+    assert noted(whole, asked, [[9, 8], [1, 2], [0, 0]]) == [], "an item that another user has is not seen"
 
 
 @pytest.mark.parametrize(("repeats", "said"), [(1, True), (2, False)])

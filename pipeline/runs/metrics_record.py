@@ -23,7 +23,7 @@ VERSION = 3  # raised when metrics.json changes for the same ranks, so that olde
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationTask:
     """The queries of a split, with what is needed to measure a model's or another system's answers.
 
     `window` is the number of actions that the mask `exempt` uses. `listed` is the length of the longest list
@@ -53,57 +53,57 @@ class Question:
         )
 
 
-def measure(ranks: Ranks, question: Question) -> dict[str, Any]:
+def metrics_record(ranks: Ranks, task: EvaluationTask) -> dict[str, Any]:
     """All metrics as plain JSON values; `ranks` are of all queries, in their order."""
-    cold = question.dataset.split().cold_items()
+    cold = task.dataset.split().cold_items()
     # `cold` has item i at place i - 1.
     is_cold = cold[ranks.targets - 1]
-    everyone = _measurements(ranks, question, {"all": np.ones_like(is_cold)})
-    lists = _of_lists(ranks, question)
+    everyone = _measurements(ranks, task, {"all": np.ones_like(is_cold)})
+    lists = _of_lists(ranks, task)
     for measurement in everyone:
         measurement["metrics"] |= lists[measurement["protocol"]["mask"]]
     return {
         "version": VERSION,
-        "depth": question.settings.depth,
+        "depth": task.settings.depth,
         "measurements": everyone,
         "cold": {"items": int(cold.sum()), "targets": int(is_cold.sum())},
-        "by_target": _measurements(ranks, question, {"warm": ~is_cold, "cold": is_cold}),
-        "slices": _slices(ranks, question),
+        "by_target": _measurements(ranks, task, {"warm": ~is_cold, "cold": is_cold}),
+        "slices": _slices(ranks, task),
     }
 
 
 def _measurements(
-    ranks: Ranks, question: Question, groups: Mapping[Targets, NDArray[np.bool_]]
+    ranks: Ranks, task: EvaluationTask, groups: Mapping[Targets, NDArray[np.bool_]]
 ) -> list[dict[str, Any]]:
     """A measurement for each mask and each group of queries, (Q,) bool, that is not empty."""
     measurements = []
     for targets, asked in groups.items():
-        for mask in question.settings.mask if asked.any() else ():
+        for mask in task.settings.mask if asked.any() else ():
             counts = RankCounts.of(ranks.by_mask[mask][asked], ranks.depth)
-            protocol = question.protocol(mask, counts.queries, targets)
-            measurements.append(Measurement(protocol, counts.metrics(question.settings.topk)).record())
+            protocol = task.protocol(mask, counts.queries, targets)
+            measurements.append(Measurement(protocol, counts.metrics(task.settings.topk)).record())
     return measurements
 
 
-def _of_lists(ranks: Ranks, question: Question) -> dict[Mask, dict[str, float]]:
-    contents = {store.modality: open_store(store).item_features()[0] for store in question.contents}
+def _of_lists(ranks: Ranks, task: EvaluationTask) -> dict[Mask, dict[str, float]]:
+    contents = {store.modality: open_store(store).item_features()[0] for store in task.contents}
     # Whatever the run was trained on, lists are measured against the train split of all users.
-    catalogue = ItemStatistics.of(question.dataset.split().train, contents)
+    catalogue = ItemStatistics.of(task.dataset.split().train, contents)
     return {
-        mask: measure_lists(Recommended(lists, ranks.targets, catalogue), question.settings.topk)
+        mask: measure_lists(Recommended(lists, ranks.targets, catalogue), task.settings.topk)
         for mask, lists in ranks.lists.items()
     }
 
 
-def _slices(ranks: Ranks, question: Question) -> dict[str, list[dict[str, Any]]]:
+def _slices(ranks: Ranks, task: EvaluationTask) -> dict[str, list[dict[str, Any]]]:
     """Metrics of each slice under each mask, by the name of the slicing."""
-    counts = question.dataset.split().train.counts()
-    slicings = slice_queries(question.queries, counts, load_times(question.dataset.info))
+    counts = task.dataset.split().train.counts()
+    slicings = slice_queries(task.queries, counts, load_times(task.dataset.info))
     return {
         by: [
             {"mask": mask, **slice_}
-            for mask in question.settings.mask
-            for slice_ in slicing.measure(ranks.by_mask[mask], ranks.depth, question.settings.topk)
+            for mask in task.settings.mask
+            for slice_ in slicing.measure(ranks.by_mask[mask], ranks.depth, task.settings.topk)
         ]
         for by, slicing in slicings.items()
     }
