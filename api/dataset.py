@@ -25,7 +25,7 @@ from ..pipeline.compare.tune_settings import TuneSettings
 from ..pipeline.preprocess.manifest import funnel_rows
 from ..pipeline.runs.end_to_end_settings import EndToEndSettings
 from ..pipeline.runs.settings import RunSettings
-from ..pipeline.runs.train_table import TrainTable
+from ..pipeline.runs.train_config import TrainConfig
 from .frames import LISTS_FOLDER, VECTORS_FOLDER, stored_lists, stored_vectors
 from .results import Result, as_tuple, html_table, measured_frame, spread
 from .run import Run
@@ -144,7 +144,7 @@ class Dataset:
         self._refuse_another(settings)
         given = _training(settings) | {"model": model, "dataset": self.name}
         first = partial(make_inputs if make else refuse_untrainable, self._folders, force=force)
-        plan, name = plan_asked(self._folders, NO_TABLE, given, first)
+        plan, name = plan_asked(self._folders, NO_CONFIG, given, first)
         summary = train(self._folders, plan, name, force=force)
         return Run(self._folders, str(summary.data["run"]))
 
@@ -174,11 +174,11 @@ class Dataset:
         own, training = _split(CompareSettings, given | self._tried(tried))
         chosen = resolve(CompareSettings, own)
         tables = _table_of(variants, "variants")
-        table = TrainTable.of(
+        config = TrainConfig.of(
             {name: dict(_table_of(tables[name], f"variants[{name!r}]")) for name in tables}, None
         )
-        blends = listed_blends(chosen.models, table)
-        contenders = plan_contenders(self._folders, chosen, table, training)
+        blends = listed_blends(chosen.models, config)
+        contenders = plan_contenders(self._folders, chosen, config, training)
         return Result(compare_models(self._folders, chosen, contenders, blends))
 
     def tune(
@@ -191,7 +191,7 @@ class Dataset:
         given = {**_training(settings), **spread(settings, TuneSettings)}
         own, training = _split(TuneSettings, given | self._tried(tried))
         chosen = resolve(TuneSettings, own)
-        plan = plan_search(self._folders, model, chosen, NO_TABLE, training)
+        plan = plan_search(self._folders, model, chosen, NO_CONFIG, training)
         return Result(tune(self._folders, chosen, plan, list(training)))
 
     def export(self, output: str | Path, to: str) -> Result:
@@ -247,7 +247,7 @@ def _table_of(values: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
     return values or {}
 
 
-NO_TABLE = TrainTable.of({}, None)  # settings come from the call alone, not from a config file
+NO_CONFIG = TrainConfig.of({}, None)  # settings come from the call alone, not from a config file
 
 
 def _split(model: type[Any], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -175,10 +175,10 @@ class Workspace:
         """
         from ..pipeline.reproduce.settings import ReproduceSettings
         from ..pipeline.reproduce.stage import reproduce
-        from ..pipeline.runs.train_table import TrainTable
+        from ..pipeline.runs.train_config import TrainConfig
 
         chosen = resolve(ReproduceSettings, spread(settings, ReproduceSettings))
-        return Result(reproduce(self._folders, what, name, chosen, TrainTable.of(train or {}, None)))
+        return Result(reproduce(self._folders, what, name, chosen, TrainConfig.of(train or {}, None)))
 
     def status(self) -> Result:
         """What the workspace holds, what no longer fits and why, and what to do next; as `tssr status`."""

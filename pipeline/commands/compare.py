@@ -9,7 +9,7 @@ from ...model.settings import TrainSettings
 from ..compare.searching import search_settings, training_options
 from ..compare.settings import CompareSettings
 from ..runs.end_to_end_settings import EndToEndSettings
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .options import (
     StageCommand,
     config_section,
@@ -18,7 +18,7 @@ from .options import (
     stage_options,
     workspace_of,
 )
-from .search_options import given_options, own_table, try_option
+from .search_options import given_options, own_config, try_option
 
 
 @settings_options(
@@ -47,11 +47,11 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     from ..compare.stage import compare_models
 
     config_path = ctx.params["config"]
-    table = TrainTable.of(config_section(config_path, "train"), config_path)
+    config = TrainConfig.of(config_section(config_path, "train"), config_path)
     given = given_options(ctx)
-    settings = search_settings(CompareSettings, given, own_table(ctx), table)
+    settings = search_settings(CompareSettings, given, own_config(ctx), config)
     training = training_options(given, CompareSettings)
     workspace = workspace_of(ctx)
-    blends = listed_blends(settings.models, table)
-    contenders = plan_contenders(workspace, settings, table, training)
+    blends = listed_blends(settings.models, config)
+    contenders = plan_contenders(workspace, settings, config, training)
     show(compare_models(workspace, settings, contenders, blends), as_json=ctx.params["as_json"])

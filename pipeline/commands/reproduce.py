@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..reproduce.settings import ReproduceSettings
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .options import (
     StageCommand,
     config_section,
@@ -45,5 +45,5 @@ def command(ctx: click.Context, /, what: str, name: str | None, as_json: bool, *
 
     config_path = ctx.params["config"]
     settings = settings_from(ctx, ReproduceSettings, config_section(config_path, "reproduce"))
-    table = TrainTable.of(config_section(config_path, "train"), config_path)
-    show(reproduce(workspace_of(ctx), what, name, settings, table), as_json=as_json)
+    config = TrainConfig.of(config_section(config_path, "train"), config_path)
+    show(reproduce(workspace_of(ctx), what, name, settings, config), as_json=as_json)

@@ -36,7 +36,7 @@ def _tried_in_config(table: object, where: str) -> dict[str, Any]:
     raise UsageError(f"{where}: give each option a list of values, as in learning-rate = [3e-4, 1e-3]")
 
 
-def own_table(ctx: click.Context) -> dict[str, Any]:
+def own_config(ctx: click.Context) -> dict[str, Any]:
     """The command's table in --config, its values to try as the setting `tried`."""
     own = config_section(ctx.params["config"], str(ctx.info_name))
     if "try" in own:

@@ -12,7 +12,7 @@ from ...model.settings import TrainSettings
 from ..inputs.make_inputs import make_inputs
 from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.settings import RunSettings
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .options import (
     STAGE_OPTIONS,
     StageCommand,
@@ -53,12 +53,12 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     from ..runs.train import train
 
     config_path = ctx.params["config"]
-    table = TrainTable.of(config_section(config_path, "train"), config_path)
+    config = TrainConfig.of(config_section(config_path, "train"), config_path)
     options = {name: value for name, value in typed(ctx).items() if name not in {*STAGE_OPTIONS, "make"}}
     workspace = workspace_of(ctx)
     force = ctx.params["force"]
     first = make_inputs if ctx.params["make"] else refuse_untrainable
-    plan, name = plan_asked(workspace, table, options, partial(first, workspace, force=force))
+    plan, name = plan_asked(workspace, config, options, partial(first, workspace, force=force))
     with joined_world() as world:
         summary = train(workspace, plan, name, force=force)
     if world.is_main:

@@ -9,9 +9,9 @@ from ...model.settings import TrainSettings
 from ..compare.searching import search_settings, training_options
 from ..compare.tune_settings import TuneSettings
 from ..runs.end_to_end_settings import EndToEndSettings
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .options import Choice, StageCommand, config_section, settings_options, show, stage_options, workspace_of
-from .search_options import given_options, own_table, try_option
+from .search_options import given_options, own_config, try_option
 
 
 @settings_options(TuneSettings, TrainSettings, *(spec.settings for spec in MODELS.values()), EndToEndSettings)
@@ -36,10 +36,10 @@ def command(ctx: click.Context, /, model: str, **_options: object) -> None:
     from ..compare.tune import plan_search, tune
 
     config_path = ctx.params["config"]
-    table = TrainTable.of(config_section(config_path, "train"), config_path)
+    config = TrainConfig.of(config_section(config_path, "train"), config_path)
     given = given_options(ctx)
-    settings = search_settings(TuneSettings, given, own_table(ctx), table)
+    settings = search_settings(TuneSettings, given, own_config(ctx), config)
     options = training_options(given, TuneSettings)
     workspace = workspace_of(ctx)
-    plan = plan_search(workspace, model, settings, table, options)
+    plan = plan_search(workspace, model, settings, config, options)
     show(tune(workspace, settings, plan, list(options)), as_json=ctx.params["as_json"])

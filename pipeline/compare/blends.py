@@ -19,7 +19,7 @@ from ...model.registry import BLENDED
 from ...model.settings import BlendSettings
 from ..runs.blend import blend_runs, plan_blend
 from ..runs.record import open_run
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .contenders import Contender, Trial
 from .settings import CompareSettings
 from .training_pool import ContenderRuns, TrainedRun, TrainingPool
@@ -34,25 +34,25 @@ class MixedContender:
     settings: BlendSettings
 
 
-def listed_blends(names: Sequence[str], table: TrainTable) -> list[MixedContender]:
+def listed_blends(names: Sequence[str], config: TrainConfig) -> list[MixedContender]:
     """The blends among the listed names, with the settings of their tables.
 
     Raises UsageError for a blend of one part, of unknown parts or of other blends.
     """
     blends = []
     for name in names:
-        if name not in table.blends:
+        if name not in config.blends:
             continue
-        own = table.of_model(name)
+        own = config.of_model(name)
         parts = own.pop("blend")
-        where = table.where(name)
+        where = config.where(name)
         if not isinstance(parts, list | tuple) or len(parts) < 2:
             raise UsageError(f'{where}: blend takes two models or more, as in blend = ["sasrec-id", "tssr"]')
         for part in parts:
-            if part in table.blends:
+            if part in config.blends:
                 raise UsageError(f"{where}: {part} is a blend itself; list the models that it is made of")
-            table.model_of(part)
-        blends.append(MixedContender(name, tuple(parts), resolve(BlendSettings, {}, own, table.path)))
+            config.model_of(part)
+        blends.append(MixedContender(name, tuple(parts), resolve(BlendSettings, {}, own, config.path)))
     return blends
 
 

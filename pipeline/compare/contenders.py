@@ -19,7 +19,7 @@ from ..runs.before_inputs import refuse_untrainable
 from ..runs.end_to_end import refuse_unfit
 from ..runs.plan import RunPlan, chosen_of, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .listed_models import models_to_train
 from .settings import CompareSettings
 
@@ -80,19 +80,19 @@ class Contender:
 
 
 def plan_contenders(
-    workspace: WorkspaceFolders, settings: CompareSettings, table: TrainTable, typed: Mapping[str, Any]
+    workspace: WorkspaceFolders, settings: CompareSettings, config: TrainConfig, typed: Mapping[str, Any]
 ) -> list[Contender]:
     """Plan every listed model; `models_to_train` says which these are.
 
     An option for all models (typed, tried or in [train]) is left out for a model that does not have it.
     Raises UsageError for a name that is no model, and for an option that none of the models has.
     """
-    models = models_to_train(workspace, settings, table, typed)
+    models = models_to_train(workspace, settings, config, typed)
     known = {name: options_of(model) for name, model in models.items()}
     given = (
         ("", typed),
         ("--try ", settings.tried),
-        (f"--config {table.path}, [train] ", set(table.common) - _OF_THE_TRAIN_COMMAND),
+        (f"--config {config.path}, [train] ", set(config.common) - _OF_THE_TRAIN_COMMAND),
     )
     everybody = _SOURCES.union(*known.values())
     for origin, names in given:
@@ -101,12 +101,12 @@ def plan_contenders(
     contenders = []
     for name, model in models.items():
         refuse_unreachable(model)
-        own = table.of_model(name)
-        values = chosen_of(table.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
+        own = config.of_model(name)
+        values = chosen_of(config.common, known[name]) | {key: own[key] for key in own if key not in _SOURCES}
         mine = chosen_of(typed, known[name])
         content = model_spec(model).reads_content or (values | mine).get("item_start") == "content"
         chosen = _sources(model, settings, own, typed, content=content)
-        plan = plan_run(workspace, chosen, values, mine, table.path, partial(refuse_untrainable, workspace))
+        plan = plan_run(workspace, chosen, values, mine, config.path, partial(refuse_untrainable, workspace))
         title = plan.title if name == model else plan.title.replace(model_spec(model).title, name)
         trials = _trials(plan, chosen_of(settings.tried, known[name]))
         contenders.append(Contender(name, title, model, trials))

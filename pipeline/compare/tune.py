@@ -29,7 +29,7 @@ from ...core.workspace import WorkspaceFolders
 from ...model.settings import TrainSettings
 from ..runs.plan import RunPlan, options_of
 from ..runs.settings import SourceSettings
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .contenders import plan_contenders, refuse_untriable, with_values
 from .settings import CompareSettings
 from .training_pool import TrainingPool
@@ -65,13 +65,13 @@ def plan_search(
     workspace: WorkspaceFolders,
     model: str,
     settings: TuneSettings,
-    table: TrainTable,
+    config: TrainConfig,
     typed: Mapping[str, Any],
 ) -> RunPlan:
     """The plan around which to search: the model as `tssr compare` would train it. Raises UsageError."""
     sources = {name: getattr(settings, name) for name in SourceSettings.model_fields}
     alone = resolve(CompareSettings, {"models": (model,), **sources})
-    (contender,) = plan_contenders(workspace, alone, table, typed)
+    (contender,) = plan_contenders(workspace, alone, config, typed)
     return contender.trials[0].plan
 
 

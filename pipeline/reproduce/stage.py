@@ -20,7 +20,7 @@ from ..compare.stage import compare_models
 from ..preprocess.formats import FORMATS
 from ..preprocess.manifest import paper_row, table_row
 from ..runs.evaluate import metrics_name
-from ..runs.train_table import TrainTable
+from ..runs.train_config import TrainConfig
 from .claims import gain_over, what_is_best
 from .experiments import EXPERIMENTS, QUICK, Experiment
 from .figures import column_title, draw_bars, draw_lines, draw_maps, refuse_without_matplotlib
@@ -31,7 +31,7 @@ from .settings import ReproduceSettings
 BARS, MAPS, LINES = ("figure3", "figure5"), ("figure1", "figure4"), ("figure6",)
 FIGURES = BARS + MAPS + LINES
 _NONE = "\N{EN DASH}"
-THE_PAPERS = TrainTable({}, {}, None)  # no setting but those of --preset paper
+THE_PAPERS = TrainConfig({}, {}, None)  # no setting but those of --preset paper
 QUICK_NOTE = "--quick: one seed, two epochs, narrow models; it shows that all works and is no evidence"
 
 
@@ -40,7 +40,7 @@ def reproduce(
     what: str,
     name: str | None,
     settings: ReproduceSettings,
-    table: TrainTable = THE_PAPERS,
+    config: TrainConfig = THE_PAPERS,
 ) -> Summary:
     """Make `what` again: a table or figure of the paper, or published with the `name` of an entry.
 
@@ -50,11 +50,11 @@ def reproduce(
         return reproduce_published(workspace, name, settings.raw)
     if name is not None:
         raise UsageError(f"reproduce {what} takes no name; {name!r} is one too many")
-    return _of_the_paper(workspace, what, settings, table)
+    return _of_the_paper(workspace, what, settings, config)
 
 
 def _of_the_paper(
-    workspace: WorkspaceFolders, what: str, settings: ReproduceSettings, table: TrainTable
+    workspace: WorkspaceFolders, what: str, settings: ReproduceSettings, config: TrainConfig
 ) -> Summary:
     """Train what is missing, and write numbers (CSV, Markdown) and, for a figure, pictures (SVG, PNG).
 
@@ -69,9 +69,9 @@ def _of_the_paper(
     experiment = EXPERIMENTS[what]
     if what in FIGURES:
         refuse_without_matplotlib()  # now, not after the trainings
-    record = _compared(workspace, experiment, settings, table, info.name, name).data
+    record = _compared(workspace, experiment, settings, config, info.name, name).data
     columns, rows = _table(workspace, experiment, record, beside)
-    notes = [str(record["protocol"]), *_other_settings(experiment, table)] + [QUICK_NOTE] * settings.quick
+    notes = [str(record["protocol"]), *_other_settings(experiment, config)] + [QUICK_NOTE] * settings.quick
     notes += what_is_best(experiment, record["models"], beside)
     if what in BARS:
         draw_bars(path, experiment.title, columns, rows)
@@ -88,11 +88,11 @@ def _compared(
     workspace: WorkspaceFolders,
     experiment: Experiment,
     settings: ReproduceSettings,
-    table: TrainTable,
+    config: TrainConfig,
     dataset: str,
     name: str,
 ) -> Summary:
-    """The comparison under the experiment: settings of the paper, but those of `table` and of --quick."""
+    """The comparison under the experiment: settings of the paper, but those of `config` and of --quick."""
     cutoffs = sorted({int(metric.partition("@")[2]) for metric in experiment.metrics} | {10, 20})
     asked = {
         "models": experiment.models,
@@ -106,20 +106,20 @@ def _compared(
         "jobs": settings.jobs,
         "name": name,
     }
-    common = {**table.common, **(QUICK if settings.quick else {})}
-    whole = TrainTable.of({**common, **table.own, **experiment.variants}, table.path)
+    common = {**config.common, **(QUICK if settings.quick else {})}
+    whole = TrainConfig.of({**common, **config.own, **experiment.variants}, config.path)
     chosen = resolve(CompareSettings, asked)
     return compare_models(workspace, chosen, plan_contenders(workspace, chosen, whole, {}))
 
 
-def _other_settings(experiment: Experiment, table: TrainTable) -> list[str]:
+def _other_settings(experiment: Experiment, config: TrainConfig) -> list[str]:
     """The settings that are not the paper's, as a note; none where all are the paper's."""
     own = [
         f"{name}: {' '.join(option_words(values))}"
-        for name, values in table.own.items()
+        for name, values in config.own.items()
         if name in experiment.models
     ]
-    words = [" ".join(option_words(table.common)), *own] if table.common else own
+    words = [" ".join(option_words(config.common)), *own] if config.common else own
     return [f"settings that are not the paper's: {'; '.join(words)}"] if words else []
 
 

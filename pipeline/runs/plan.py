@@ -24,7 +24,7 @@ from ...model.settings import PRESETS, TrainSettings, WindowSettings
 from .end_to_end import EndToEndPlan, input_stores, plan_end_to_end, refuse_unfit
 from .end_to_end_settings import EndToEndSettings
 from .settings import RunSettings
-from .train_table import TrainTable
+from .train_config import TrainConfig
 
 VERSION = 4  # raised when the same plan gives other numbers, so that older runs have another hash
 # The same for single models: only their older runs have another hash.
@@ -143,14 +143,14 @@ def options_of(model: str) -> set[str]:
 def plan_run(
     workspace: WorkspaceFolders,
     chosen: RunSettings,
-    table: Mapping[str, Any],
+    config: Mapping[str, Any],
     typed: Mapping[str, Any],
     config_path: Path | None = None,
     before_inputs: BeforeInputs | None = None,
 ) -> RunPlan:
     """Resolve what the person asked for.
 
-    `typed` are the options given, `table` those of the config file. What neither sets comes from the model's
+    `typed` are the options given, `config` those of the config file. What neither sets comes from the model's
     own defaults, and after these from the preset. Raises UsageError for an option that the chosen model does
     not have, and for missing data or features. All refusals that need no stores of encoder inputs come before
     `before_inputs`, which may take hours to make these.
@@ -159,7 +159,7 @@ def plan_run(
     if chosen.preset not in PRESETS:
         raise UsageError(f"--preset: {unknown_name('preset', chosen.preset, list(PRESETS))}")
     settable = options_of(chosen.model)
-    _refuse_foreign(chosen.model, table, typed, settable, config_path)
+    _refuse_foreign(chosen.model, config, typed, settable, config_path)
 
     def settle(model: type[Model]) -> Model:
         def of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def plan_run(
         # From the weakest to the strongest: the preset, the model's own defaults, the
         # config file, what is typed.
         usual = {**PRESETS[chosen.preset], **spec.defaults}
-        return resolve(model, of(typed), of(usual) | of(table), config_path)
+        return resolve(model, of(typed), of(usual) | of(config), config_path)
 
     train, model_settings = settle(TrainSettings), settle(spec.settings)
     if train.train_users_share != 1.0 and getattr(model_settings, "count_all", False):
@@ -197,7 +197,7 @@ def plan_run(
 
 def _refuse_foreign(
     model: str,
-    table: Mapping[str, Any],
+    config: Mapping[str, Any],
     typed: Mapping[str, Any],
     settable: set[str],
     config_path: Path | None,
@@ -212,7 +212,7 @@ def _refuse_foreign(
             has = ", ".join(option_name(field) for field in own)
             raise UsageError(f"{option_name(name)}: {model} has no such option; it has {has}")
     known = {*TrainSettings.model_fields, *EndToEndSettings.model_fields, *own}
-    for name in table:
+    for name in config:
         if name not in known:
             words = unknown_name("setting", name, sorted(known), "known here:")
             where = option_name(name) if config_path is None else f"--config {config_path}, {name}"
@@ -221,7 +221,7 @@ def _refuse_foreign(
 
 def plan_asked(
     workspace: WorkspaceFolders,
-    table: TrainTable,
+    config: TrainConfig,
     typed: Mapping[str, Any],
     before_inputs: BeforeInputs | None = None,
 ) -> tuple[RunPlan, str | None]:
@@ -230,11 +230,11 @@ def plan_asked(
     Raises UsageError as `plan_run` does.
     """
     own = set(RunSettings.model_fields)
-    model = typed.get("model") or table.common.get("model") or RunSettings.model_fields["model"].default
-    values = table.common_to(model) | table.of_model(model)
-    chosen = resolve(RunSettings, chosen_of(typed, own), chosen_of(values, own), table.path)
+    model = typed.get("model") or config.common.get("model") or RunSettings.model_fields["model"].default
+    values = config.common_to(model) | config.of_model(model)
+    chosen = resolve(RunSettings, chosen_of(typed, own), chosen_of(values, own), config.path)
     rest, options = (chosen_of(given, set(given) - own) for given in (values, typed))
-    return plan_run(workspace, chosen, rest, options, table.path, before_inputs), chosen.run
+    return plan_run(workspace, chosen, rest, options, config.path, before_inputs), chosen.run
 
 
 def chosen_of(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

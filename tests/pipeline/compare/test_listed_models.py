@@ -11,7 +11,7 @@ from tssr.core.workspace import WorkspaceFolders
 from tssr.model.registry import MODELS
 from tssr.pipeline.compare.contenders import plan_contenders
 from tssr.pipeline.compare.settings import CompareSettings
-from tssr.pipeline.runs.train_table import TrainTable
+from tssr.pipeline.runs.train_config import TrainConfig
 
 QUICK = ("--max-epochs", "1", "--seeds", "1", "--topk", "5")
 
@@ -28,7 +28,7 @@ def planned(*models, own=None, **typed):
     return [
         c.name
         for c in plan_contenders(
-            WorkspaceFolders(Path("workspace")), chosen, TrainTable.of(own or {}, None), typed
+            WorkspaceFolders(Path("workspace")), chosen, TrainConfig.of(own or {}, None), typed
         )
     ]
 

@@ -16,7 +16,7 @@ from ...model.registry import MODELS
 
 
 @dataclass(frozen=True)
-class TrainTable:
+class TrainConfig:
     """`common` has the values for all models, `own` the subtable of each model or named variant of one.
 
     `path` is the file; None where the tables come from Python, or there are none.
@@ -27,7 +27,7 @@ class TrainTable:
     path: Path | None
 
     @classmethod
-    def of(cls, table: Mapping[str, Any], config_path: Path | None) -> TrainTable:
+    def of(cls, table: Mapping[str, Any], config_path: Path | None) -> TrainConfig:
         """Split the table; raises UsageError for one that belongs to no model."""
         own = {name: dict(value) for name, value in table.items() if isinstance(value, dict)}
         for name, values in own.items():
