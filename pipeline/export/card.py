@@ -16,7 +16,7 @@ from ...evaluation.metrics import RANK_METRICS, metric_title
 from ...evaluation.tables import markdown_table
 from ..runs.evaluate import metrics_name
 from ..runs.plan import RunPlan
-from .content_side import ContentSide
+from .item_side import ExportedItemSide
 from .proof import Proof
 
 FILES = {
@@ -62,7 +62,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """An export's kind, its window L (None for a model without one), and the results of its checks."""
 
     kind: str
@@ -72,7 +72,7 @@ class Exported:
     newest_left_out: bool
     proof: Proof
     graphs: float | None
-    content: ContentSide | None
+    item_side: ExportedItemSide | None
 
     def limits(self) -> list[str]:
         """What a reader must know before serving it."""
@@ -88,7 +88,7 @@ class Exported:
         return lines
 
 
-def write_card(folder: Path, run: Path, plan: RunPlan, exported: Exported, needs: Sequence[str]) -> None:
+def write_card(folder: Path, run: Path, plan: RunPlan, exported: ExportResult, needs: Sequence[str]) -> None:
     """Write README.md for the files in `folder`."""
     names = [name for name in FILES if (folder / name).exists() or name == "SHA256SUMS"]
     parts = [
@@ -115,16 +115,16 @@ def write_card(folder: Path, run: Path, plan: RunPlan, exported: Exported, needs
     (folder / "README.md").write_text("\n".join(parts), encoding="utf-8")
 
 
-def _graphs(exported: Exported) -> list[str]:
+def _graphs(exported: ExportResult) -> list[str]:
     if exported.graphs is None:
         return []
     return [f"The graphs for torch and for ONNX Runtime give states that differ by {exported.graphs:.1e}.\n"]
 
 
-def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
+def _new_items(exported: ExportResult, plan: RunPlan) -> list[str]:
     """How to compute the vector of a new item, or why that is not possible."""
-    content = exported.content
-    if content is None:
+    item_side = exported.item_side
+    if item_side is None:
         heads = "; `--head content` or `table+content` give it one from content"
         return [
             "None: an item is known by what was done with it, so a new one has no vector and is in no list "
@@ -133,7 +133,7 @@ def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
     stores = "".join(
         f"- {each['dimension']} numbers of {each['modality']}, as in the store `{each['store']}`; encoder: "
         f"{each['encoder']}\n"
-        for each in content.reads
+        for each in item_side.reads
     )
     return [
         "`item_side.onnx` makes a vector and a bias from the content of an item that the run never met. "
@@ -142,8 +142,8 @@ def _new_items(exported: Exported, plan: RunPlan) -> list[str]:
         "`tssr extract-features` makes such vectors; `present` says which of them an item has. What the "
         "model learned of each item by itself (a row in a table, a bias) is replaced by its mean over the "
         "items that were taken in training, as `--cold-items` does.\n",
-        f"Checked on {content.items:,} items taken for new: vectors differ from the run's by "
-        f"{content.difference:.0e} at most.\n",
+        f"Checked on {item_side.items:,} items taken for new: vectors differ from the run's by "
+        f"{item_side.difference:.0e} at most.\n",
     ]
 
 

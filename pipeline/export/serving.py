@@ -18,9 +18,9 @@ from ..runs.plan import RunPlan
 from ..runs.record import open_run
 from ..runs.scorer import scorer_of
 from ..runs.trained_model import trained_model
-from .card import Exported, write_card
-from .content_side import write_content_side
+from .card import ExportResult, write_card
 from .graphs import require_onnx
+from .item_side import write_item_side
 from .kinds import KINDS, ExportedRun, kind_of
 from .proof import TOPK, prove, some_users
 from .settings import ExportSettings
@@ -42,7 +42,7 @@ def export_run(workspace: WorkspaceFolders, folder: Path, settings: ExportSettin
         note(f"exporting {run.name} as {name}")
         shutil.copy(Path(__file__).parent / "standalone" / f"{kind.program}.py", temporary / "rank.py")
         # Before the user side, which changes the model.
-        content = write_content_side(exported_run, run, temporary)
+        item_side = write_item_side(exported_run, run, temporary)
         graphs = kind.write(exported_run, temporary)
         write_arrow(exported_run.users, temporary / "users.arrow")
         asked = kind.ask(exported_run)
@@ -54,7 +54,7 @@ def export_run(workspace: WorkspaceFolders, folder: Path, settings: ExportSettin
         cold = exported_run.dataset.info.item_count - len(listed)
         skips = scorer.skipped is not None
         length = exported_run.model.length
-        exported = Exported(name, length, len(listed), cold, skips, proof, graphs, content)
+        exported = ExportResult(name, length, len(listed), cold, skips, proof, graphs, item_side)
         data = _record(run, plan, exported)
         write_json(temporary / "export.json", data)
         write_card(temporary, run, plan, exported, kind.needs)
@@ -74,7 +74,7 @@ def _open_run_to_export(run: Path, plan: RunPlan, settings: ExportSettings) -> E
     return ExportedRun(plan, dataset, model, queries, scorer, listed, items, users)
 
 
-def _record(run: Path, plan: RunPlan, exported: Exported) -> dict[str, Any]:
+def _record(run: Path, plan: RunPlan, exported: ExportResult) -> dict[str, Any]:
     return {
         "stage": "export",
         "to": "serving",
@@ -85,7 +85,7 @@ def _record(run: Path, plan: RunPlan, exported: Exported) -> dict[str, Any]:
         "listed_items": exported.listed,
         "check": exported.proof.record() | {"share": exported.proof.share},
         "graphs_differ_by": exported.graphs,
-        "item_side": exported.content and exported.content.record(),
+        "item_side": exported.item_side and exported.item_side.record(),
         "limits": exported.limits(),
     }
 
@@ -98,7 +98,7 @@ def _write_checksums(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in files}
 
 
-def _summary(folder: Path, plan: RunPlan, exported: Exported, data: dict[str, Any]) -> Summary:
+def _summary(folder: Path, plan: RunPlan, exported: ExportResult, data: dict[str, Any]) -> Summary:
     rows = [(name, f"{size:,}") for name, size in data["files"].items()]
     notes = [exported.proof.describe(), *exported.limits(), f"files: {folder}"]
     return Summary(f"Exported {plan.title} on {plan.dataset.name}", rows, data, ("file", "bytes"), notes)

@@ -19,7 +19,7 @@ from tssr.cli import main
 from tssr.core.errors import ArtifactError
 from tssr.features.store import list_stores, open_store
 from tssr.model.registry import MODELS
-from tssr.pipeline.export import content_side, proof, serving
+from tssr.pipeline.export import item_side, proof, serving
 from tssr.pipeline.export.card import FILES
 from tssr.pipeline.export.tables import write_arrow, write_index, write_items
 
@@ -223,7 +223,7 @@ def test_content_of_new_items_becomes_the_vectors_that_cold_items_have(export, w
     side = found["item_side"]
     assert (side["items"], [each["modality"] for each in side["reads"]]) == (ITEMS, ["text"])
     assert side["difference"] < 1e-3
-    vectors, bias = item_side(tmp_path / "out", *content_of(workspace))
+    vectors, bias = vectors_of_new(tmp_path / "out", *content_of(workspace))
     # Two items are cold: tssr gives them these vectors itself, and they stand in the exported table.
     items = pa.ipc.open_file(tmp_path / "out" / "items.arrow").read_all()
     cold = [items["item_id"].to_pylist().index(f"i{ITEMS - late}") for late in range(1, LATE + 1)]
@@ -239,7 +239,7 @@ def content_of(workspace):
     return vectors[1:].astype(np.float32), present[1:, None]
 
 
-def item_side(folder, content, present):
+def vectors_of_new(folder, content, present):
     session = onnxruntime.InferenceSession(folder / "item_side.onnx")
     return session.run(None, {"content": content, "present": present})
 
@@ -250,7 +250,7 @@ def test_a_new_item_is_listed_where_its_twin_is(export, workspace, tmp_path):
     export("--run", "near")
     folder = tmp_path / "out"
     content, present = content_of(workspace)
-    vectors, bias = item_side(folder, content[4:5], present[4:5])
+    vectors, bias = vectors_of_new(folder, content[4:5], present[4:5])
     index = faiss.read_index(str(folder / "items.faiss"))
     index.add_with_ids(np.column_stack([vectors, bias]), np.array([1000]))
     _, numbers = index.search(np.column_stack([vectors, [[1.0]]]).astype(np.float32), 2)
@@ -263,11 +263,11 @@ def test_where_a_new_item_has_no_vector_the_card_says_so(ids_exported):
     assert "a new one has no vector and is in no list until the model is trained again" in card
 
 
-def test_a_content_side_that_gives_other_vectors_leaves_no_folder(export, tmp_path, monkeypatch):
-    true = content_side._run
-    monkeypatch.setattr(content_side, "_run", lambda *given: [part + 1 for part in true(*given)])
+def test_an_item_side_that_gives_other_vectors_leaves_no_folder(export, tmp_path, monkeypatch):
+    true = item_side._run
+    monkeypatch.setattr(item_side, "_run", lambda *given: [part + 1 for part in true(*given)])
     failed = export("--run", "near")
-    assert "the exported content side gives items other vectors than the run, by 1.0e+00" in failed.err
+    assert "the exported item side gives items other vectors than the run, by 1.0e+00" in failed.err
     assert not (tmp_path / "out").exists()
 
 

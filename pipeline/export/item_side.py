@@ -35,7 +35,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class ContentSide:
+class ExportedItemSide:
     """The graph that was written: the stores whose vectors are its input, and the result of its check."""
 
     reads: list[dict[str, Any]]
@@ -68,7 +68,7 @@ class _Input:
         }
 
 
-def write_content_side(exported_run: ExportedRun, run: Path, folder: Path) -> ContentSide | None:
+def write_item_side(exported_run: ExportedRun, run: Path, folder: Path) -> ExportedItemSide | None:
     """Write the graph for the run in `run` into `folder`; None where content makes no item vector.
 
     Raises ArtifactError where its vectors differ from those that the run itself gives cold items.
@@ -93,10 +93,10 @@ def write_content_side(exported_run: ExportedRun, run: Path, folder: Path) -> Co
     difference = max(float(np.abs(a - b).max()) for a, b in zip((vectors, bias), expected, strict=True))
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected[0]).max())):
         raise ArtifactError(
-            f"the exported content side gives items other vectors than the run, by {difference:.1e}, so "
+            f"the exported item side gives items other vectors than the run, by {difference:.1e}, so "
             "nothing was written; report this model"
         )
-    return ContentSide([each.record() for each in inputs], len(asked), difference, graphs)
+    return ExportedItemSide([each.record() for each in inputs], len(asked), difference, graphs)
 
 
 def _inputs(run: Path, plan: RunPlan) -> list[_Input]:
