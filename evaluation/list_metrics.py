@@ -57,7 +57,7 @@ def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Recommended:
+class EvaluatedLists:
     """The lists of U users, (U, K) items, best first, padded with 0; and the item each user took, (U,)."""
 
     items: NDArray[Any]
@@ -83,7 +83,7 @@ class Recommended:
         return float(np.mean((values[items] * listed).sum(axis=1) / listed.sum(axis=1)))
 
 
-def example() -> Recommended:
+def example() -> EvaluatedLists:
     """Three users and five items, for the worked examples: lists of items 1 and 2, 1 and 3, and 1 alone.
 
     In training all three users took item 1 once each, one took item 2 once, one took item 3 twice, and nobody
@@ -91,10 +91,10 @@ def example() -> Recommended:
     """
     contents = {"text": np.array([[0, 0], [1, 0], [0, 1], [0.6, 0.8], [1, 0], [1, 0]])}
     catalogue = ItemStatistics(np.array([0, 3, 1, 2, 0, 0]), np.array([0, 3, 1, 1, 0, 0]), 3, contents)
-    return Recommended(np.array([[1, 2], [1, 3], [1, 0]]), np.array([2, 5, 1]), catalogue)
+    return EvaluatedLists(np.array([[1, 2], [1, 3], [1, 0]]), np.array([2, 5, 1]), catalogue)
 
 
-def coverage_at(recommended: Recommended, k: int) -> float:
+def coverage_at(recommended: EvaluatedLists, k: int) -> float:
     """The share of all items that are in at least one list: here items 1, 2 and 3 of five.
 
     >>> coverage_at(example(), 2) == 3 / 5
@@ -103,7 +103,7 @@ def coverage_at(recommended: Recommended, k: int) -> float:
     return int(np.count_nonzero(recommended.counts(k))) / recommended.catalogue.item_count
 
 
-def gini_at(recommended: Recommended, k: int) -> float:
+def gini_at(recommended: EvaluatedLists, k: int) -> float:
     """The Gini coefficient of how often items are listed: 0 if all equally often, near 1 if only one item is.
 
     With the items' counts in rising order c_1 … c_N it is the sum of (2i - N - 1) c_i over N times the sum of
@@ -119,7 +119,7 @@ def gini_at(recommended: Recommended, k: int) -> float:
     return upper / (n * places) if places else 0.0
 
 
-def popularity_at(recommended: Recommended, k: int) -> float:
+def popularity_at(recommended: EvaluatedLists, k: int) -> float:
     """The mean number of train actions of a recommended item: first in each list, then over users.
 
     Here (3 + 1) / 2 = 2, (3 + 2) / 2 = 5/2 and 3:
@@ -130,7 +130,7 @@ def popularity_at(recommended: Recommended, k: int) -> float:
     return recommended.mean_of(recommended.catalogue.counts.astype(np.float64), k)
 
 
-def popularity_shares_at(recommended: Recommended, k: int) -> dict[str, float]:
+def popularity_shares_at(recommended: EvaluatedLists, k: int) -> dict[str, float]:
     """The share of all recommended places that show items with 0, 1-4, 5-19, and 20 or more train actions.
 
     All five places of the example go to items with one to four actions:
@@ -144,7 +144,7 @@ def popularity_shares_at(recommended: Recommended, k: int) -> dict[str, float]:
     return dict(zip(POPULARITY_LABELS, shares.tolist(), strict=True))
 
 
-def novelty_at(recommended: Recommended, k: int) -> float:
+def novelty_at(recommended: EvaluatedLists, k: int) -> float:
     """The mean of -log2(share of train users who took the item): 0 for what everybody took.
 
     An item that nobody took counts as if one user had. Here item 1 gives 0, items 2 and 3 log2(3):
@@ -157,7 +157,7 @@ def novelty_at(recommended: Recommended, k: int) -> float:
     return recommended.mean_of(np.log2(catalogue.user_count / taken_by), k)
 
 
-def diversity_at(recommended: Recommended, k: int) -> dict[str, float]:
+def diversity_at(recommended: EvaluatedLists, k: int) -> dict[str, float]:
     """How far apart a list's items are in their content: the mean of 1 - cosine over the pairs of a list.
 
     Pairs with an item without content are left out; a list without a pair counts 0. Here the first list's
@@ -189,7 +189,7 @@ def _diversity(items: NDArray[Any], vectors: NDArray[Any]) -> float:
     return total / len(items) if len(items) else 0.0
 
 
-def serendipity_at(recommended: Recommended, k: int) -> float:
+def serendipity_at(recommended: EvaluatedLists, k: int) -> float:
     """How much higher the taken item stands in a user's list than popularity would place it.
 
     Place i among N items has the value p(i) = (N + 1 - i) / N. A hit at place i counts p(i) minus the value

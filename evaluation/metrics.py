@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.dataset import Int64
 from .list_metrics import (
-    Recommended,
+    EvaluatedLists,
     coverage_at,
     diversity_at,
     gini_at,
@@ -45,7 +45,7 @@ class ListMetric:
     title: str
     formula: str
     source: str
-    measure: Callable[[Recommended, int], float | dict[str, float]]
+    measure: Callable[[EvaluatedLists, int], float | dict[str, float]]
 
 
 RANK_METRICS = {
@@ -117,7 +117,7 @@ def metric_title(name: str) -> str:
     return (RANK_METRICS | LIST_METRICS)[metric].title + at + k + (f" {bracket}{part}" if part else "")
 
 
-def measure_lists(recommended: Recommended, topk: Sequence[int]) -> dict[str, float]:
+def measure_lists(recommended: EvaluatedLists, topk: Sequence[int]) -> dict[str, float]:
     """Every list metric by name, such as coverage@10, share[20+]@10 and diversity[text]@10."""
     found: dict[str, float] = {}
     for k in topk:

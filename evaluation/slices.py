@@ -62,12 +62,12 @@ def slice_queries(queries: Queries, train_counts: Int64, times: Int64) -> dict[B
     flat array of the histories.
     """
     ends, lengths = queries.histories.ends, queries.histories.lengths
-    tied = times[ends] == times[ends - 1]  # the target follows its history in the flat array
+    same_time = times[ends] == times[ends - 1]  # the target follows its history in the flat array
     return {
         "popularity": Slicing(POPULARITY_LABELS, popularity_groups(train_counts[queries.targets])),
         "history": Slicing(HISTORY_LABELS, np.searchsorted(_HISTORY_STARTS, lengths, side="right")),
         "repeat": Slicing(("new target", "repeat target"), _repeats(queries)),
-        "tied": Slicing(("not tied", "tied"), tied.astype(np.int64)),
+        "tied": Slicing(("not tied", "tied"), same_time.astype(np.int64)),
     }
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .settings import ContentSettings
 
 
-class Pooled(nn.Module):
+class AttentionPooledInputs(nn.Module):
     """Several inputs as one: their sum, weighted for each item by a softmax ("vanilla attention")."""
 
     def __init__(self, parts: Sequence[nn.Module], width: int) -> None:
@@ -57,7 +57,7 @@ class FDSA(SequenceRecommender):
         self.inputs = nn.ModuleList(
             [
                 ItemVectors(materials.item_count, width),
-                features[0] if len(features) == 1 else Pooled(features, width),
+                features[0] if len(features) == 1 else AttentionPooledInputs(features, width),
             ]
         )
         self.entrance = InputEmbedding(materials.length, settings)

@@ -62,7 +62,7 @@ class ContentVectors(nn.Module):
         return vectors
 
 
-class Concatenated(nn.Module):
+class ConcatenatedInputs(nn.Module):
     """Several inputs side by side, mixed down to the model's width by one linear layer."""
 
     def __init__(self, parts: Sequence[nn.Module], width: int) -> None:
@@ -82,7 +82,7 @@ def content_vectors(materials: Materials, width: int, settings: ReadingSettings)
     return [ContentVectors(content, width, settings, counts) for content in materials.contents]
 
 
-def id_and_content(materials: Materials, width: int, settings: ReadingSettings) -> Concatenated:
+def id_and_content(materials: Materials, width: int, settings: ReadingSettings) -> ConcatenatedInputs:
     """Learned vectors and every content type, mixed into one input."""
     parts = [ItemVectors(materials.item_count, width), *content_vectors(materials, width, settings)]
-    return Concatenated(parts, width)
+    return ConcatenatedInputs(parts, width)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .heads import item_head
 from .input_embedding import InputEmbedding
-from .inputs import Concatenated, ItemVectors, content_vectors, id_and_content
+from .inputs import ConcatenatedInputs, ItemVectors, content_vectors, id_and_content
 from .layers import Transformer, initialise
 from .objective import NextItemLoss
 from .real_steps import RealSteps
@@ -70,7 +70,7 @@ def sasrec_id(materials: Materials, settings: AnySASRecSettings) -> SASRec:
 def sasrec_content(materials: Materials, settings: SASRecContentSettings) -> SASRec:
     """SASRec over item content alone; several content types are concatenated."""
     parts = content_vectors(materials, settings.width, settings)
-    item_input = parts[0] if len(parts) == 1 else Concatenated(parts, settings.width)
+    item_input = parts[0] if len(parts) == 1 else ConcatenatedInputs(parts, settings.width)
     return SASRec(item_input, materials, settings)
 
 

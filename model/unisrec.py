@@ -57,7 +57,7 @@ class MixtureAdaptor(nn.Module):
         return mixed
 
 
-class Added(nn.Module):
+class SummedInputs(nn.Module):
     """Several inputs, added up."""
 
     def __init__(self, parts: list[nn.Module]) -> None:
@@ -91,7 +91,7 @@ class UniSRec(SequenceRecommender):
         adaptors = [
             MixtureAdaptor(content, settings, materials.train_counts) for content in materials.contents
         ]
-        self.item_input = Added([ItemVectors(materials.item_count, settings.width), *adaptors])
+        self.item_input = SummedInputs([ItemVectors(materials.item_count, settings.width), *adaptors])
         self.entrance = InputEmbedding(materials.length, settings)
         self.encoder = Transformer(settings, settings.blocks)
         initialise(self, materials.item_count)

@@ -22,7 +22,7 @@ from ..preprocess.stage import preprocess
 from ..runs.evaluate import evaluate
 from ..runs.plan import plan_run
 from ..runs.settings import RunSettings
-from .published_tables import PUBLISHED, Published
+from .published_tables import PUBLISHED, PublishedRow
 
 NEAR = 0.05  # up to this relative difference, a published number counts as reproduced
 
@@ -63,7 +63,7 @@ def _listed() -> Summary:
     return Summary("Published tables: tssr reproduce published NAME --raw DIR", rows, data, columns)
 
 
-def _beside(path: Path, name: str, entry: Published, ours: Mapping[str, float]) -> Summary:
+def _beside(path: Path, name: str, entry: PublishedRow, ours: Mapping[str, float]) -> Summary:
     differences = {metric: ours[metric] / theirs - 1 for metric, theirs in entry.numbers.items()}
     numbers = [[metric, ours[metric], entry.numbers[metric], differences[metric]] for metric in differences]
     rows = [

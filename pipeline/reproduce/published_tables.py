@@ -17,7 +17,7 @@ from ...evaluation.settings import Mask
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRow:
     """One row of a published table: what it was measured on and how, and its numbers by metric."""
 
     file: str
@@ -62,11 +62,11 @@ _S3REC_SASREC = {
 
 def _s3rec(
     model: str, settings: Mapping[str, Any], protocol: str, table: Mapping[str, tuple[float, ...]]
-) -> dict[str, Published]:
+) -> dict[str, PublishedRow]:
     """Entries of one model of S3-Rec's table, one a file."""
     where = "S3-Rec, all_rank.PNG of its repository"
     return {
-        f"s3rec-{name}-{model.removesuffix('-id')}": Published(
+        f"s3rec-{name}-{model.removesuffix('-id')}": PublishedRow(
             _FILES[name], _S3REC, where, protocol, model, settings, "hard",
             dict(zip(_METRICS, numbers, strict=True)),
         )
@@ -74,7 +74,7 @@ def _s3rec(
     }  # fmt: skip
 
 
-PUBLISHED: dict[str, Published] = {
+PUBLISHED: dict[str, PublishedRow] = {
     **_s3rec(
         "poprec",
         {"count_all": True},
@@ -87,7 +87,7 @@ PUBLISHED: dict[str, Published] = {
         "one negative, binary cross-entropy",
         _S3REC_SASREC,
     ),
-    "recbole-beauty-sasrec": Published(
+    "recbole-beauty-sasrec": PublishedRow(
         _FILES["beauty"],
         _S3REC,
         "DuoRec, issue 3: RecBole's SASRec",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.dataset import LoadedDataset, Queries, load_times
 from ...core.workspace import WorkspaceFolders
-from ...evaluation.list_metrics import ItemStatistics, Recommended
+from ...evaluation.list_metrics import EvaluatedLists, ItemStatistics
 from ...evaluation.measurement import Measurement, Protocol, Targets
 from ...evaluation.metrics import RankCounts, measure_lists
 from ...evaluation.ranking import Ranks
@@ -90,7 +90,7 @@ def _of_lists(ranks: Ranks, task: EvaluationTask) -> dict[Mask, dict[str, float]
     # Whatever the run was trained on, lists are measured against the train split of all users.
     catalogue = ItemStatistics.of(task.dataset.split().train, contents)
     return {
-        mask: measure_lists(Recommended(lists, ranks.targets, catalogue), task.settings.topk)
+        mask: measure_lists(EvaluatedLists(lists, ranks.targets, catalogue), task.settings.topk)
         for mask, lists in ranks.lists.items()
     }
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tssr.core.dataset import Histories
-from tssr.evaluation.list_metrics import ItemStatistics, Recommended, diversity_at
+from tssr.evaluation.list_metrics import EvaluatedLists, ItemStatistics, diversity_at
 from tssr.evaluation.metrics import measure_lists
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "recorded_list_metrics.py"
@@ -52,7 +52,7 @@ def catalogue_of(data, users, items):
 def test_equal_to_rectools(benchmark):
     data = benchmark.drawn()
     catalogue = catalogue_of(data, benchmark.USERS, benchmark.ITEMS)
-    found = measure_lists(Recommended(data["lists"], data["targets"], catalogue), benchmark.TOPK)
+    found = measure_lists(EvaluatedLists(data["lists"], data["targets"], catalogue), benchmark.TOPK)
     for name, value in RECTOOLS.items():
         assert found[name] == pytest.approx(value, abs=1e-9), name
 
@@ -60,7 +60,7 @@ def test_equal_to_rectools(benchmark):
 def test_shares_add_up_and_follow_the_groups(benchmark):
     data = benchmark.drawn()
     catalogue = catalogue_of(data, benchmark.USERS, benchmark.ITEMS)
-    found = measure_lists(Recommended(data["lists"], data["targets"], catalogue), (10,))
+    found = measure_lists(EvaluatedLists(data["lists"], data["targets"], catalogue), (10,))
     counts = catalogue.counts[data["lists"]].ravel()
     assert found["share[0]@10"] == pytest.approx(np.mean(counts == 0))
     assert found["share[5-19]@10"] == pytest.approx(np.mean((counts >= 5) & (counts < 20)))
@@ -71,12 +71,12 @@ def test_shares_add_up_and_follow_the_groups(benchmark):
 def test_gini_is_0_where_all_get_as_many_and_near_1_where_one_gets_all():
     ones = np.ones(101, int)
     catalogue = ItemStatistics(ones, ones, 9, {})
-    even = Recommended(np.arange(1, 101).reshape(50, 2), np.ones(50, int), catalogue)
+    even = EvaluatedLists(np.arange(1, 101).reshape(50, 2), np.ones(50, int), catalogue)
     assert measure_lists(even, (2,))["gini@2"] == 0
-    one = Recommended(np.ones((50, 1), int), np.ones(50, int), catalogue)
+    one = EvaluatedLists(np.ones((50, 1), int), np.ones(50, int), catalogue)
     assert measure_lists(one, (1,))["gini@1"] == pytest.approx(99 / 100)
     differences = [abs(a - b) for a in (0, 0, 2, 5) for b in (0, 0, 2, 5)]  # its other definition
-    uneven = Recommended(
+    uneven = EvaluatedLists(
         np.array([[1, 2]] * 2 + [[2, 0]] * 3), np.ones(5, int), ItemStatistics(*[np.ones(5, int)] * 2, 9, {})
     )
     assert measure_lists(uneven, (2,))["gini@2"] == pytest.approx(sum(differences) / (2 * 4 * 7))
@@ -100,7 +100,7 @@ def test_diversity_leaves_out_items_without_content(monkeypatch, values_at_once)
             for i, j in combinations(known, 2)
         ]
         expected.append(np.mean(pairs) if pairs else 0)
-    found = diversity_at(Recommended(lists, np.ones(4, int), catalogue), 3)["a"]
+    found = diversity_at(EvaluatedLists(lists, np.ones(4, int), catalogue), 3)["a"]
     assert found == pytest.approx(np.mean(expected), abs=1e-9), (
         "the user without a list is no part of the mean"
     )
@@ -108,5 +108,5 @@ def test_diversity_leaves_out_items_without_content(monkeypatch, values_at_once)
 
 def test_users_without_any_list():
     catalogue = ItemStatistics(np.array([0, 1]), np.array([0, 1]), 1, {"a": np.array([[0.0], [1.0]])})
-    found = measure_lists(Recommended(np.zeros((2, 3), int), np.array([1, 1]), catalogue), (3,))
+    found = measure_lists(EvaluatedLists(np.zeros((2, 3), int), np.array([1, 1]), catalogue), (3,))
     assert set(found.values()) == {0.0}
