@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..core.errors import DataError, TssrError
 from ..core.words import reason_of
 from .content import SOURCE, content_key, read_picture
-from .content_batch import Chunk, ContentBatch, Loading
+from .content_batch import Chunk, ContentBatch, LoaderOptions
 from .encoder import Inputs
 from .pictures import BadContentError, UnreachableFileError
 from .store import KEY
@@ -80,7 +80,7 @@ def _collate(loaded: list[tuple[Place, Any]]) -> ContentBatch | DataError:
 
 
 def picture_batches(
-    content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare, options: Loading
+    content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare, options: LoaderOptions
 ) -> Iterator[ContentBatch]:
     """The chunks' pictures, chunk after chunk, as `options` say.
 
@@ -93,7 +93,7 @@ def picture_batches(
         yield batch
 
 
-def _beside(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | DataError]:
+def _beside(pictures: _Pictures, options: LoaderOptions) -> Iterator[ContentBatch | DataError]:
     """Batches decoded ahead of the encoder in processes of their own."""
     loader: DataLoader[Any] = DataLoader(
         pictures,
@@ -121,7 +121,7 @@ def _silence_decoders(_worker: int = 0) -> None:
     warnings.simplefilter("ignore")
 
 
-def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | DataError]:
+def _in_turn(pictures: _Pictures, options: LoaderOptions) -> Iterator[ContentBatch | DataError]:
     """Batches decoded by threads of this process, in turn with the encoder and never at the same time.
 
     An encoder on the CPU divides every layer evenly over the cores and waits for the slowest one. A process
@@ -143,7 +143,7 @@ def _in_turn(pictures: _Pictures, options: Loading) -> Iterator[ContentBatch | D
 
 
 def text_batches(
-    content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: Loading
+    content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: LoaderOptions
 ) -> Iterator[ContentBatch]:
     """The chunks' texts, each chunk sorted by length, in batches of at most batch size x longest tokens.
 

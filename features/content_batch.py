@@ -20,7 +20,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Loading:
+class LoaderOptions:
     """How contents are decoded: by `workers` processes while the encoder runs, or by `threads` in between."""
 
     batch_size: int

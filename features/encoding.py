@@ -14,7 +14,7 @@ import torch
 
 from ..core.device import choose_device
 from ..core.float32 import full_float32
-from .content_batch import Chunk, ContentBatch, Loading
+from .content_batch import Chunk, ContentBatch, LoaderOptions
 from .encoder import ContentEncoder
 from .modality import Modality
 from .parts import write_part
@@ -25,7 +25,7 @@ from .store import KEY
 MOST_WORKERS = 16  # processes that decode for one GPU, unless --workers says otherwise
 
 
-def loading(settings: FeatureSettings, device: torch.device) -> Loading:
+def loader_options(settings: FeatureSettings, device: torch.device) -> LoaderOptions:
     """How pictures are decoded for an encoder on `device`.
 
     For an encoder on a GPU, processes decode on every core of this process's share. An encoder on the CPU
@@ -36,7 +36,7 @@ def loading(settings: FeatureSettings, device: torch.device) -> Loading:
     cores = max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     on_gpu = device.type == "cuda"
     workers = min(MOST_WORKERS, cores) if on_gpu else 0
-    return Loading(
+    return LoaderOptions(
         settings.batch_size,
         workers if settings.workers is None else settings.workers,
         threads=cores,
@@ -54,7 +54,7 @@ def prepared_batches(
     device: torch.device,
 ) -> Iterator[ContentBatch]:
     """The chunks' contents as the encoder wants them."""
-    return modality.batches(content, chunks, raw, encoder.prepare, loading(settings, device))
+    return modality.batches(content, chunks, raw, encoder.prepare, loader_options(settings, device))
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
-    from .content_batch import Chunk, ContentBatch, Loading
+    from .content_batch import Chunk, ContentBatch, LoaderOptions
     from .encoder import ContentEncoder, Inputs
     from .pictures import PicturePreparation
 
@@ -55,7 +55,7 @@ class ImageModality(Modality):
         return f"is --raw {raw} the right folder?"
 
     def batches(
-        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: Loading
+        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: LoaderOptions
     ) -> Iterator[ContentBatch]:
         """Pictures decoded by processes or threads."""
         from .batches import picture_batches

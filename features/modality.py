@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
-    from .content_batch import Chunk, ContentBatch, Loading
+    from .content_batch import Chunk, ContentBatch, LoaderOptions
     from .encoder import ContentEncoder, Inputs
 
 Pooling = Literal["cls", "pooler", "mean", "last"]
@@ -106,7 +106,7 @@ class Modality(ABC):
 
     @abstractmethod
     def batches(
-        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: Loading
+        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: LoaderOptions
     ) -> Iterator[ContentBatch]:
         """The chunks' contents, chunk after chunk, made ready by an encoder's `prepare`."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
-    from .content_batch import Chunk, ContentBatch, Loading
+    from .content_batch import Chunk, ContentBatch, LoaderOptions
     from .encoder import ContentEncoder, Inputs
 
 
@@ -46,7 +46,7 @@ class TextModality(Modality):
         return "give them texts with: tssr preprocess custom … --map text=COLUMN"
 
     def batches(
-        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: Loading
+        self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: LoaderOptions
     ) -> Iterator[ContentBatch]:
         """Token ids, sorted by length."""
         from .batches import text_batches

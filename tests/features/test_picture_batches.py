@@ -10,7 +10,7 @@ import torch
 
 from tssr.features.batches import picture_batches
 from tssr.features.content import SOURCE, content_key
-from tssr.features.content_batch import Chunk, Loading
+from tssr.features.content_batch import Chunk, LoaderOptions
 from tssr.features.store import KEY, KEY_TYPE
 
 
@@ -26,7 +26,7 @@ def two_threads():
 def test_a_thread_that_decodes_has_torch_for_itself_and_later_ones_as_before(tmp_path):
     (tmp_path / "a").write_bytes(b"a")
     content = pa.table({SOURCE: ["a"], KEY: pa.array([content_key(b"a")], KEY_TYPE)})
-    loading = Loading(batch_size=1, workers=0, threads=1, pin_memory=False)
+    options = LoaderOptions(batch_size=1, workers=0, threads=1, pin_memory=False)
 
     def prepare(_picture):
         warnings.warn("odd metadata", stacklevel=1)
@@ -34,7 +34,7 @@ def test_a_thread_that_decodes_has_torch_for_itself_and_later_ones_as_before(tmp
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (batch,) = picture_batches(content, [Chunk(0, np.array([0]))], tmp_path, prepare, loading)
+        (batch,) = picture_batches(content, [Chunk(0, np.array([0]))], tmp_path, prepare, options)
         with pytest.raises(UserWarning, match="mine"):
             warnings.warn("mine", stacklevel=1)
     assert batch.inputs[0].item() == 1
@@ -48,14 +48,14 @@ def test_a_thread_that_decodes_has_torch_for_itself_and_later_ones_as_before(tmp
 def test_later_threads_are_as_before_however_the_decoding_ends(tmp_path, how):
     (tmp_path / "a").write_bytes(b"a")
     content = pa.table({SOURCE: ["a", "a"], KEY: pa.array([content_key(b"a")] * 2, KEY_TYPE)})
-    loading = Loading(batch_size=1, workers=0, threads=1, pin_memory=False)
+    options = LoaderOptions(batch_size=1, workers=0, threads=1, pin_memory=False)
 
     def prepare(_picture):
         if how == "a picture fails":
             raise RuntimeError(how)
         return np.array([0])
 
-    batches = picture_batches(content, [Chunk(0, np.array([0, 1]))], tmp_path, prepare, loading)
+    batches = picture_batches(content, [Chunk(0, np.array([0, 1]))], tmp_path, prepare, options)
     if how == "a picture fails":
         with pytest.raises(RuntimeError, match=how):
             next(batches)

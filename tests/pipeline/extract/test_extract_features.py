@@ -10,7 +10,7 @@ from torchvision import models
 
 from tssr.core.errors import DataError, UsageError
 from tssr.core.settings import resolve
-from tssr.features.encoding import loading
+from tssr.features.encoding import loader_options
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import choose_stores, open_store
 from tssr.pipeline.extract.stage import extract_features
@@ -224,7 +224,7 @@ def test_processes_decode_beside_a_gpu_threads_in_turn_with_a_cpu_and_ranks_shar
         settings = resolve(FeatureSettings, {"modality": ("image",), **given})
         return [
             (found.workers, found.threads)
-            for found in (loading(settings, torch.device(kind)) for kind in ("cpu", "cuda"))
+            for found in (loader_options(settings, torch.device(kind)) for kind in ("cpu", "cuda"))
         ]
 
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(32)))
