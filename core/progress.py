@@ -31,10 +31,10 @@ def note_once(message: str) -> None:
     note(message)
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A span of time as a person reads it.
 
-    >>> clock(59.7), clock(3725)
+    >>> duration(59.7), duration(3725)
     ('1:00', '1:02:05')
     """
     minutes, rest = divmod(round(seconds), 60)
@@ -114,7 +114,7 @@ def _notebook_line(what: str, total: int | None, unit: str) -> Iterator[Advance]
             draw(text)
 
     yield advance
-    draw(f"in {clock(time.monotonic() - started)}")
+    draw(f"in {duration(time.monotonic() - started)}")
 
 
 def _lines(what: str, total: int | None, unit: str) -> Advance:

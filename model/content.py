@@ -91,7 +91,7 @@ class FrozenContent(nn.Module):
 
 
 @dataclass
-class _Piece:
+class _EncodedChunk:
     """A chunk that this process encoded, with the random state before, to draw the same dropout again."""
 
     contents: Tensor  # (K,)
@@ -100,12 +100,12 @@ class _Piece:
 
 
 @dataclass
-class _Met:
+class _EncodedContents:
     """The contents that one call of `forward` asked for first: their vectors, and this process's chunks."""
 
     vectors: Tensor  # (S, C), a leaf of the graph: backpropagation of the loss ends here and leaves `.grad`
     own: slice  # this process's part of the S
-    pieces: list[_Piece]
+    chunks: list[_EncodedChunk]
 
 
 class TrainedContent(nn.Module):
@@ -131,10 +131,10 @@ class TrainedContent(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.width = width
-        self.how = training
+        self.encoder_training = training
         self._read = read
         self.register_buffer("contents", contents, persistent=False)
-        self._met: list[_Met] = []  # in this step
+        self._encoded: list[_EncodedContents] = []  # in this step
         # (R + 1,): where each content's vector stands among those of this step, counted from 1; 0 for a
         # content that this step has not encoded. The last entry is for -1, items without content.
         self._place: Tensor | None = None
@@ -154,7 +154,7 @@ class TrainedContent(nn.Module):
         super().train(mode)
         if mode:
             self._forget_table()
-        if not self.how.train_batchnorm:
+        if not self.encoder_training.train_batchnorm:
             for part in self._batch_norms():
                 part.eval()
         return self
@@ -166,20 +166,20 @@ class TrainedContent(nn.Module):
         """(…) item numbers -> (…, C)."""
         if not (self.training and torch.is_grad_enabled()):
             return self.encode_all()[items]
-        if self.how.refresh_items and _HEAD_READS.get():
+        if self.encoder_training.refresh_items and _HEAD_READS.get():
             assert self._table_of_epoch is not None, "begin_epoch comes before the epoch's first step"
             return self._table_of_epoch[items]
         wanted = self.contents[items]
         place = self._encode(wanted)
         zero = torch.zeros(1, self.width, device=wanted.device)  # what items without content have
-        return torch.cat([zero, *(met.vectors for met in self._met)])[place[wanted]]
+        return torch.cat([zero, *(encoded.vectors for encoded in self._encoded)])[place[wanted]]
 
     def begin_epoch(self, epoch: int) -> None:
         """Encode all items for the heads that read them in this epoch; does nothing within the same epoch.
 
         Under torchrun all processes must call it together. Raises TssrError as `encode_all`.
         """
-        if self.how.refresh_items and epoch != self._epoch:
+        if self.encoder_training.refresh_items and epoch != self._epoch:
             self._table_of_epoch, self._epoch = self.encode_all(), epoch
 
     def state_of_epoch(self) -> dict[str, Tensor]:
@@ -201,35 +201,35 @@ class TrainedContent(nn.Module):
         distinct = torch.unique(current_world().gather(torch.unique(wanted[wanted >= 0])))
         new = distinct[self._place[distinct] == 0]
         if len(new):
-            taken = 1 + sum(len(met.vectors) for met in self._met)
+            taken = 1 + sum(len(encoded.vectors) for encoded in self._encoded)
             self._place[new] = torch.arange(taken, taken + len(new), device=new.device)
-            self._met.append(self._meet(new))
+            self._encoded.append(self._encode_new(new))
         return self._place
 
-    def _meet(self, new: Tensor) -> _Met:
+    def _encode_new(self, new: Tensor) -> _EncodedContents:
         """Encode this process's part of the contents `new` (S,) and get the others' vectors."""
         world = current_world()
         parts = new.tensor_split(world.size)
         low, own = sum(map(len, parts[: world.rank])), parts[world.rank]
-        chunks = self._chunks(own)
-        first_kept = len(chunks) - self.how.kept_chunks if not self._met else len(chunks)
-        pieces = [self._piece(chunk, keep=place >= first_kept) for place, chunk in enumerate(chunks)]
-        vectors = [piece.vectors.detach() for piece in pieces]
+        cut = self._chunks(own)
+        first_kept = len(cut) - self.encoder_training.kept_chunks if not self._encoded else len(cut)
+        chunks = [self._encode_chunk(chunk, keep=place >= first_kept) for place, chunk in enumerate(cut)]
+        vectors = [chunk.vectors.detach() for chunk in chunks]
         # A process with nothing to encode still takes part in the exchange, with 0 rows of the same dtype.
         nothing = torch.zeros(0, self.width, device=new.device, dtype=self._dtype())
-        return _Met(
-            world.gather(torch.cat([nothing, *vectors])).requires_grad_(), slice(low, low + len(own)), pieces
+        return _EncodedContents(
+            world.gather(torch.cat([nothing, *vectors])).requires_grad_(), slice(low, low + len(own)), chunks
         )
 
     def _dtype(self) -> torch.dtype:
         weight = next(self.encoder.parameters())
         return weight.dtype if weight.dtype == torch.float64 else torch.float32
 
-    def _piece(self, contents: Tensor, *, keep: bool) -> _Piece:
+    def _encode_chunk(self, contents: Tensor, *, keep: bool) -> _EncodedChunk:
         """Encode contents (K,), with a graph where it is to be kept."""
         random = random_states(contents.device)
         with torch.set_grad_enabled(keep):
-            return _Piece(contents, self._vectors(contents), random)
+            return _EncodedChunk(contents, self._vectors(contents), random)
 
     def _chunks(self, contents: Tensor) -> list[Tensor]:
         """Contents in chunks of about equal size, none of a single content where batch normalisation trains.
@@ -237,8 +237,8 @@ class TrainedContent(nn.Module):
         Example: of 65 contents, chunks of at most 64 are 33 and 32. With --train-batchnorm and chunks of
         at most 2, 5 contents are 3 and 2, for no equal parts avoid a single one.
         """
-        count = -(-len(contents) // self.how.chunk)
-        if self.how.train_batchnorm:
+        count = -(-len(contents) // self.encoder_training.chunk)
+        if self.encoder_training.train_batchnorm:
             count = min(count, max(1, len(contents) // 2))
         return list(contents.tensor_split(count)) if count else []
 
@@ -261,21 +261,21 @@ class TrainedContent(nn.Module):
 
         Call it in the precision (autocast) that the step's forward pass had.
         """
-        met, self._met, self._place = self._met, [], None
+        encoded, self._encoded, self._place = self._encoded, [], None
         momenta = {part: part.momentum for part in self._batch_norms()}
         for part in momenta:
             part.momentum = 0.0  # the first pass has already updated the running mean by these contents
-        for each in met:
+        for each in encoded:
             asked = each.vectors.grad
             asked = torch.zeros_like(each.vectors) if asked is None else asked
             own = current_world().sum(asked)[each.own]
-            parts = torch.split(own, [len(piece.contents) for piece in each.pieces])
+            parts = torch.split(own, [len(chunk.contents) for chunk in each.chunks])
             # From the last to the first, so that kept activations are given up before others need memory.
-            for piece, gradients in reversed(list(zip(each.pieces, parts, strict=True))):
-                vectors = piece.vectors
+            for chunk, gradients in reversed(list(zip(each.chunks, parts, strict=True))):
+                vectors = chunk.vectors
                 if not vectors.requires_grad:
-                    with drawing_as(piece.random, piece.contents.device):
-                        vectors = self._vectors(piece.contents)
+                    with drawing_as(chunk.random, chunk.contents.device):
+                        vectors = self._vectors(chunk.contents)
                 vectors.backward(gradients)  # type: ignore[no-untyped-call]
         for part, momentum in momenta.items():
             part.momentum = momentum
@@ -284,7 +284,7 @@ class TrainedContent(nn.Module):
     def _share_statistics(self, part: _BatchNorm) -> None:
         """Set the running mean and variance to their mean over the processes, so that all stay equal."""
         world = current_world()
-        if world.size > 1 and self.how.train_batchnorm:
+        if world.size > 1 and self.encoder_training.train_batchnorm:
             for counted in (part.running_mean, part.running_var):
                 if counted is not None:
                     counted.copy_(world.sum(counted.clone()) / world.size)

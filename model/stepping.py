@@ -41,9 +41,9 @@ def parameter_groups(model: NeuralRecommender, learning_rate: float) -> list[dic
     for content in trained_contents(model):
         trained = [weight for weight in content.encoder.parameters() if weight.requires_grad]
         encoders.update(trained)
-        share = content.how.learning_rate / learning_rate
+        share = content.encoder_training.learning_rate / learning_rate
         for decay, weights in (
-            (content.how.weight_decay, [weight for weight in trained if weight.ndim > 1]),
+            (content.encoder_training.weight_decay, [weight for weight in trained if weight.ndim > 1]),
             (0.0, [weight for weight in trained if weight.ndim <= 1]),
         ):
             if weights:
@@ -127,7 +127,7 @@ class Stepping:
             "--width, --softmax-sample or --drawn-negatives"
         )
         if self.contents:  # an encoder's activations are most of what is held
-            chunk = max(content.how.chunk for content in self.contents)
+            chunk = max(content.encoder_training.chunk for content in self.contents)
             cure = f"lower --encoder-chunk (now {chunk}); where that does not help, {cure}"
         return memory_errors_as_tssr(f"at step {step + 1}", cure)
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.progress import Advance, clock, progress
+from ..core.progress import Advance, duration, progress
 from ..core.schema import SELECTION_METRIC
 from ..core.torchrun import current_world
 from .batches import Samples
@@ -170,7 +170,7 @@ class Trainer:
         steps = max(1, state.step - state.last_validated)
         terms = " ".join(f"{name} {total / steps:.4f}" for name, total in state.sums.items())
         speed = f"{self._speed():,.0f} positions/s"
-        left = " to ".join(dict.fromkeys(clock(steps * seconds_per_step) for steps in self._steps_left()))
+        left = " to ".join(dict.fromkeys(duration(steps * seconds_per_step) for steps in self._steps_left()))
         best = f"best NDCG@10 {state.best:.4f} at step {state.best_step}" if state.best_step else ""
         now = "" if validation is None else f"validation NDCG@10 {validation:.4f}"
         advance(

@@ -114,9 +114,9 @@ def test_dropout_draws_the_same_in_both_passes(histories_of, train_batchnorm, mo
     kept, _ = built("tssr", histories_of, source(4, dropout=0.5, train_batchnorm=train_batchnorm)[0])
     loss, gradients = step(cached, batch)
     drawn_after = torch.rand(3)
-    encode = TrainedContent._piece
+    encode = TrainedContent._encode_chunk
     monkeypatch.setattr(
-        TrainedContent, "_piece", lambda content, chunk, keep: encode(content, chunk, keep=True)
+        TrainedContent, "_encode_chunk", lambda content, chunk, keep: encode(content, chunk, keep=True)
     )
     wanted_loss, wanted = step(kept, batch)
     assert torch.equal(loss, wanted_loss)
