@@ -1,4 +1,4 @@
-"""The results of stages: the table that the command prints, and the same as a Polars frame."""
+"""The results of stages: the table that the command prints, and its numbers as a Polars frame."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ class Result:
 
     @property
     def frame(self) -> pl.DataFrame:
-        """The table that the command prints, as texts."""
+        """A row for each of the table that the command prints, numbers as numbers.
+
+        The columns are named in docs/python.md. Of a command that prints no numbers it is the table of texts.
+        """
+        if self._summary.records:
+            return pl.DataFrame(self._summary.records, infer_schema_length=None, strict=False)
         rows, columns = self._summary.rows, self._summary.columns
         names = list(columns) or [f"column {place + 1}" for place in range(max(map(len, rows), default=0))]
         return pl.DataFrame([list(row) for row in rows], schema=dict.fromkeys(names, pl.String), orient="row")

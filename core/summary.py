@@ -12,7 +12,8 @@ class Summary:
     """The result of one stage.
 
     `rows` are shown as a table under `columns` (no header where `columns` is empty), `notes` as lines below;
-    `data` is the JSON object. `cached` says that nothing had changed and nothing was done.
+    `data` is the JSON object. `cached` says that nothing had changed and nothing was done. `records` are the
+    table's rows for a program, where numbers are numbers; empty where a stage has no table of numbers.
     """
 
     title: str
@@ -21,3 +22,4 @@ class Summary:
     columns: Sequence[str] = ()
     notes: Sequence[str] = ()
     cached: bool = False
+    records: Sequence[Mapping[str, object]] = ()

@@ -164,16 +164,22 @@ class ComparisonReport:
 
     def csv(self) -> str:
         """One row of plain numbers a model."""
+        records = self.records()
+        return csv_table(list(records[0]), [list(record.values()) for record in records])
+
+    def records(self) -> list[dict[str, object]]:
+        """One row of plain numbers a model, by column."""
         comparison, names = self.comparison, self.comparison.names
         costs = ("parameters", "seconds", "peak_memory", "peak_gpu_memory")
         columns = ["model", "seeds", *names, *(f"{name}_deviation" for name in names), *costs]
-        rows: list[list[object]] = []
+        records: list[dict[str, object]] = []
         for one in self.compared:
             model = one.contender.name
             means = [comparison.mean(model, name) for name in names]
             deviations = [comparison.deviation(model, name) for name in names]
-            rows.append([model, len(one.runs), *means, *deviations, *(one.cost(name) for name in costs)])
-        return csv_table(columns, rows)
+            values = [model, len(one.runs), *means, *deviations, *(one.cost(name) for name in costs)]
+            records.append(dict(zip(columns, values, strict=True)))
+        return records
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -285,4 +285,12 @@ def _written(path: Path, report: ComparisonReport, *, cached: bool) -> Summary:
     record = {**report.record(), "files": str(path)}
     write_json(path.with_name(f"{path.name}.json"), record)
     notes = [*report.notes(), f"files: {path}.md, .csv, .tex, .json"]
-    return Summary(report.title, report.rows(), record, report.columns, notes, cached=cached)
+    return Summary(
+        report.title,
+        report.rows(),
+        record,
+        report.columns,
+        notes,
+        cached=cached,
+        records=report.records(),
+    )

@@ -234,7 +234,11 @@ def _written(
         ],
         "failed": failed,
     }
-    return Summary(f"Tuned {plan.spec.title} on {plan.dataset.name}", rows, data, columns, notes, cached)
+    records = [
+        {**trial.params, SELECTION_METRIC: trial.value, "run": trial.user_attrs[_RUN]} for trial in trials
+    ]
+    title = f"Tuned {plan.spec.title} on {plan.dataset.name}"
+    return Summary(title, rows, data, columns, notes, cached, records)
 
 
 def _toml(model: str, plan: RunPlan, searched: Iterable[str]) -> str:

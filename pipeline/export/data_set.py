@@ -65,7 +65,9 @@ def export_data_set(workspace: WorkspaceFolders, folder: Path, settings: ExportS
     data |= {"counts": info.manifest["counts"], "split": split, "fingerprint": info.fingerprint}
     rows = [(name, f"{size:,}") for name, size in files.items()]
     notes = [_split_note(info, settings.to), "Users and items go by their numbers.", f"files: {folder}"]
-    return Summary(f"Exported {info.name} to {settings.to}", rows, data, ("file", "bytes"), notes)
+    records = [{"file": name, "bytes": size} for name, size in files.items()]
+    title = f"Exported {info.name} to {settings.to}"
+    return Summary(title, rows, data, ("file", "bytes"), notes, records=records)
 
 
 def _split_note(info: DatasetInfo, to: str) -> str:

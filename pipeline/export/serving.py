@@ -101,4 +101,6 @@ def _write_checksums(folder: Path) -> dict[str, int]:
 def _summary(folder: Path, plan: RunPlan, exported: ExportResult, data: dict[str, Any]) -> Summary:
     rows = [(name, f"{size:,}") for name, size in data["files"].items()]
     notes = [exported.proof.describe(), *exported.limits(), f"files: {folder}"]
-    return Summary(f"Exported {plan.title} on {plan.dataset.name}", rows, data, ("file", "bytes"), notes)
+    records = [{"file": name, "bytes": size} for name, size in data["files"].items()]
+    title = f"Exported {plan.title} on {plan.dataset.name}"
+    return Summary(title, rows, data, ("file", "bytes"), notes, records=records)

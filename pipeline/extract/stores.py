@@ -46,7 +46,8 @@ def list_features(workspace: WorkspaceFolders, dataset: str | None) -> Summary:
         for name, info in stores
     ]
     columns = ("data set", "store", "encoder", "dimension", "items", "missing", "size")
-    return Summary("Feature stores", rows, {"stage": "features", "stores": data}, columns=columns)
+    whole = {"stage": "features", "stores": data}
+    return Summary("Feature stores", rows, whole, columns=columns, records=data)
 
 
 def verify_features(workspace: WorkspaceFolders, dataset: str | None) -> Summary:

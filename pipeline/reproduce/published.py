@@ -82,4 +82,6 @@ def _beside(path: Path, name: str, entry: PublishedRow, ours: Mapping[str, float
     write_text(path.with_name(f"{path.name}.md"), f"# {name}\n\n{markdown_table(columns, rows)}\n{words}\n")
     records = [dict(zip(columns, number, strict=True)) for number in numbers]
     data = {"stage": "reproduce", "name": name, "rows": records, "notes": notes, "files": str(path)}
-    return Summary(f"{name}: {entry.model} beside what was published", rows, data, columns, notes)
+    return Summary(
+        f"{name}: {entry.model} beside what was published", rows, data, columns, notes, records=records
+    )

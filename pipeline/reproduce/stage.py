@@ -183,7 +183,7 @@ def _written(
     write_text(path.with_name(f"{path.name}.md"), f"# {title}\n\n{markdown_table(titles, shown)}\n{words}\n")
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     data = {"stage": "reproduce", "title": title, "rows": records, "notes": notes, "files": str(path)}
-    return Summary(title, shown, data, titles, notes)
+    return Summary(title, shown, data, titles, notes, records=records)
 
 
 def _cell(column: str, value: object) -> str:

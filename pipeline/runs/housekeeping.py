@@ -34,7 +34,7 @@ def workspace_status(workspace: WorkspaceFolders) -> Summary:
     notes = [f"next: {told}"]
     if any(entry.unused for entry in entries):
         notes.append("tssr clean removes what nothing refers to")
-    return Summary(f"Workspace {workspace.root}", rows, data, columns, notes)
+    return Summary(f"Workspace {workspace.root}", rows, data, columns, notes, records=records)
 
 
 def unused_entries(workspace: WorkspaceFolders) -> list[WorkspaceEntry]:

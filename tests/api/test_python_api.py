@@ -265,13 +265,35 @@ def test_two_processes_may_work_in_one_workspace(workspace):
 def test_compare_and_export_are_there_too(workspace, commands, tmp_path):
     shop = preprocess(workspace, rows())
     compared = shop.compare(["poprec", "itemknn"], seeds=1, topk=[5], tried={"neighbours": [2, 5]})
-    assert compared.frame["model"].to_list()[:2] == ["PopRec", "ItemKNN"] or "poprec" in repr(compared)
+    assert "poprec" in repr(compared)
+    frame = compared.frame
+    assert frame["model"].to_list() == ["poprec", "itemknn"]
+    assert frame.select("recall@5", "ndcg@5").dtypes == [pl.Float64] * 2
+    assert frame["seeds"].dtype.is_integer()
+    assert frame["ndcg@5"].to_list() == [one["metrics"]["ndcg@5"] for one in compared.data["models"].values()]
+    assert frame.sort("ndcg@5")["ndcg@5"].is_sorted()
     assert len(commands) == 3
     blend = workspace.blend(shop.train("sasrec-id", **SMALL), shop.train("bpr-mf", width=8, max_epochs=1))
     assert blend.evaluate(topk=[5], mask="none")["queries"].to_list() == [12]
     assert blend.export(tmp_path / "blend").data["kind"] == "users"
     assert shop.export(tmp_path / "lines", to="sequences").data["counts"]["actions"] == 84
     assert shop.train("poprec").export(tmp_path / "served").data["check"]["equal"] == 12
+
+
+def test_the_frames_of_results_hold_numbers(workspace):
+    shop = preprocess(workspace, rows())
+    beside = workspace.reproduce("table2", dataset=shop.name).frame
+    assert beside[:, 1].dtype == pl.Float64
+    assert {"kind", "name", "bytes", "age", "state", "unused"} == set(workspace.status().frame.columns)
+    assert workspace.status().frame["bytes"].dtype.is_integer()
+    shop.import_features("image", VECTORS, name="clip")
+    stores = shop.features.frame
+    assert (stores["dimension"].item(), stores["items"].dtype.is_integer()) == (3, True)
+    for exported in (
+        shop.export(workspace.folder / "a", to="sequences"),
+        shop.train("poprec").export(workspace.folder / "b"),
+    ):
+        assert exported.frame["bytes"].dtype.is_integer()
 
 
 VECTORS = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)

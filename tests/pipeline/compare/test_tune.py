@@ -7,6 +7,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import tssr
@@ -165,6 +166,10 @@ def test_a_second_search_waits_for_the_study_and_takes_no_running_trial(prepared
     assert "is being written by process" in said[0]
     assert len(commands) == len(first.json["trials"]) == 2
     assert found["second"].data["trials"] == first.json["trials"]
+    frame = found["second"].frame
+    assert frame.columns == ["learning_rate", "dropout", "validation_ndcg@10", "run"]
+    assert frame.dtypes[:3] == [pl.Float64] * 3
+    assert frame["run"].to_list() == [trial["run"] for trial in first.json["trials"]]
 
 
 def test_a_first_trial_that_diverges_counts_and_the_search_goes_on(prepared, commands):
