@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import traceback
@@ -9,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from .core.errors import TssrError
+from .core.errors import TssrError, cure_of, system_code
 from .core.signals import keep_exit_code, signal_behind, stoppable
 from .core.version import __version__
 from .core.words import unknown_name
@@ -97,5 +98,7 @@ def _report(error: BaseException, debug: bool) -> None:
         sys.exit(1)
     if debug:
         raise error
+    if isinstance(error, OSError) and system_code(error) in (errno.ENOSPC, errno.EDQUOT):
+        _fail(str(cure_of(error, error.filename or "the output, the workspace or temporary files")), 1)
     # the last resort, so that no one meets a bare traceback
     _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)

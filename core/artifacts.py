@@ -19,6 +19,7 @@ from .errors import ArtifactError, TssrError, os_errors_as_tssr
 from .lock import take_lock
 
 TEMPORARY_SUFFIX = ".partial"
+_TEMPORARY = re.compile(rf"^\.(.+)\.\d+{re.escape(TEMPORARY_SUFFIX)}$")
 
 
 def _sync(path: Path) -> None:
@@ -29,18 +30,14 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def refuse_no_room(folder: Path, size: int, what: str) -> None:
+def refuse_no_room(folder: Path, size: int, what: str, cure: str) -> None:
     """Raise TssrError where `what`, of `size` bytes, would not fit on the disk that holds `folder`."""
     free = shutil.disk_usage(folder).free
     if size > free:
         raise TssrError(
-            f"{what} take {_mebibytes(size)} in {folder}, and its disk has {_mebibytes(free)} free; free "
-            "space there, or choose a --workspace on another disk"
+            f"{what} take {size / 2**20:,.1f} MiB and the disk of {folder} has {free / 2**20:,.1f} MiB free; "
+            f"{cure}"
         )
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"
 
 
 @contextmanager
@@ -50,7 +47,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises TssrError for a full disk, a read-only folder or a denied path.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
-    with os_errors_as_tssr(f"write {path}", path):
+    # `path` may lie in a folder that has its temporary name, or have one itself, to be renamed with others.
+    shown = Path(*(_TEMPORARY.sub(r"\1", part) for part in path.parts))
+    with os_errors_as_tssr(f"write {shown}", shown):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -143,6 +142,20 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a text file whole or not at all: what a full disk took of it is cut off again."""
+    with os_errors_as_tssr(f"write {path}", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError:
+            if path.exists():
+                os.truncate(path, before)
+            raise
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_FREE_SPACE = "free space there"  # how the cure begins where a disk is full
 
 
 class TssrError(Exception):
@@ -43,16 +46,41 @@ def os_errors_as_tssr(doing: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename or path
-        cures = {
-            errno.ENOSPC: f"the disk holding {path} is full; free space there, or write elsewhere",
-            errno.EDQUOT: f"the disk quota of {path} is used up; free space there, or write elsewhere",
-            errno.EACCES: f"no permission for {place}; check its owner and mode",
-            errno.EPERM: f"no permission for {place}; check its owner and mode",
-            errno.EROFS: f"{place} is on a read-only disk; write elsewhere",
-            errno.ENOTDIR: f"{place} leads through a file that is no folder; check the path",
-        }
-        cure = cures.get(error.errno or 0, f"{error.strerror or error} ({place})")
+        cure = cure_of(error, path) or f"{error.strerror or error} ({place})"
         raise TssrError(f"could not {doing}: {cure}") from error
+
+
+def cure_of(error: OSError, path: Path | str) -> str | None:
+    """What the system refused while `path` was written or read, and what to do; None for other errors."""
+    place = error.filename or path
+    cures = {
+        errno.ENOSPC: f"the disk holding {path} is full; {_FREE_SPACE}, or write elsewhere",
+        errno.EDQUOT: f"the disk quota of {path} is used up; {_FREE_SPACE}, or write elsewhere",
+        errno.EACCES: f"no permission for {place}; check its owner and mode",
+        errno.EPERM: f"no permission for {place}; check its owner and mode",
+        errno.EROFS: f"{place} is on a read-only disk; write elsewhere",
+        errno.ENOTDIR: f"{place} leads through a file that is no folder; check the path",
+    }
+    return cures.get(system_code(error) or 0)
+
+
+def tells_full_disk(error: TssrError) -> bool:
+    """Whether a disk without space is the reason, also where the words are those of another process."""
+    return _FREE_SPACE in str(error)
+
+
+def system_code(error: Exception) -> int | None:
+    """The number of a system's error, also where a library tells it in words alone; None where there is none.
+
+    Polars and safetensors write "No space left on device (os error 28)". NumPy says "1024 requested and 512
+    written" where a disk was full.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"os error (\d+)", str(error))
+    if told is not None:
+        return int(told[1])
+    return errno.ENOSPC if re.search(r"\d+ requested and \d+ written", str(error)) else None
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..core.artifacts import atomic_path
-from ..core.errors import ArtifactError, UsageError
+from ..core.errors import ArtifactError, UsageError, system_code
 from ..core.torchrun import current_world
 from .content import trained_contents
 from .random_state import random_states
@@ -52,10 +51,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], record: dict[str, A
         try:
             save_file(contiguous, temporary, metadata={"record": json.dumps(record, sort_keys=True)})
         except SafetensorError as error:  # which is no OSError, whatever the system said
-            code = re.search(r"os error (\d+)", str(error))
+            code = system_code(error)
             if code is None:
                 raise
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
+            raise OSError(code, os.strerror(code), str(path)) from None
         temporary.chmod(mode)  # safetensors lets nobody else read its files
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from ..core.artifacts import write_text
+from ..core.artifacts import append_line, write_text
 from ..core.errors import UsageError, os_errors_as_tssr
 
 LOG_FILE = "log.jsonl"
@@ -36,7 +36,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
-        self._path = folder / LOG_FILE
+        self._path, self._curves_folder = folder / LOG_FILE, folder / TENSORBOARD_FOLDER
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
         write_text(self._path, "".join(line + "\n" for line in kept))
@@ -44,23 +44,22 @@ class RunLog:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            drawn = (folder / TENSORBOARD_FOLDER).exists()
-            self._curves = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=step + 1)
+            drawn = self._curves_folder.exists()
+            with os_errors_as_tssr("write the curves", self._curves_folder):
+                self._curves = SummaryWriter(str(self._curves_folder), purge_step=step + 1)
             for line in [] if drawn else kept:
                 self._draw(json.loads(line))
 
     def write(self, line: Mapping[str, float]) -> None:
         """Append one validation's numbers; `step` is among them."""
-        with (
-            os_errors_as_tssr(f"write {self._path}", self._path),
-            self._path.open("a", encoding="utf-8") as file,
-        ):
-            file.write(json.dumps(line) + "\n")
+        append_line(self._path, json.dumps(line))
         self._draw(line)
 
     def _draw(self, line: Mapping[str, float]) -> None:
         """Add one validation's numbers to TensorBoard's curves, where these are wanted."""
-        if self._curves is not None:
+        if self._curves is None:
+            return
+        with os_errors_as_tssr("write the curves", self._curves_folder):
             for name, value in line.items():
                 if name != "step":
                     self._curves.add_scalar(name, value, int(line["step"]))
@@ -71,7 +70,8 @@ class RunLog:
 
     def __exit__(self, *_error: object) -> None:
         if self._curves is not None:
-            self._curves.close()
+            with os_errors_as_tssr("write the curves", self._curves_folder):
+                self._curves.close()
 
 
 def draw_finished(folder: Path, last_step: int) -> bool:

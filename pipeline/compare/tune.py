@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import fingerprint, write_text
-from ...core.errors import ArtifactError, TssrError, UsageError
+from ...core.errors import ArtifactError, TssrError, UsageError, tells_full_disk
 from ...core.lock import exclusive
 from ...core.progress import note
 from ...core.schema import SELECTION_METRIC
@@ -117,6 +117,10 @@ def _open_study(path: Path) -> Iterator[Study]:
                 study_name=path.stem, storage=storage, direction="maximize", load_if_exists=True
             )
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        if "disk is full" in reason_of(error):  # SQLite's own words
+            raise TssrError(
+                f"the disk holding the study {path} is full; free space there, and the same command goes on"
+            ) from None
         raise ArtifactError(
             f"the study {path} cannot be used ({reason_of(error)}); make it writable or delete it; "
             "finished trials are not trained again"
@@ -177,7 +181,8 @@ def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[st
     """Train the next trial that is proposed.
 
     A trial that diverges counts as a failed trial. So does one that fails for another reason, but only once a
-    trial has succeeded: before that, the reason probably holds for all trials, and the error is raised.
+    trial has succeeded: before that, the reason probably holds for all trials, and the error is raised. A
+    full disk is such a reason at any time.
     """
     from optuna.trial import TrialState
 
@@ -185,7 +190,7 @@ def _try_next(study: Study, pool: TrainingPool, plan: RunPlan, space: Mapping[st
     try:
         (trained,) = pool.train([(f"{plan.model} {as_options(values)}", with_values(plan, values))])
     except TssrError as error:
-        counts = bool(_succeeded(study))
+        counts = bool(_succeeded(study)) and not tells_full_disk(error)
         if counts:
             trial.set_user_attr(_ERROR, str(error))
         study.tell(trial, state=TrialState.FAIL)

@@ -42,7 +42,10 @@ def write_graphs(
     sizes = {name: {0: torch.export.Dim("batch")} for name in example}
     with torch.no_grad(), _quiet():
         program = torch.export.export(module.eval(), (), dict(example), dynamic_shapes=sizes)
-        torch.export.save(program, stem.with_suffix(".pt2"))
+        # Into memory first: on a full disk torch's own writer would end the process.
+        packed = io.BytesIO()
+        torch.export.save(program, packed)
+        stem.with_suffix(".pt2").write_bytes(packed.getbuffer())
         onnx = torch.onnx.export(
             program, dynamo=True, input_names=list(example), output_names=list(outputs), verbose=False
         )

@@ -68,4 +68,6 @@ def write_index(path: Path, vectors: Float32, bias: Float32, listed: Int64) -> N
     rows = listed - 1
     index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1] + 1))
     index.add_with_ids(np.concatenate([vectors[rows], bias[rows, None]], axis=1, dtype=np.float32), listed)
-    faiss.write_index(index, str(path))
+    # Given a path, FAISS only prints it where the disk is full, and leaves half a file.
+    with path.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]

@@ -179,7 +179,9 @@ def _fill(
         if chunks:
             if source is None:
                 return None
-            refuse_no_room(folder, _bytes_of(chunks, head), f"the {head['kind']} of {job.modality.noun}")
+            what = f"the {head['kind']} of {job.modality.noun}"
+            cure = "free space there, or choose a --workspace on another disk"
+            refuse_no_room(folder, _bytes_of(chunks, head), what, cure)
             job.world.broadcast(True)
             _encode_together(job, source[0], content, chunks, folder)
             parts = find_parts(folder)

@@ -6,10 +6,9 @@ left out, and so are links, devices and everything that is no picture.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path, PurePosixPath
 
-from ...core.artifacts import atomic_folder
+from ...core.artifacts import atomic_folder, refuse_no_room
 from ...core.errors import DataError
 from ...core.progress import note, progress
 from .archives import ArchivedFile, archives_in, open_archive
@@ -23,8 +22,8 @@ SPARE = 1 << 30  # bytes of the disk that unpacking leaves free
 def unpack_pictures(root: Path, name: str) -> None:
     """Unpack the pictures under `name/` from the archives in `root`, unless the folder `name` is there.
 
-    Raises DataError for an archive that is damaged, whose paths leave the folder, or that the disk cannot
-    hold.
+    Raises DataError for an archive that is damaged or whose paths leave the folder, TssrError where the disk
+    cannot hold the pictures.
     """
     if (root / name).exists():
         return
@@ -69,12 +68,8 @@ def _copy(found: dict[Path, Chosen], target: Path) -> None:
     names = " and ".join(path.name for path in found)
     entries = [entry for chosen in found.values() for entry in chosen.values()]
     needed = sum(entry.size for entry in entries)
-    free = shutil.disk_usage(target.parent).free
-    if needed + SPARE > free:
-        raise DataError(
-            f"{names}: the pictures take {needed >> 20:,} MiB and the disk has {free >> 20:,} MiB free; "
-            f"unpack them elsewhere and link them as {target}"
-        )
+    cure = f"unpack them elsewhere and link them as {target}"
+    refuse_no_room(target.parent, needed + SPARE, f"{names}: the pictures and some space to spare", cure)
     note(f"unpacking {len(entries):,} pictures from {names} into {target}")
     with atomic_folder(target) as temporary, progress("unpack", len(entries), "pictures") as advance:
         for path, chosen in found.items():

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ArtifactError, os_errors_as_tssr
+from ...core.artifacts import append_line
+from ...core.errors import ArtifactError
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, read_run
 
@@ -32,11 +33,7 @@ def record_test_reading(folder: Path, reader: str) -> None:
     weights = read_run(folder)["result"].get("weights_sha256") if (folder / RUN_FILE).exists() else None
     if weights is not None:
         line["weights"] = weights
-    path = folder / READINGS_FILE
-    with os_errors_as_tssr(f"write {path}", path):
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    append_line(folder / READINGS_FILE, json.dumps(line))
 
 
 def readings_words(folder: Path) -> str | None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import sqlite3
 import sys
 import threading
 import time
@@ -12,14 +15,14 @@ import pytest
 
 import tssr
 from tssr.core import lock
-from tssr.core.errors import TssrError
+from tssr.core.errors import TssrError, cure_of
 from tssr.core.settings import option_name, resolve
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 from tssr.pipeline.compare.training_pool import TrainingPool
 from tssr.pipeline.compare.tune_settings import SPACE, space_of
 
-pytest.importorskip("optuna")
+optuna = pytest.importorskip("optuna")
 SMALL = ("--width", "8", "--max-epochs", "1", "--batch-size", "16")
 TUNE = ("tune", "gru4rec", *SMALL, "--json")
 
@@ -102,6 +105,40 @@ def test_a_trial_that_fails_counts_unless_nothing_has_succeeded(prepared, comman
     assert (failed.code, "error: the loss is not finite" in failed.err) == (1, True)
     found = prepared(*TUNE, "--trials", "3")
     assert (len(found.json["trials"]), found.json["failed"]) == (2, 1)
+
+
+def test_a_full_disk_is_no_trial_s_fault(prepared, commands, monkeypatch):
+    """The second trial finds no space: it does not count, and the same command trains it."""
+    shutil.copytree("workspace", "other")
+    whole = values_of(prepared(*TUNE, "--trials", "3", "--workspace", "other").json)
+    kept, calls = TrainingPool.train, []
+
+    def train(self, runs):
+        calls.append(runs)
+        if len(calls) == 2:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise TssrError(
+                f"gru4rec: could not write: {cure_of(full, 'model.safetensors')}; tried: tssr train"
+            )
+        return kept(self, runs)
+
+    monkeypatch.setattr(TrainingPool, "train", train)
+    stopped = prepared(*TUNE, "--trials", "3")
+    assert (stopped.code, "the disk holding model.safetensors is full" in stopped.err) == (1, True)
+    found = prepared(*TUNE, "--trials", "3")
+    assert (values_of(found.json), found.json["failed"]) == (whole, 0)
+
+
+def test_a_study_that_finds_no_space_tells_the_cure(prepared, commands, monkeypatch):
+    from sqlalchemy.exc import OperationalError  # installed with optuna
+
+    def full(**_options):
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(optuna, "create_study", full)
+    stopped = prepared(*TUNE, "--trials", "1")
+    assert "the disk holding the study workspace/tuning/" in stopped.err
+    assert "is full; free space there, and the same command goes on" in stopped.err
 
 
 def test_where_all_trials_diverge_the_error_says_so(prepared, commands):
