@@ -1,12 +1,16 @@
-"""Torch's random state of a process: reading it, and drawing again as at an earlier time."""
+"""Torch's random state of a process: reading it, drawing as at an earlier time, and drawing apart from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_FILLS = {"normal_", "uniform_"}  # methods of tensors; functions of torch.nn.init pass a generator, or None
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
@@ -25,3 +29,28 @@ def drawing_as(random: Mapping[str, Tensor], device: torch.device) -> Iterator[N
         if "cuda" in random:
             torch.cuda.set_rng_state(random["cuda"], device)
         yield
+
+
+class DrawnApart(TorchFunctionMode):
+    """Within the context, first weights of modules are drawn from a generator of its own, not the process's.
+
+    It holds for the thread that enters it: while another thread trains and draws its dropout from the stream
+    of the process, this one may build a model. The numbers are those after torch.manual_seed(seed).
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call `func`, with the generator where it draws and was given none."""
+        given = dict(kwargs or {})
+        if ("generator" in given or func.__name__ in _FILLS) and given.get("generator") is None:
+            given["generator"] = self._generator
+        return func(*args, **given)

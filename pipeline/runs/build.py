@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -62,18 +63,24 @@ def build_model(
     dataset: LoadedDataset,
     device: torch.device,
     contents: Sequence[ContentSource] | None = None,
+    *,
+    to_load: bool = False,
 ) -> Recommender:
     """Build the plan's model with its first weights, on `device`; `dataset` is the plan's, loaded.
 
     The model reads `contents`; without them it reads the plan's feature stores or encoders. The plan is not
-    that of a blend (see `build_blend`).
+    that of a blend (see `build_blend`). First weights are drawn from torch's stream of the process, begun at
+    the run's seed, and training draws on from there. A model whose weights are to be loaded (`to_load`)
+    leaves that stream alone: another thread may be training, or a notebook has a seed of its own.
     """
     import torch
 
     from ...model.materials import Materials
+    from ...model.random_state import DrawnApart
 
     whole, train = dataset.histories, plan.split(dataset).train
-    torch.manual_seed(plan.train.seed)
+    if not to_load:
+        torch.manual_seed(plan.train.seed)
     counted = whole if getattr(plan.model_settings, "count_all", False) else train
     materials = Materials(
         item_count=plan.dataset.item_count,
@@ -83,7 +90,8 @@ def build_model(
         train_counts=torch.from_numpy(counted.counts()),
     )
     with memory_errors_as_tssr(f"building {plan.spec.title}", _memory_cure(plan)):
-        model = plan.spec.build(materials, plan.model_settings)
+        with DrawnApart(plan.train.seed) if to_load else nullcontext():
+            model = plan.spec.build(materials, plan.model_settings)
         if isinstance(model, torch.nn.Module):
             model.to(device)
     return model

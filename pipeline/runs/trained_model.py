@@ -47,7 +47,7 @@ def trained_model(folder: Path, plan: RunPlan, dataset: LoadedDataset, device_na
 def _built(folder: Path, plan: RunPlan, dataset: LoadedDataset, device: torch.device) -> Recommender:
     """The plan's model, which reads what the run in `folder` keeps; its weights are yet to be loaded."""
     if not plan.parts:
-        return build_model(plan, dataset, device, _kept(folder, plan, dataset, device))
+        return build_model(plan, dataset, device, _kept(folder, plan, dataset, device), to_load=True)
     parts = [
         _built(part_folder(folder, number), part, dataset, device) for number, part in enumerate(plan.parts)
     ]
@@ -66,7 +66,7 @@ def _kept(
     kept = kept_contents(folder, plan.end_to_end, plan.stores)
     if world.broadcast(kept is None):  # the main process looks, so that all encode together
         note("content has changed since training: its vectors are computed again with the run's encoder")
-        model = build_model(plan, dataset, device)
+        model = build_model(plan, dataset, device, to_load=True)
         load_model(folder / MODEL_FILE, cast("torch.nn.Module", model))
         keep_vectors(folder, plan.end_to_end, plan.stores, model)
         world.barrier()  # until the main process has written them

@@ -254,6 +254,30 @@ def test_trainings_in_threads_come_out_as_alone_and_leave_random_numbers_alone(s
     assert torch.rand(1) == wanted
 
 
+def test_a_run_that_is_asked_while_another_trains_changes_no_number_of_it(shop):
+    """Weights of the answering run are drawn before its own are loaded, but not from the other's stream."""
+    answering = shop.train("sasrec-id", **SMALL, seed=3)
+    torch.manual_seed(7)
+    wanted = torch.rand(1)
+
+    def train():
+        run = shop.train("sasrec-id", **SMALL | {"max_epochs": 5}, dropout=0.5, force=True)
+        weights.append(run.record["result"]["weights_sha256"])
+
+    weights = []
+    train()
+    torch.manual_seed(7)
+    thread = threading.Thread(target=train)
+    thread.start()
+    asked = 0
+    while thread.is_alive():
+        answering.recommend(histories=[["s1"]], topk=1)
+        asked += 1
+    assert asked > 1
+    assert weights[0] == weights[1]
+    assert torch.rand(1) == wanted
+
+
 def test_a_setting_is_never_without_effect(workspace, shop):
     preprocess = {"interactions": ROWS, **COLUMNS, "dataset": "other"}
     workspace.preprocess(**preprocess)
