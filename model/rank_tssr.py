@@ -51,6 +51,7 @@ from ..core.progress import note, progress
 from ..core.torchrun import current_world
 from .evidence import DECIMALS, Candidates, Evidence
 from .gathering import contribution_to_mean
+from .kept_candidates import KeptCandidates
 from .precision import in_float32
 from .recommender import Losses, NeuralRecommender
 from .settings import RankTSSRSettings
@@ -170,6 +171,8 @@ class RankTSSR(NeuralRecommender):
                 self._names.append(f"content_{type_.name}")
                 self.register_buffer(self._names[-1], vectors, persistent=False)  # (N + 1, D)
         self._evidence = Evidence(materials.train, self._contents(), self.length, settings.candidates)
+        # In training, when each validation asks about the same users.
+        self._kept: KeptCandidates | None = None
         features = self._evidence.feature_count
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
@@ -195,6 +198,7 @@ class RankTSSR(NeuralRecommender):
         )
         evidence = Evidence(before, self._contents(), self.length, self.settings.candidates)
         lists = CandidateLists(evidence, train, device, self._cold_share)
+        self._kept = KeptCandidates(self._evidence)
         # Features are brought to mean 0 and deviation 1. One that never varies would be divided by 0.
         self.mean.copy_(lists.features.mean(dim=0))
         deviation = lists.features.std(dim=0, correction=0)
@@ -235,7 +239,7 @@ class RankTSSR(NeuralRecommender):
         scores = np.empty((high - low, len(taken)))
         for start in range(low, high, AT_ONCE):
             end = min(start + AT_ONCE, high)
-            found = self._evidence.candidates(queries.histories, start, end)
+            found = (self._kept or self._evidence).candidates(queries.histories, start, end)
             logits = self._logits(network, found)
             # (rows,): the lowest score of each row's candidates.
             lowest = np.min(logits, axis=1, where=found.real, initial=np.inf)

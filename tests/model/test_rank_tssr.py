@@ -8,6 +8,7 @@ from tssr.core.dataset import Queries
 from tssr.core.errors import DataError
 from tssr.model.batches import newest
 from tssr.model.checkpoint import load_model, save_model
+from tssr.model.kept_candidates import KeptCandidates
 from tssr.model.materials import ContentFeatures, Materials
 from tssr.model.rank_tssr import RankTSSR
 from tssr.model.settings import RankTSSRSettings
@@ -124,6 +125,28 @@ def test_blocks_change_no_bit(build, ring, monkeypatch):
 
 KINDS, ALIKE = 5, 6
 NEW = [kind * ALIKE + ALIKE for kind in range(KINDS)]  # one item of each kind was never taken
+
+
+@pytest.mark.parametrize(("room", "found_again"), [(0, 6), (1 << 30, 0), (4000, 5)])
+def test_validations_find_their_candidates_once_where_there_is_room(
+    build, ring, monkeypatch, room, found_again
+):
+    monkeypatch.setattr("tssr.model.rank_tssr.AT_ONCE", 4)
+    model, queries = build("tssr-rank", contents=1), asked(ring)
+    fresh = model.eval().scores(queries, 0, len(queries))
+    model.samples(ring, "last", CPU)
+    model._kept = KeptCandidates(model._evidence, room)
+    model.mean.zero_()
+    model.deviation.fill_(1)
+    first = model.scores(queries, 0, len(queries))
+    calls, find = [], model._evidence.candidates
+    monkeypatch.setattr(model._evidence, "candidates", lambda *asked: calls.append(asked) or find(*asked))
+    assert np.array_equal(model.scores(queries, 0, len(queries)), first)
+    assert len(calls) == found_again
+    assert np.array_equal(first, fresh)
+    other = Queries(queries.users, ring.part(0, len(queries)), queries.targets)
+    model.scores(other, 0, 4)
+    assert len(calls) == found_again + 1, "other histories are asked about anew"
 
 
 def shop_of_kinds(histories_of):
