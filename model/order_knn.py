@@ -33,7 +33,7 @@ from ..core.dataset import Int64, Queries
 from ..core.schema import PADDING
 from .batches import newest
 from .itemknn import DECIMALS
-from .near_pairs import near_pairs
+from .ordered_pairs import count_ordered_pairs
 from .place_weights import place_weights
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class OrderKNN(nn.Module):
         super().__init__()
         self.length = materials.length
         self.decay = settings.decay
-        self._near = near_pairs(materials.train)
+        self._pairs = count_ordered_pairs(materials.train)
 
     def pairs(self) -> tuple[Int64, Int64, NDArray[np.float64]]:
         """Every item with each that it leads to, and how strongly, (E,) each."""
-        return self._near.sources, self._near.targets, self._near.leads
+        return self._pairs.sources, self._pairs.targets, self._pairs.leads
 
     def weights_by_count(self) -> NDArray[np.float64]:
         """What the newest L items count where a history holds 0…L of them: (L + 1, L), the newest last."""
@@ -68,8 +68,8 @@ class OrderKNN(nn.Module):
         inputs = newest(queries.histories, low, high, self.length)
         weights = place_weights(inputs != PADDING, self.decay).double().numpy()
         # One entry for each pair (item of the window, item it leads to); a cell is a query and a target.
-        cells, places, entries = self._near.reached(inputs.numpy())
-        parts = weights.ravel()[places] * self._near.leads[entries]
+        cells, places, entries = self._pairs.reached(inputs.numpy())
+        parts = weights.ravel()[places] * self._pairs.leads[entries]
         width = queries.histories.item_count + 1
         # Adds up the parts of each cell; column 0, the padding, is no target.
         sums = np.bincount(cells, parts, minlength=(high - low) * width)

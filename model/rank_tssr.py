@@ -2,7 +2,7 @@
 
 TSSR merges an ID stream and a content stream into one state of the user, and scores all items by it.
 TSSR-Rank joins the two at the candidate instead: each candidate has features from actions (how often others
-took it after the items of the history) and from content (its cosines with them), see `evidence`, and a
+took it after the items of the history) and from content (its cosines with them), see `candidates`, and a
 small network turns these into its score. So it can learn what a weighted sum of two scores cannot express:
 for a candidate that few users have taken the cosines decide, and for one that many have taken, what they
 took it after.
@@ -49,7 +49,7 @@ from ..core.dataset import Histories, Queries
 from ..core.errors import DataError
 from ..core.progress import note, progress
 from ..core.torchrun import current_world
-from .evidence import DECIMALS, Candidates, Evidence
+from .candidates import DECIMALS, CandidateGenerator, Candidates
 from .gathering import contribution_to_mean
 from .kept_candidates import KeptCandidates
 from .precision import in_float32
@@ -82,7 +82,7 @@ class CandidateLists:
     """The candidates of many histories, and the one that was taken; stored without padding."""
 
     def __init__(
-        self, evidence: Evidence, train: Histories, device: torch.device, cold_share: float = 0.0
+        self, generator: CandidateGenerator, train: Histories, device: torch.device, cold_share: float = 0.0
     ) -> None:
         """A share `cold_share` of the items is treated as cold, drawn anew for every block of users.
 
@@ -102,7 +102,7 @@ class CandidateLists:
             for low in range(0, len(users), AT_ONCE):
                 # Drawn by torch, whose seed is the run's.
                 cold = torch.rand(len(listed)).numpy() < cold_share if cold_share else None
-                found = evidence.candidates(asked, low, min(low + AT_ONCE, len(users)), cold)
+                found = generator.candidates(asked, low, min(low + AT_ONCE, len(users)), cold)
                 real = found.real & listed[found.items]
                 taken = found.items == targets[low : low + AT_ONCE, None]
                 # A user whose target is no candidate has no right answer in its list.
@@ -154,7 +154,7 @@ def _joined(blocks: list[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 class RankTSSR(NeuralRecommender):
-    """A network over the evidence about each candidate."""
+    """A network over the features of each candidate."""
 
     length: int
     mean: Tensor
@@ -170,10 +170,12 @@ class RankTSSR(NeuralRecommender):
                 vectors = F.normalize(type_.centred(settings, materials.train_counts))
                 self._names.append(f"content_{type_.name}")
                 self.register_buffer(self._names[-1], vectors, persistent=False)  # (N + 1, D)
-        self._evidence = Evidence(materials.train, self._contents(), self.length, settings.candidates)
+        self._generator = CandidateGenerator(
+            materials.train, self._contents(), self.length, settings.candidates
+        )
         # In training, when each validation asks about the same users.
         self._kept: KeptCandidates | None = None
-        features = self._evidence.feature_count
+        features = self._generator.feature_count
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
         width, dropout = settings.width, settings.dropout
@@ -196,9 +198,9 @@ class RankTSSR(NeuralRecommender):
         before = Histories(
             train.items, train.starts, np.maximum(train.ends - 1, train.starts), train.item_count
         )
-        evidence = Evidence(before, self._contents(), self.length, self.settings.candidates)
-        lists = CandidateLists(evidence, train, device, self._cold_share)
-        self._kept = KeptCandidates(self._evidence)
+        generator = CandidateGenerator(before, self._contents(), self.length, self.settings.candidates)
+        lists = CandidateLists(generator, train, device, self._cold_share)
+        self._kept = KeptCandidates(self._generator)
         # Features are brought to mean 0 and deviation 1. One that never varies would be divided by 0.
         self.mean.copy_(lists.features.mean(dim=0))
         deviation = lists.features.std(dim=0, correction=0)
@@ -230,16 +232,16 @@ class RankTSSR(NeuralRecommender):
     @torch.no_grad()
     def scores(self, queries: Queries, low: int, high: int) -> NDArray[np.float64]:
         """The network's scores of candidates, all other items below them by popularity, (B, N)."""
-        self._evidence.use(self._contents())  # they may have moved to a GPU since
+        self._generator.use(self._contents())  # they may have moved to a GPU since
         network = copy.deepcopy(self.network).double()
-        taken = self._evidence.taken[1:]
+        taken = self._generator.train_counts[1:]
         # By popularity, the most popular at -1 and one that nobody took just above -2: all stay at least 1
         # below the lowest candidate.
         behind = (taken - taken.max(initial=0)) / (taken.max(initial=0) + 1) - 1.0  # (-2, -1]
         scores = np.empty((high - low, len(taken)))
         for start in range(low, high, AT_ONCE):
             end = min(start + AT_ONCE, high)
-            found = (self._kept or self._evidence).candidates(queries.histories, start, end)
+            found = (self._kept or self._generator).candidates(queries.histories, start, end)
             logits = self._logits(network, found)
             # (rows,): the lowest score of each row's candidates.
             lowest = np.min(logits, axis=1, where=found.real, initial=np.inf)

@@ -6,8 +6,8 @@ import torch
 
 from tssr.core.dataset import Queries
 from tssr.model.materials import Materials
-from tssr.model.near_pairs import BACK, NEARNESS, REACH, SHRINK
 from tssr.model.order_knn import OrderKNN
+from tssr.model.ordered_pairs import BACK, NEARNESS, REACH, SHRINK
 from tssr.model.settings import OrderKNNSettings
 
 

@@ -1,4 +1,4 @@
-"""TSSR-Rank: its evidence leaves out what it is to foresee, it learns from it, and it ranks everything."""
+"""TSSR-Rank: its features leave out what it is to foresee, it learns from it, and it ranks everything."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_it_learns_the_ring(build, ring, name, contents):
     assert (scores.argmax(axis=1) + 1 == queries.targets).mean() > 0.8
 
 
-def test_what_it_is_to_foresee_is_not_in_its_evidence(build, histories_of):
+def test_what_it_is_to_foresee_is_not_in_its_features(build, histories_of):
     """Everybody's last action is the only one that leads from 1 to 2: learning must not see it."""
     train = histories_of([[3, 1, 2]] * 4 + [[4, 1, 5]] * 2, 8)
     model = build("tssr-rank", train=train)
@@ -51,12 +51,12 @@ def test_what_it_is_to_foresee_is_not_in_its_evidence(build, histories_of):
     of_targets = batch.features[first + batch.targets, :8]
     assert of_targets.abs().sum() == 0, "the action itself is counted"
     assert batch.features[:, :8].abs().sum() > 0, "what came before is counted"
-    later = model._evidence.candidates(histories_of([[3, 1]], 8), 0, 1)
+    later = model._generator.candidates(histories_of([[3, 1]], 8), 0, 1)
     assert later.features[0, later.items[0] == 2, :8].any(), "asked later, all train actions count"
 
 
 def test_learned_from_are_those_whose_target_is_a_candidate(build, histories_of, monkeypatch):
-    monkeypatch.setattr("tssr.model.evidence.POPULAR", 0)
+    monkeypatch.setattr("tssr.model.candidates.POPULAR", 0)
     train = histories_of([[1, 2, 1, 2], [1, 2, 1, 7], [5]], 8)
     model = build("tssr-rank", contents=1, candidates=1, train=train)
     lists = model.samples(train, "last", CPU)
@@ -66,7 +66,7 @@ def test_learned_from_are_those_whose_target_is_a_candidate(build, histories_of,
 
 
 def test_scale_and_number_of_candidates_decide_who_is_asked(histories_of, monkeypatch):
-    monkeypatch.setattr("tssr.model.evidence.POPULAR", 0)
+    monkeypatch.setattr("tssr.model.candidates.POPULAR", 0)
     train, draw = histories_of([[1, 2, 3], [4, 5, 6], [7, 8, 1]], 8), torch.Generator().manual_seed(1)
     vectors = torch.randn(9, 3, generator=draw) * torch.tensor([9.0, 1.0, 0.1])
     vectors[0] = 0
@@ -75,7 +75,7 @@ def test_scale_and_number_of_candidates_decide_who_is_asked(histories_of, monkey
     def asked_about(**settings):
         materials = Materials(8, 5, [content], train, torch.from_numpy(train.counts()))
         model = RankTSSR(materials, RankTSSRSettings(**settings))
-        return model._evidence.candidates(train, 0, 3).items.tolist()
+        return model._generator.candidates(train, 0, 3).items.tolist()
 
     raw, whitened = asked_about(candidates=2), asked_about(candidates=2, content_scale="whiten")
     assert raw != whitened
@@ -83,14 +83,14 @@ def test_scale_and_number_of_candidates_decide_who_is_asked(histories_of, monkey
 
 
 def test_nothing_to_learn_from_is_said(build, histories_of, monkeypatch):
-    monkeypatch.setattr("tssr.model.evidence.POPULAR", 0)
+    monkeypatch.setattr("tssr.model.candidates.POPULAR", 0)
     train = histories_of([[1, 7], [2, 6]], 8)
     with pytest.raises(DataError, match=r"no user's last train action is among the neighbours.*--candidates"):
         build("tssr-rank", candidates=1, train=train).samples(train, "last", CPU)
 
 
 def test_what_is_no_candidate_follows_by_popularity(build, histories_of, monkeypatch):
-    monkeypatch.setattr("tssr.model.evidence.POPULAR", 0)
+    monkeypatch.setattr("tssr.model.candidates.POPULAR", 0)
     train = histories_of([[1, 2]] * 3 + [[5], [5], [6]], 8)
     model = build("tssr-rank", candidates=1, train=train)
     order = np.argsort(-model.scores(asked(histories_of([[1]], 8)), 0, 1)[0], kind="stable") + 1
@@ -135,12 +135,12 @@ def test_validations_find_their_candidates_once_where_there_is_room(
     model, queries = build("tssr-rank", contents=1), asked(ring)
     fresh = model.eval().scores(queries, 0, len(queries))
     model.samples(ring, "last", CPU)
-    model._kept = KeptCandidates(model._evidence, room)
+    model._kept = KeptCandidates(model._generator, room)
     model.mean.zero_()
     model.deviation.fill_(1)
     first = model.scores(queries, 0, len(queries))
-    calls, find = [], model._evidence.candidates
-    monkeypatch.setattr(model._evidence, "candidates", lambda *asked: calls.append(asked) or find(*asked))
+    calls, find = [], model._generator.candidates
+    monkeypatch.setattr(model._generator, "candidates", lambda *asked: calls.append(asked) or find(*asked))
     assert np.array_equal(model.scores(queries, 0, len(queries)), first)
     assert len(calls) == found_again
     assert np.array_equal(first, fresh)

@@ -533,7 +533,7 @@ def test_neighbours_beyond_all_memory_need_fewer_items(prepared, monkeypatch, mo
     def too_many(*_):
         raise MemoryError
 
-    monkeypatch.setattr("tssr.model.near_pairs._block", too_many)
+    monkeypatch.setattr("tssr.model.ordered_pairs._block", too_many)
     failed = prepared("train", "--model", model)
     assert failed.code == 1
     assert "make a data set of fewer items: tssr preprocess with a larger --min-actions" in failed.err

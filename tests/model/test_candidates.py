@@ -5,15 +5,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tssr.model.evidence import (
+from tssr.model.candidates import (
     CONTENT_PLACES,
     OF_ITEMS,
     ORDER_DECAYS,
     ORDER_PLACES,
     STRENGTH_UNIT,
-    Evidence,
+    CandidateGenerator,
 )
-from tssr.model.near_pairs import BACK, near_pairs
+from tssr.model.ordered_pairs import BACK, count_ordered_pairs
 
 N, D = 30, 4
 
@@ -38,7 +38,7 @@ def lists_of(histories):
 
 
 def strengths(train):
-    pairs = near_pairs(train)
+    pairs = count_ordered_pairs(train)
     whole = np.zeros((N + 1, N + 1, 2))
     whole[pairs.sources, pairs.targets] = pairs.strengths
     return whole
@@ -47,9 +47,9 @@ def strengths(train):
 def test_features_are_what_loops_find(logs):
     train, histories, asked = logs
     contents = [vectors_of(1), vectors_of(2, absent=[3, 25])]
-    found = Evidence(train, contents, length=6, proposed=4).candidates(histories, 0, len(histories))
+    found = CandidateGenerator(train, contents, length=6, proposed=4).candidates(histories, 0, len(histories))
     leads, taken = strengths(train), train.counts()
-    pairs = near_pairs(train)
+    pairs = count_ordered_pairs(train)
     counts = np.zeros((N + 1, N + 1, 2))
     counts[pairs.sources, pairs.targets] = pairs.counts
     for row, history in enumerate(asked):
@@ -80,10 +80,12 @@ def test_features_are_what_loops_find(logs):
 
 
 def test_candidates_are_the_best_of_each_kind_and_what_is_popular(logs, monkeypatch):
-    monkeypatch.setattr("tssr.model.evidence.POPULAR", 2)
+    monkeypatch.setattr("tssr.model.candidates.POPULAR", 2)
     train, histories, asked = logs
     vectors = vectors_of(1, absent=[27])
-    found = Evidence(train, [vectors], length=6, proposed=3).candidates(histories, 0, len(histories))
+    found = CandidateGenerator(train, [vectors], length=6, proposed=3).candidates(
+        histories, 0, len(histories)
+    )
     leads, taken = strengths(train), train.counts()
     popular = sorted(range(1, N + 1), key=lambda item: (-taken[item], item))[:2]
     for row, history in enumerate(asked):
@@ -104,10 +106,10 @@ def test_candidates_are_the_best_of_each_kind_and_what_is_popular(logs, monkeypa
 
 def test_neither_blocks_nor_neighbours_in_a_block_change_a_bit(logs):
     train, histories, _ = logs
-    evidence = Evidence(train, [vectors_of(1)], length=6, proposed=4)
-    together = evidence.candidates(histories, 0, len(histories))
+    generator = CandidateGenerator(train, [vectors_of(1)], length=6, proposed=4)
+    together = generator.candidates(histories, 0, len(histories))
     for row in range(len(histories)):
-        alone = evidence.candidates(histories, row, row + 1)
+        alone = generator.candidates(histories, row, row + 1)
         count = int(alone.real.sum())
         assert together.items[row][:count].tolist() == alone.items[0][:count].tolist()
         np.testing.assert_array_equal(together.features[row][:count], alone.features[0][:count])
@@ -117,8 +119,8 @@ def test_of_a_cold_item_content_alone_is_known(logs):
     """Taken for cold, it is proposed by content alone and counts as never taken; others stay as they are."""
     train, histories, asked = logs
     vectors, cold = vectors_of(1), np.arange(N + 1) % 3 == 2
-    evidence = Evidence(train, [vectors], length=6, proposed=4)
-    usual, found = (evidence.candidates(histories, 0, len(histories), *given) for given in ((), (cold,)))
+    generator = CandidateGenerator(train, [vectors], length=6, proposed=4)
+    usual, found = (generator.candidates(histories, 0, len(histories), *given) for given in ((), (cold,)))
     content = slice(-OF_ITEMS - CONTENT_PLACES - 3, -OF_ITEMS)
     seen = 0
     for row, history in enumerate(asked):
@@ -145,6 +147,6 @@ def test_equal_contents_are_proposed_by_their_numbers(logs):
     vectors = vectors_of(1)
     vectors[4:25] = vectors[4]
     history = next(place for place, items in enumerate(asked) if items and 4 <= items[-1] < 25)
-    found = Evidence(train, [vectors], length=6, proposed=5)
+    found = CandidateGenerator(train, [vectors], length=6, proposed=5)
     near = found._nearest(vectors, vectors[None, asked[history][-1]])
     assert near.tolist() == [4, 5, 6, 7, 8]

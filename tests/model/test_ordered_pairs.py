@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tssr.model.near_pairs import NEARNESS, REACH, SHRINK, looked_up, near_pairs
+from tssr.model.ordered_pairs import NEARNESS, REACH, SHRINK, count_ordered_pairs, looked_up
 
 
 def test_counts_are_what_loops_find_in_both_orders(histories_of):
@@ -14,7 +14,7 @@ def test_counts_are_what_loops_find_in_both_orders(histories_of):
             for steps in range(1, REACH + 1):
                 if place + steps < len(items) and items[place + steps] != item:
                     after[item, items[place + steps]] += NEARNESS ** (steps - 1)
-    pairs = near_pairs(histories_of(lists, 8))
+    pairs = count_ordered_pairs(histories_of(lists, 8))
     found = np.zeros((9, 9, 2))
     found[pairs.sources, pairs.targets] = pairs.counts
     np.testing.assert_allclose(found, np.stack([after, after.T], axis=2), atol=1e-12)
@@ -31,9 +31,9 @@ def test_counts_are_what_loops_find_in_both_orders(histories_of):
 def test_blocks_change_no_bit(histories_of, monkeypatch):
     draw = np.random.default_rng(6)
     train = histories_of([draw.integers(1, 31, draw.integers(1, 40)).tolist() for _ in range(30)], 30)
-    whole = near_pairs(train)
-    monkeypatch.setattr("tssr.model.near_pairs.MEETINGS_AT_ONCE", 300)
-    parts = near_pairs(train)
+    whole = count_ordered_pairs(train)
+    monkeypatch.setattr("tssr.model.ordered_pairs.MEETINGS_AT_ONCE", 300)
+    parts = count_ordered_pairs(train)
     for name in ("sources", "targets", "counts"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
@@ -41,7 +41,7 @@ def test_blocks_change_no_bit(histories_of, monkeypatch):
 def test_an_item_keeps_those_it_leads_to_most_strongly(histories_of):
     draw = np.random.default_rng(7)
     train = histories_of([draw.integers(1, 31, 20).tolist() for _ in range(30)], 30)
-    whole, kept = near_pairs(train), near_pairs(train, most=5)
+    whole, kept = count_ordered_pairs(train), count_ordered_pairs(train, most=5)
     for item in range(1, 31):
         own = slice(whole.starts[item], whole.starts[item + 1])
         best = sorted(zip(-whole.leads[own], whole.targets[own], strict=True))[:5]
@@ -57,5 +57,5 @@ def test_what_is_not_there_is_zero_also_where_nothing_is():
 
 
 def test_histories_of_one_action_have_no_pairs(histories_of):
-    pairs = near_pairs(histories_of([[1], [2], []], 3))
+    pairs = count_ordered_pairs(histories_of([[1], [2], []], 3))
     assert (len(pairs.sources), pairs.counts.shape) == (0, (0, 2))

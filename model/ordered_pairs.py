@@ -32,7 +32,7 @@ MEETINGS_AT_ONCE = 1 << 22  # of two actions, counted in one step
 
 
 @dataclass(frozen=True)
-class NearPairs:
+class OrderedPairs:
     """Pairs of a source and a target, both ways round, in ascending order of source and target, (E,) each.
 
     `counts` (E, 2) say how often the target came after the source, and how often before it. `scale` is
@@ -84,7 +84,7 @@ class NearPairs:
         return self.sources * len(self.scale) + self.targets
 
 
-def near_pairs(train: Histories, most: int = MOST) -> NearPairs:
+def count_ordered_pairs(train: Histories, most: int = MOST) -> OrderedPairs:
     """Count the pairs of some histories; each source keeps its `most` strongest.
 
     Pairs are counted for some sources at a time, so that beside the log and the pairs that are kept no more
@@ -102,7 +102,7 @@ def near_pairs(train: Histories, most: int = MOST) -> NearPairs:
     blocks = [_block(log, places[ends[low] : ends[high]], most) for low, high in pairwise(bounds)]
     pairs, counts = map(np.concatenate, zip(*blocks, strict=True))
     sources, targets = np.divmod(pairs, len(taken))
-    return NearPairs(sources, targets, counts, scale)
+    return OrderedPairs(sources, targets, counts, scale)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the most popular items, and the items of the history itself, which may be taken 
 Each candidate has features of three kinds:
 
 - from actions: how often it followed, and preceded, each of the three newest items in training, scaled by the
-  popularity of both (`near_pairs`), the weighted sums over the newest L items, and how often it met the
+  popularity of both (`ordered_pairs`), the weighted sums over the newest L items, and how often it met the
   newest item, not scaled;
 - from content, for each type: its cosine with each of the five newest items, the largest of these, its cosine
   with the mean of the newest L, and whether it has content of this type at all;
@@ -35,7 +35,7 @@ from ..core.dataset import Histories, Int64
 from ..core.float32 import full_float32
 from ..core.schema import PADDING
 from .batches import newest
-from .near_pairs import Float64, NearPairs, looked_up, near_pairs
+from .ordered_pairs import Float64, OrderedPairs, count_ordered_pairs, looked_up
 from .place_weights import place_weights
 from .ragged import greatest_of_rows
 
@@ -65,7 +65,7 @@ class Candidates:
         return real
 
 
-class Evidence:
+class CandidateGenerator:
     """Finds candidates and computes their features, from train histories and the items' content.
 
     `contents` are vectors of length 1, (N + 1, D) each, zeros for items without content.
@@ -74,13 +74,14 @@ class Evidence:
     def __init__(self, train: Histories, contents: Sequence[Tensor], length: int, proposed: int) -> None:
         self.length, self.proposed = length, proposed
         self.use(contents)
-        self.pairs: NearPairs = near_pairs(train)
-        self.taken: Int64 = train.counts()
+        self.pairs: OrderedPairs = count_ordered_pairs(train)
+        self.train_counts: Int64 = train.counts()
         takers = np.bincount(train.distinct()[1], minlength=self._width)
-        self._repeats: Float64 = 1 - takers / np.maximum(self.taken, 1)  # of each item's actions, (N + 1,)
+        # Which share of each item's actions are repeats, (N + 1,).
+        self._repeats: Float64 = 1 - takers / np.maximum(self.train_counts, 1)
         numbers = np.arange(1, train.item_count + 1)
         # `lexsort` sorts by its last key first: by falling count, equal counts by item number.
-        self._popular = np.sort(numbers[np.lexsort((numbers, -self.taken[1:]))][:POPULAR])
+        self._popular = np.sort(numbers[np.lexsort((numbers, -self.train_counts[1:]))][:POPULAR])
 
     def use(self, contents: Sequence[Tensor]) -> None:
         """Read content from these tensors, on whatever device they are."""
@@ -133,7 +134,7 @@ class Evidence:
 
     @property
     def _width(self) -> int:
-        return len(self.taken)
+        return len(self.train_counts)
 
     def _reached(self, inputs: Tensor, known: NDArray[np.bool_]) -> tuple[Int64, Float64]:
         """The `known` items that followed or preceded an item of a history, and the sums of their strengths.
@@ -227,8 +228,8 @@ class Evidence:
         )
         held = np.stack([np.log1p(times), 1 / ago[::-1][first]], axis=1)
         newest_item = np.where(lengths > 0, histories.items[histories.ends - 1], PADDING)
-        of_query = np.stack([np.log1p(self.taken[newest_item]), np.log1p(lengths)], axis=1)
-        own = np.stack([np.log1p(self.taken[items]), self._repeats[items]], axis=2)
+        of_query = np.stack([np.log1p(self.train_counts[newest_item]), np.log1p(lengths)], axis=1)
+        own = np.stack([np.log1p(self.train_counts[items]), self._repeats[items]], axis=2)
         return np.concatenate(
             [
                 # The candidate's count and share of repeats; the newest item's count and the length of the
