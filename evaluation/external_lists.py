@@ -18,14 +18,14 @@ from .settings import Mask
 
 
 @dataclass(frozen=True)
-class GivenLists:
+class ExternalLists:
     """Items and their scores, (Q, K) each, the greatest score first; 0 and -inf fill up shorter lists."""
 
     items: Int32
     scores: Float64
 
 
-def rank_in_lists(queries: Queries, lists: GivenLists, options: RankingOptions) -> Ranks:
+def rank_in_lists(queries: Queries, lists: ExternalLists, options: RankingOptions) -> Ranks:
     """Rank the target of each query in its list, under each mask of the options.
 
     A mask takes items out of the list, and the items behind them move up. Equal scores give mid-ranks, as

@@ -25,14 +25,14 @@ ENDINGS = (".npy", ".npz", ".parquet", ".csv")
 
 
 @dataclass(frozen=True)
-class ForeignVectors:
+class ExternalVectors:
     """Vectors (R, F), float16 or float32, and the ids of their items; None where the file has none."""
 
     vectors: NDArray[Any]
     ids: list[str] | None
 
 
-def read_vectors(path: Path, key: str | None, ids: str | None) -> ForeignVectors:
+def read_vectors(path: Path, key: str | None, ids: str | None) -> ExternalVectors:
     """Read the file at `path`.
 
     `key` names the array of an .npz, or the column of a table that holds lists; without it a table's vectors
@@ -55,7 +55,7 @@ def read_vectors(path: Path, key: str | None, ids: str | None) -> ForeignVectors
     vectors = _checked(path, values)
     if names is not None and len(names) != len(vectors):
         raise DataError(f"--vectors {path} has {len(vectors):,} vectors, but there are {len(names):,} ids")
-    return ForeignVectors(vectors, names)
+    return ExternalVectors(vectors, names)
 
 
 def _from_numpy(path: Path, key: str | None, ids: str | None) -> tuple[NDArray[Any], list[str] | None]:

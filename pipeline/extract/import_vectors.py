@@ -20,7 +20,7 @@ from ...core.summary import Summary
 from ...core.words import first_few
 from ...core.workspace import WorkspaceFolders
 from ...features.content import CONTENT, content_key
-from ...features.foreign_vectors import ForeignVectors, read_vectors
+from ...features.external_vectors import ExternalVectors, read_vectors
 from ...features.parts import StoredContents, commit, drop_unused, find_parts, write_part
 from ...features.settings import ImportSettings
 from ...features.store import FORMAT, KEY, KEY_TYPE, StoreInfo, store_info
@@ -76,7 +76,7 @@ def _head(path: Path, settings: ImportSettings, vectors: NDArray[Any]) -> dict[s
     }
 
 
-def _rows(path: Path, items: Sequence[str], found: ForeignVectors) -> tuple[NDArray[np.int64], list[str]]:
+def _rows(path: Path, items: Sequence[str], found: ExternalVectors) -> tuple[NDArray[np.int64], list[str]]:
     """The file's row of each item, (N,), -1 for none; and the ids that are no item's."""
     if found.ids is None:
         if len(found.vectors) != len(items):

@@ -12,7 +12,7 @@ from ...core.dataset import DatasetInfo, Int32, describe_dataset, load_dataset
 from ...core.errors import DataError, UsageError
 from ...core.summary import Summary
 from ...core.workspace import WorkspaceFolders
-from ...evaluation.given_lists import rank_in_lists
+from ...evaluation.external_lists import rank_in_lists
 from ...evaluation.ranking import RankingOptions, Ranks, rank_targets
 from ...evaluation.scoring import DenseScorer, Scores
 from ...evaluation.settings import EvaluateSettings

@@ -17,7 +17,7 @@ from ...core.dataset import DatasetInfo, Queries, remake
 from ...core.errors import DataError, UsageError, os_errors_as_tssr
 from ...core.schema import ITEM, ITEM_ID, ITEMS, ITEMS_FILE, USER, USER_ID, USERS, USERS_FILE, read_table
 from ...core.words import first_few
-from ...evaluation.given_lists import GivenLists
+from ...evaluation.external_lists import ExternalLists
 
 RANK, SCORE = "rank", "score"
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
@@ -29,7 +29,7 @@ _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 SCORES = ".npy"  # a matrix of the scores of all items
 
 
-def read_lists(path: Path, dataset: DatasetInfo, queries: Queries) -> tuple[GivenLists, list[str]]:
+def read_lists(path: Path, dataset: DatasetInfo, queries: Queries) -> tuple[ExternalLists, list[str]]:
     """The list of each of Q queries, and notes on them for the person.
 
     Raises UsageError for a missing file or an unknown ending; DataError for users or items that the data set
@@ -134,7 +134,7 @@ def _refuse_doubles(path: Path, rows: pl.DataFrame) -> None:
             _refuse(path, f"a user has rank {rank:g} twice, for the first time in row {row + 1}")
 
 
-def _laid_out(rows: pl.DataFrame, query_count: int) -> GivenLists:
+def _laid_out(rows: pl.DataFrame, query_count: int) -> ExternalLists:
     """Sorted rows as (Q, K)."""
     queries = rows["query"].to_numpy()
     lengths = np.bincount(queries, minlength=query_count)
@@ -145,7 +145,7 @@ def _laid_out(rows: pl.DataFrame, query_count: int) -> GivenLists:
     scores = np.full((query_count, width), -np.inf)
     items[queries, places] = rows["item"].to_numpy()
     scores[queries, places] = rows["score"].to_numpy()
-    return GivenLists(items, scores)
+    return ExternalLists(items, scores)
 
 
 def _notes(rows: pl.DataFrame, query_count: int) -> list[str]:

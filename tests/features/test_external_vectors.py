@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tssr.core.errors import TssrError
-from tssr.features.foreign_vectors import read_vectors
+from tssr.features.external_vectors import read_vectors
 
 VECTORS = np.array([[1, 2], [3, 4], [5, 6]], np.float16)
 IDS = ["007", "b", "c d"]

@@ -170,7 +170,7 @@ def test_a_shortened_or_lost_part_is_refused(tmp_path):
         open_store(info)
 
 
-def test_a_foreign_table_of_items_is_refused(tmp_path):
+def test_a_table_of_other_items_is_refused(tmp_path):
     fill(tmp_path, ["a", "b"])
     fill(tmp_path, ["a", "a"], name="text-other")
     (tmp_path / "text-tiny/items.parquet").write_bytes((tmp_path / "text-other/items.parquet").read_bytes())
