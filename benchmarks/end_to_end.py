@@ -42,7 +42,7 @@ from tssr.model.precision import chosen_precision, training_autocast
 from tssr.model.recommender import NeuralRecommender
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings, TSSRSettings
-from tssr.model.stepping import Stepping
+from tssr.model.training_steps import TrainingSteps
 from tssr.pipeline.runs.end_to_end_settings import DEFAULT_DIMS, KEPT_CHUNKS, SIDE_CHUNK
 
 ACTIONS_A_USER = 6.92  # H&M's mean, Table 2 of the paper
@@ -195,7 +195,7 @@ def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentS
     return TrainableContent(kind, encoder, read, contents, width, training)
 
 
-def stepping_of(kind: str, size: Size, way: Way, batch: int, device: torch.device) -> Stepping:
+def steps_of(kind: str, size: Size, way: Way, batch: int, device: torch.device) -> TrainingSteps:
     """TSSR with that content, ready to step."""
     log = generate(size.users, size.items, int(ACTIONS_A_USER * size.users))
     train = split_of(log).train
@@ -211,7 +211,7 @@ def stepping_of(kind: str, size: Size, way: Way, batch: int, device: torch.devic
                 part.content = EverySlot(source)  # type: ignore[assignment]
     model.to(device)
     chosen = TrainSettings(batch_size=batch, learning_rate=RATE, precision=way.precision, device=str(device))  # type: ignore[arg-type]
-    return Stepping(model, model.samples(train, "last", device), chosen)
+    return TrainingSteps(model, model.samples(train, "last", device), chosen)
 
 
 def finish(device: torch.device) -> None:
@@ -250,19 +250,19 @@ def bare(kind: str, size: Size, way: Way, device: torch.device) -> Callable[[int
     return work
 
 
-def stepped(stepping: Stepping) -> Callable[[int], int]:
+def stepped(steps: TrainingSteps) -> Callable[[int], int]:
     """Steps of the trainer; each tells how many distinct contents it had."""
-    cut, seen = stepping.samples.batch, [0]
+    cut, seen = steps.samples.batch, [0]
 
     def counted(numbers: Tensor) -> Any:
         batch = cut(numbers)
         seen[0] = len(torch.unique(batch.inputs[batch.inputs > 0]))
         return batch
 
-    stepping.samples.batch = counted  # type: ignore[method-assign]
+    steps.samples.batch = counted  # type: ignore[method-assign]
 
     def work(step: int) -> int:
-        stepping.take(step)
+        steps.take(step)
         return seen[0]
 
     return work
@@ -285,7 +285,7 @@ def measure(kind: str, name: str, batch: int, device_name: str) -> dict[str, flo
         work = (
             bare(kind, size, way, device)
             if way.part == "bare"
-            else stepped(stepping_of(kind, size, way, batch, device))
+            else stepped(steps_of(kind, size, way, batch, device))
         )
         before = start_of_peak(device)
         seconds, each = shortest(work, size.steps, device)

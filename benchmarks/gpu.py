@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from training_data import generate
-from training_steps import stepping_of
+from training_steps import steps_of
 
 from tssr.core.device import choose_device
 from tssr.model.precision import chosen_precision
@@ -96,15 +96,15 @@ def steps_on(device: torch.device) -> int:
 def trained(precision: str, device: torch.device) -> tuple[float, torch.Tensor]:
     """Seconds a step, and all weights after some steps of TSSR, in one row."""
     users, items = (100_000, 61_574) if device.type == "cuda" else (2_000, 1_000)
-    stepping = stepping_of("tssr", generate(users, items, 7 * users), device=device, precision=precision)
+    steps = steps_of("tssr", generate(users, items, 7 * users), device=device, precision=precision)
     seconds = []
     for step in range(steps_on(device)):
         started = time.perf_counter()
-        stepping.take(step)
+        steps.take(step)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
-    weights = torch.cat([weight.detach().flatten().cpu() for weight in stepping.model.parameters()])
+    weights = torch.cat([weight.detach().flatten().cpu() for weight in steps.model.parameters()])
     return min(seconds), weights
 
 

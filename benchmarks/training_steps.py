@@ -25,7 +25,7 @@ from tssr.model.recommender import SequenceRecommender
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 from tssr.model.softmax import full_softmax
-from tssr.model.stepping import Stepping
+from tssr.model.training_steps import TrainingSteps
 
 CPU = torch.device("cpu")
 WIDTH = 128
@@ -49,7 +49,7 @@ def materials_of(train: Histories, length: int, content_width: int = 0) -> Mater
     return Materials(train.item_count, length, contents, train, torch.from_numpy(train.counts()))
 
 
-def stepping_of(
+def steps_of(
     name: str,
     log: Log,
     *,
@@ -57,7 +57,7 @@ def stepping_of(
     device: torch.device = CPU,
     precision: str | None = None,
     **changed: object,
-) -> Stepping:
+) -> TrainingSteps:
     """A model by name with the defaults, ready to be trained on one window a user."""
     torch.manual_seed(1)
     spec, train = MODELS[name], split_of(log).train
@@ -67,21 +67,21 @@ def stepping_of(
     model.to(device)
     precision = precision or ("auto" if device.type == "cuda" else "float32")
     chosen = TrainSettings(learning_rate=1e-3, device=str(device), precision=precision)
-    return Stepping(model, model.samples(train, "last", device), chosen)
+    return TrainingSteps(model, model.samples(train, "last", device), chosen)
 
 
-def numbers_of(stepping: Stepping) -> Tensor:
+def numbers_of(steps: TrainingSteps) -> Tensor:
     """The samples of step 0, which is taken."""
     seen: list[Tensor] = []
-    cut = stepping.samples.batch
+    cut = steps.samples.batch
 
     def watched(numbers: Tensor) -> Any:
         seen.append(numbers)
         return cut(numbers)
 
-    stepping.samples.batch = watched  # type: ignore[method-assign]
-    stepping.take(0)
-    stepping.samples.batch = cut  # type: ignore[method-assign]
+    steps.samples.batch = watched  # type: ignore[method-assign]
+    steps.take(0)
+    steps.samples.batch = cut  # type: ignore[method-assign]
     return seen[0]
 
 
@@ -130,10 +130,10 @@ def softmax(log: Log, rounds: int) -> None:
 
 def profile(name: str, log: Log, rounds: int) -> None:
     """The parts of a step: the same step with a cut between encoder and softmax; the rest are contrasts."""
-    stepping = stepping_of(name, log)
-    model, samples = stepping.model, stepping.samples
+    steps = steps_of(name, log)
+    model, samples = steps.model, steps.samples
     assert isinstance(model, SequenceRecommender)
-    numbers = numbers_of(stepping)
+    numbers = numbers_of(steps)
     least: dict[str, float] = {}
 
     def timed(part: str, job: Callable[[], Any]) -> Any:
@@ -151,10 +151,10 @@ def profile(name: str, log: Log, rounds: int) -> None:
             "softmax", lambda leaf=leaf, batch=batch: model.head(leaf, batch.targets[batch.real]).backward()
         )
         timed("encoder", lambda states=states, leaf=leaf: states.backward(leaf.grad))
-        timed("optimizer", stepping.optimizer.step)
-        timed("optimizer", stepping.optimizer.zero_grad)
-        timed("step", lambda: stepping.take(0))
-        stepping.optimizer.zero_grad()
+        timed("optimizer", steps.optimizer.step)
+        timed("optimizer", steps.optimizer.zero_grad)
+        timed("step", lambda: steps.take(0))
+        steps.optimizer.zero_grad()
         least = {part: min(seconds, least.get(part, seconds)) for part, seconds in spent.items()}
     whole = least["step"]
     least["rest"] = 2 * whole - sum(least.values())
@@ -164,8 +164,8 @@ def profile(name: str, log: Log, rounds: int) -> None:
 
 def ratio(log: Log, rounds: int) -> None:
     """The step of TSSR beside SASRec-ID's."""
-    steppings = {name: stepping_of(name, log) for name in ("sasrec-id", "tssr")}
-    jobs = {name: lambda stepping=stepping: stepping.take(0) for name, stepping in steppings.items()}
+    by_model = {name: steps_of(name, log) for name in ("sasrec-id", "tssr")}
+    jobs = {name: lambda steps=steps: steps.take(0) for name, steps in by_model.items()}
     spent = in_turns(jobs, rounds)
     for name, seconds in spent.items():
         print(f"{log.item_count:>9,} {name:<10} {seconds * 1e3:>9.1f} {seconds / spent['sasrec-id']:>7.2f}")
@@ -173,10 +173,10 @@ def ratio(log: Log, rounds: int) -> None:
 
 def cost(log: Log, rounds: int) -> float:
     """Microseconds of a SASRec-ID step for each position."""
-    stepping = stepping_of("sasrec-id", log)
+    steps = steps_of("sasrec-id", log)
     taken = iter(range(10**9))
-    seconds = in_turns({"step": lambda: stepping.take(next(taken) % stepping.per_epoch)}, rounds)["step"]
-    mean = stepping.samples.transitions / stepping.samples.count * min(256, stepping.samples.count)
+    seconds = in_turns({"step": lambda: steps.take(next(taken) % steps.per_epoch)}, rounds)["step"]
+    mean = steps.samples.transitions / steps.samples.count * min(256, steps.samples.count)
     return seconds / mean * 1e6
 
 
@@ -197,24 +197,24 @@ def gpu(users: int, item_count: int, length: int, budget: float, device: torch.d
     """One epoch of TSSR with frozen features; extrapolated where it takes longer than the budget."""
     note(f"gpu: generating {users:,} users, {item_count:,} items")
     log = generate(users, item_count, users * (length + 4))
-    stepping = stepping_of("tssr", log, length=length, device=device)
+    steps = steps_of("tssr", log, length=length, device=device)
     for step in range(5):
-        stepping.take(step)
+        steps.take(step)
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     started, done = time.perf_counter(), 0
-    while done < stepping.per_epoch and time.perf_counter() - started < budget:
-        stepping.take(done)
+    while done < steps.per_epoch and time.perf_counter() - started < budget:
+        steps.take(done)
         done += 1
         if done % 100 == 0:
             torch.cuda.synchronize(device)
     torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
-    epoch = seconds / done * stepping.per_epoch
-    positions = stepping.samples.transitions / stepping.samples.count * 256 * done / seconds
+    epoch = seconds / done * steps.per_epoch
+    positions = steps.samples.transitions / steps.samples.count * 256 * done / seconds
     peak = torch.cuda.max_memory_allocated(device) / 2**20
     print(
         f"{users:>9,} {item_count:>9,} {length:>3} {epoch:>9.2f} {positions:>12,.0f} {peak:>9,.0f}"
-        f"{'' if done == stepping.per_epoch else '  (epoch extrapolated)'}",
+        f"{'' if done == steps.per_epoch else '  (epoch extrapolated)'}",
         flush=True,
     )

@@ -21,8 +21,8 @@ from training_steps import CPU, materials_of, split_of
 from tssr.model.batches import WindowBatch
 from tssr.model.registry import MODELS
 from tssr.model.settings import SASRecSettings, TrainSettings
-from tssr.model.stepping import Stepping
 from tssr.model.trainer import Trainer
+from tssr.model.training_steps import TrainingSteps
 from tssr.pipeline.runs.scorer import validation_ndcg
 
 
@@ -53,10 +53,10 @@ def train(log: Log, speed: Speed, options: argparse.Namespace) -> None:
         return batch
 
     windows.batch = counted  # type: ignore[method-assign]
-    stepping = Stepping(model, windows, chosen)
+    steps = TrainingSteps(model, windows, chosen)
     speed.begin(windows.transitions)
-    for step in range(stepping.last):
-        stepping.take(step)
+    for step in range(steps.last):
+        steps.take(step)
 
 
 def validate(log: Log, validated: Validated, options: argparse.Namespace) -> None:

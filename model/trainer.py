@@ -21,8 +21,8 @@ from .checkpoint import CHECKPOINT_FILE, MODEL_FILE, TrainState, load_checkpoint
 from .checks import check_weights, summed_losses
 from .recommender import Losses, NeuralRecommender
 from .settings import TrainSettings
-from .stepping import Stepping
 from .tracking import RunLog
+from .training_steps import TrainingSteps
 
 STEPS_BETWEEN_CHECKS = 25  # between looks at the losses: reading a loss waits for all queued GPU work
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -64,12 +64,12 @@ class Trainer:
         self.validate = validate
         self.probe = probe
         self.folder = folder
-        self.stepping = Stepping(model, samples, settings)
+        self.training_steps = TrainingSteps(model, samples, settings)
         self.world = current_world()
         self.state = TrainState()
         # Validation comes after whole epochs, so `validate_every` steps are rounded up to them.
-        epochs = -(-settings.validate_every // self.stepping.per_epoch)
-        self.steps_between_validations = epochs * self.stepping.per_epoch
+        epochs = -(-settings.validate_every // self.training_steps.per_epoch)
+        self.steps_between_validations = epochs * self.training_steps.per_epoch
         self._recent: list[Losses] = []
 
     def fit(self) -> Fit:
@@ -77,19 +77,19 @@ class Trainer:
 
         Raises TssrError where a loss is not finite or memory runs out; the last good checkpoint stays.
         """
-        checkpoint, optimizer = self.folder / CHECKPOINT_FILE, self.stepping.optimizer
+        checkpoint, optimizer = self.folder / CHECKPOINT_FILE, self.training_steps.optimizer
         if checkpoint.exists():
             self.state = load_checkpoint(checkpoint, self.model, optimizer)
-        self.stepping.compile(self.state.step)
+        self.training_steps.compile(self.state.step)
         saved = started = time.monotonic()
         # What earlier processes of a resumed run have spent, and the step at which this one begins.
         before, first = self.state.seconds, self.state.step
         with self._log() as log, progress("training", None, "steps", shown=self.world.is_main) as advance:
             while not (stopped := self._stop_reason()):
-                self._recent.append(self.stepping.take(self.state.step))
+                self._recent.append(self.training_steps.take(self.state.step))
                 self.state.step += 1
                 step = self.state.step
-                validating = step % self.steps_between_validations == 0 or step == self.stepping.last
+                validating = step % self.steps_between_validations == 0 or step == self.training_steps.last
                 # Most steps end here, without a look at any number, so that a GPU's queue never runs dry.
                 if not (validating or step % STEPS_BETWEEN_CHECKS == 0):
                     continue
@@ -111,7 +111,7 @@ class Trainer:
     def _stop_reason(self) -> str:
         if self.state.validations_without_gain >= self.settings.patience:
             return f"{self.settings.patience} validations without a better NDCG@10"
-        if self.state.step >= self.stepping.last:
+        if self.state.step >= self.training_steps.last:
             return f"--max-epochs {self.settings.max_epochs}"
         return ""
 
@@ -131,7 +131,7 @@ class Trainer:
         """Measure NDCG@10, keep the weights if they are the best so far, and write a line of the log."""
         self.model.eval()
         # Encoding all items is shared by the processes, so each must call it, even one without users to rank.
-        for content in self.stepping.contents:
+        for content in self.training_steps.contents:
             content.encode_all()
         value = self.validate()
         measured = self.probe()
@@ -148,11 +148,11 @@ class Trainer:
         state.sums, state.last_validated = {}, state.step
         line = {
             "step": state.step,
-            "epoch": state.step / self.stepping.per_epoch,
+            "epoch": state.step / self.training_steps.per_epoch,
             **{f"loss_{name}": term for name, term in terms.items()},
             SELECTION_METRIC: value,
             **measured,
-            "learning_rate": self.stepping.learning_rate(state.step - 1),
+            "learning_rate": self.training_steps.learning_rate(state.step - 1),
             "seconds": round(state.seconds, 3),
         }
         if log is not None:
@@ -161,7 +161,7 @@ class Trainer:
 
     def _speed(self) -> float:
         """Supervised positions per second so far."""
-        positions = self.state.step / self.stepping.per_epoch * self.stepping.samples.transitions
+        positions = self.state.step / self.training_steps.per_epoch * self.training_steps.samples.transitions
         return positions / max(self.state.seconds, 1e-9)
 
     def _show(self, advance: Advance, taken: int, seconds_per_step: float, validation: float | None) -> None:
@@ -180,7 +180,7 @@ class Trainer:
     def _steps_left(self) -> tuple[int, int]:
         """The fewest and the most steps left: if no validation improves on the best, and if all do."""
         state, between = self.state, self.steps_between_validations
-        most = self.stepping.last - state.step
+        most = self.training_steps.last - state.step
         validations = self.settings.patience - state.validations_without_gain + (not state.best_step)
         return min(most, validations * between - state.step % between), most
 
@@ -190,7 +190,7 @@ class Trainer:
             best=state.best,
             best_step=state.best_step,
             steps=state.step,
-            epochs=state.step / self.stepping.per_epoch,
+            epochs=state.step / self.training_steps.per_epoch,
             seconds=round(state.seconds, 3),
             positions_per_second=round(self._speed(), 1),
             stopped=stopped,

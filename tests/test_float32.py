@@ -29,7 +29,7 @@ from tssr.model.content import EncoderTraining, TrainedContent
 from tssr.model.heads import ItemHead
 from tssr.model.recommender import NeuralRecommender, SequenceRecommender
 from tssr.model.settings import BlendSettings, TrainSettings
-from tssr.model.stepping import Stepping
+from tssr.model.training_steps import TrainingSteps
 from tssr.pipeline.runs.representation import representation_probe
 from tssr.pipeline.runs.scorer import scorer_of
 
@@ -158,7 +158,7 @@ class Samples:
 
 def test_a_step_of_training_is_float32_but_for_the_gru_of_a_gpu(low_precision):
     probe = Probe()
-    Stepping(probe, Samples(), TrainSettings(device="cpu", precision="float32")).take(0)
+    TrainingSteps(probe, Samples(), TrainSettings(device="cpu", precision="float32")).take(0)
     assert {name for name, value in probe.seen["losses"].items() if value != "ieee"} == {"cudnn.rnn"}
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tssr.model.layers import Transformer
-from tssr.model.stepping import Stepping
+from tssr.model.training_steps import TrainingSteps
 
 CPU = torch.device("cpu")
 
@@ -15,10 +15,10 @@ def first_losses(build, ring, training):
     def of(name, **changed):
         model = build(name, **({} if name == "bpr-mf" else {"dropout": 0.3}))
         settings = training.model_copy(update=changed)
-        stepping = Stepping(model, model.samples(ring, "all", CPU), settings)
+        steps = TrainingSteps(model, model.samples(ring, "all", CPU), settings)
         torch.manual_seed(4)
-        stepping.compile(0)
-        return [stepping.take(step) for step in range(2)]
+        steps.compile(0)
+        return [steps.take(step) for step in range(2)]
 
     return of
 
@@ -49,8 +49,10 @@ def test_batches_of_any_size_stay_compiled(monkeypatch, build, ring, training):
     compile_with(monkeypatch, lambda graph, _inputs: graph.forward)
     monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     model = build("tssr", contents=2)
-    stepping = Stepping(model, model.samples(ring, "all", CPU), training.model_copy(update={"compile": True}))
-    stepping.compile(0)
+    steps = TrainingSteps(
+        model, model.samples(ring, "all", CPU), training.model_copy(update={"compile": True})
+    )
+    steps.compile(0)
     for size in (40, 60, 80, 60):
         for real in (1, 70, 5 * size - 1, 5 * size):
             inputs = (torch.arange(5 * size) >= 5 * size - real).view(size, 5).long()
@@ -83,9 +85,9 @@ def test_a_model_without_a_transformer_says_so(first_losses, capsys):
 def test_the_real_compiler_gives_the_same_loss(build, ring, training):
     def losses(**changed):
         model = build("tssr", dropout=0)
-        stepping = Stepping(model, model.samples(ring, "all", CPU), training.model_copy(update=changed))
-        stepping.compile(0)
-        return [float(term) for step in range(4) for term in stepping.take(step).values()]
+        steps = TrainingSteps(model, model.samples(ring, "all", CPU), training.model_copy(update=changed))
+        steps.compile(0)
+        return [float(term) for step in range(4) for term in steps.take(step).values()]
 
     torch.compiler.reset()
     assert losses(compile=True) == pytest.approx(losses(), rel=1e-3)

@@ -16,7 +16,7 @@ from tssr.model.gathering import own_part, sum_gradients
 from tssr.model.materials import ContentFeatures, Materials, TrainableContent
 from tssr.model.registry import MODELS
 from tssr.model.settings import ReadingSettings
-from tssr.model.stepping import SHARE, Stepping, parameter_groups
+from tssr.model.training_steps import SHARE, TrainingSteps, parameter_groups
 
 ITEMS, LENGTH, WIDTH, INPUT = 9, 4, 8, 5
 RATE, DECAY = 1e-2, 0.1
@@ -279,7 +279,7 @@ def test_the_padding_is_not_absent():
 def test_memory_that_runs_out_names_the_chunk(histories_of, training):
     model, _ = built("tssr", histories_of, source(3)[0])
     windows = model.samples(histories_of(HISTORIES, ITEMS), "last", torch.device("cpu"))
-    stepping = Stepping(model, windows, training)
+    steps = TrainingSteps(model, windows, training)
 
     def losses(batch):
         raise MemoryError
@@ -287,7 +287,7 @@ def test_memory_that_runs_out_names_the_chunk(histories_of, training):
     model.losses = losses
     wanted = r"out of memory at step 1; lower --encoder-chunk \(now 3\); where .* lower --batch-size"
     with pytest.raises(TssrError, match=wanted):
-        stepping.take(0)
+        steps.take(0)
 
 
 def shared_step(histories_of, chunk, samples):

@@ -17,7 +17,7 @@ from tssr.model.negatives import Negatives
 from tssr.model.registry import MODELS
 from tssr.model.settings import TrainSettings
 from tssr.model.softmax import ItemSample
-from tssr.model.stepping import Stepping
+from tssr.model.training_steps import TrainingSteps
 
 CPU = torch.device("cpu")
 CASES = {name: (name, {}) for name, spec in MODELS.items() if spec.trained} | {
@@ -53,8 +53,8 @@ def step_of(build, ring, case, size):
     dropout = {field: 0.0 for field in MODELS[name].settings.model_fields if field.endswith("dropout")}
     model = without_chance(build(name, contents=2, **dropout, **changed))
     settings = TrainSettings(batch_size=size, device="cpu", precision="float32")
-    stepping = Stepping(model, model.samples(ring, "all", CPU), settings)
-    losses = stepping._backward(0)
+    steps = TrainingSteps(model, model.samples(ring, "all", CPU), settings)
+    losses = steps._backward(0)
     return {
         "terms": {term: float(current_world().sum(loss.detach())) for term, loss in losses.items()},
         "gradients": {weight: p.grad.tolist() for weight, p in model.named_parameters()},

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from tssr.core.torchrun import current_world
-from tssr.model import stepping as stepping_module
 from tssr.model import trainer as trainer_module
+from tssr.model import training_steps
 from tssr.model.checkpoint import CHECKPOINT_FILE, MODEL_FILE, read_tensors
 from tssr.model.content import EncoderTraining, trained_contents
 from tssr.model.gathering import own_part, sum_gradients
@@ -279,10 +279,10 @@ def test_compiling_leaves_the_table_of_a_resumed_epoch(tmp_path, trainer_of, mon
 
     def tried(_model, try_step):
         try_step()
-        (content,) = resumed.stepping.contents
+        (content,) = resumed.training_steps.contents
         tables.append(content.state_of_epoch()["table"].clone())
 
-    monkeypatch.setattr(stepping_module, "compile_encoders", tried)
+    monkeypatch.setattr(training_steps, "compile_encoders", tried)
     resumed.fit()
     assert torch.equal(tables[0], saved["content.0.table"])
 

@@ -9,7 +9,7 @@ from tssr.model.cl4srec import view_contrast
 from tssr.model.precision import training_autocast
 from tssr.model.registry import MODELS
 from tssr.model.softmax import full_softmax
-from tssr.model.stepping import Stepping
+from tssr.model.training_steps import TrainingSteps
 
 CPU = torch.device("cpu")
 NEURAL = [name for name, spec in MODELS.items() if spec.trained]
@@ -90,9 +90,9 @@ def test_every_model_steps_in_bfloat16(build, ring, training, name):
     def gradients(precision):
         model = build(name, contents=2, **({} if name == "bpr-mf" else {"dropout": 0}))
         settings = training.model_copy(update={"precision": precision})
-        stepping = Stepping(model, model.samples(ring, "all", CPU), settings)
+        steps = TrainingSteps(model, model.samples(ring, "all", CPU), settings)
         torch.manual_seed(2)  # what is drawn is the same
-        losses = stepping.take(0)
+        losses = steps.take(0)
         assert all(p.dtype == p.grad.dtype == torch.float32 for p in model.parameters())
         return losses, torch.cat([p.grad.flatten() for p in model.parameters()])
 

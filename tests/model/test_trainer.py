@@ -288,7 +288,7 @@ def test_a_loss_that_is_not_finite_names_step_terms_and_norms(tmp_path):
 
 def test_weights_broken_by_a_finite_loss_reach_no_checkpoint(tmp_path):
     trainer = make_trainer(tmp_path)
-    step = trainer.stepping.optimizer.step
+    step = trainer.training_steps.optimizer.step
 
     def breaking():
         step()
@@ -296,7 +296,7 @@ def test_weights_broken_by_a_finite_loss_reach_no_checkpoint(tmp_path):
             with torch.no_grad():
                 trainer.model.head.bias[0] = float("inf")
 
-    trainer.stepping.optimizer.step = breaking
+    trainer.training_steps.optimizer.step = breaking
     with pytest.raises(TssrError, match=r"weights are not finite after step 20 \(ce .*head\.bias inf"):
         trainer.fit()
     assert all(

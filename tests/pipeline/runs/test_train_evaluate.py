@@ -122,7 +122,9 @@ def test_a_disk_that_is_full_when_the_run_ends_costs_no_step(prepared, tmp_path,
     run = tmp_path / "workspace" / "runs" / "r"
     log = (run / "log.jsonl").read_text()
     monkeypatch.setattr(train_module, "write_run", written)
-    monkeypatch.setattr("tssr.model.stepping.Stepping.take", lambda *_: 1 / 0)  # there is no step to take
+    monkeypatch.setattr(
+        "tssr.model.training_steps.TrainingSteps.take", lambda *_: 1 / 0
+    )  # there is no step to take
     resumed = prepared(*TRAIN, "--run", "r", "--json")
     assert resumed.code == 0, resumed.err
     assert resumed.json["result"]["steps"] > 0

@@ -53,7 +53,7 @@ def parameter_groups(model: NeuralRecommender, learning_rate: float) -> list[dic
     return [{"params": own, SHARE: 1.0}, *groups]
 
 
-class Stepping:
+class TrainingSteps:
     """Adam on one model; the samples of step s depend only on the seed and on s.
 
     Under torchrun each process takes a part of each batch and draws its own dropout. All apply the summed
