@@ -111,7 +111,7 @@ def id_text(value: Any) -> str:
     return str(int(value)) if whole else str(value)
 
 
-def listed(values: Any, option: str) -> Sequence[Any]:
+def as_list(values: Any, option: str) -> Sequence[Any]:
     """The values as a list; raises UsageError for one value alone and for a table.
 
     A text alone would be read letter by letter, and a table column by column.

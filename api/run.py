@@ -16,7 +16,7 @@ from ..core.settings import resolve
 from ..core.workspace import WorkspaceFolders, read_run
 from ..evaluation.settings import EvaluateSettings
 from ..pipeline.runs.recommend_settings import ListSettings
-from .frames import id_text, listed
+from .frames import as_list, id_text
 from .results import Result, html_table, measured_frame, spread
 
 GALLERY_FILE = "gallery.png"
@@ -80,13 +80,13 @@ class Run:
         chosen = resolve(ListSettings, spread(settings, ListSettings))
         if histories is not None:
             items = [
-                [id_text(item) for item in listed(own, "histories=")]
-                for own in listed(histories, "histories=")
+                [id_text(item) for item in as_list(own, "histories=")]
+                for own in as_list(histories, "histories=")
             ]
             names = [f"history {place}" for place in range(1, len(items) + 1)]
             ask = users_named(names, items, strict=chosen.strict)
         else:
-            ask = users_of([id_text(user) for user in listed(users, "users=")])
+            ask = users_of([id_text(user) for user in as_list(users, "users=")])
         lists = lists_of(self._folders, self.name, ask, chosen)
         for line in lists.notes:
             note(f"recommend: {line}")

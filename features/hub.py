@@ -70,7 +70,7 @@ def refuse_no_encoder(choice: EncoderChoice, module: nn.Module, inputs: Inputs, 
         )
 
 
-def load_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
+def load_library_model(choice: EncoderChoice, config: Any) -> tuple[Any, set[str]]:
     """The model described by `config`, in float32, and the names of its weights that no file had."""
     speech: Any = transformers.utils.logging  # silenced; our own messages say what matters
     speech.set_verbosity_error()

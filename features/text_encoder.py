@@ -18,7 +18,14 @@ from torch import nn
 from ..core.errors import UsageError
 from ..core.words import reason_of
 from .encoder import ContentEncoder
-from .hub import from_pretrained, load_model, optional_file, refuse_no_encoder, settle_pooler, short_name
+from .hub import (
+    from_pretrained,
+    load_library_model,
+    optional_file,
+    refuse_no_encoder,
+    settle_pooler,
+    short_name,
+)
 from .modality import EncoderChoice, Pooling
 from .weights import hash_weights
 
@@ -80,7 +87,7 @@ class TextEncoder(nn.Module):
 def load_text_encoder(choice: EncoderChoice) -> ContentEncoder:
     """Load tokenizer and model; raises UsageError where they cannot be had or do not fit the pooling."""
     config = from_pretrained(transformers.AutoConfig, choice.encoder)
-    model, absent = load_model(choice, config)
+    model, absent = load_library_model(choice, config)
     both_halves = bool(getattr(config, "is_encoder_decoder", False))
     if both_halves:
         model = model.get_encoder()

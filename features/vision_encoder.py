@@ -15,7 +15,7 @@ from torch import nn
 from ..core.errors import UsageError
 from ..core.words import reason_of
 from .encoder import ContentEncoder
-from .hub import from_pretrained, load_model, refuse_no_encoder, settle_pooler, short_name
+from .hub import from_pretrained, load_library_model, refuse_no_encoder, settle_pooler, short_name
 from .modality import EncoderChoice, Pooling
 from .picture_encoder import PictureEncoder
 from .pictures import DRAFT_FACTOR, PICTURE_VERSION, PicturePreparation, Pixels, read_rgb
@@ -51,7 +51,7 @@ def load_vision_encoder(choice: EncoderChoice) -> ContentEncoder:
     """
     config = from_pretrained(transformers.AutoConfig, choice.encoder)
     config = getattr(config, "vision_config", config)
-    model, absent = load_model(choice, config)
+    model, absent = load_library_model(choice, config)
     maps = hasattr(config, "hidden_sizes")  # convolutions: a map of features, no tokens
     usual: Pooling = "pooler" if maps or config.model_type.endswith("_vision_model") else "cls"
     pooling = choice.pooling or usual

@@ -20,7 +20,7 @@ from ..runs.evaluate import evaluate, ranks_name
 from ..runs.plan import RunPlan, plan_run
 from ..runs.settings import RunSettings
 from ..runs.train import train
-from .contestants import BLEND, BLENDED, CONTROL, MODELS, REFERENCE
+from .contestants import BLEND, BLEND_PARTS, CONTESTANTS, CONTROL, REFERENCE
 
 DATASET = "hm"
 TOPK = (10, 20)
@@ -57,9 +57,9 @@ def hold_contest(
     def measured(folder: Path) -> FinishedRun:
         return FinishedRun(folder, finished(evaluate(workspace, folder.name, topk, force=force)).data)
 
-    found = {model: measured(trained(model, seed)) for model in MODELS}
+    found = {model: measured(trained(model, seed)) for model in CONTESTANTS}
     control = [found[REFERENCE].folder.name, trained(REFERENCE, seed + 1).name]
-    parts = [found[part].folder.name for part in BLENDED]
+    parts = [found[part].folder.name for part in BLEND_PARTS]
     # The blend last, so that it is the newest run, which other commands take where none is named.
     for name, runs in ((CONTROL, control), (BLEND, parts)):
         blended = finished(blend_runs(workspace, runs, resolve(BlendSettings, {}), force=force))
@@ -76,5 +76,5 @@ def _plan(workspace: WorkspaceFolders, model: str, stores: Sequence[str], seed: 
     read = stores[-1:] if spec.trained else stores
     features = tuple(read) if spec.reads_content else ()
     chosen = resolve(RunSettings, {"model": model, "dataset": DATASET, "features": features})
-    options = MODELS[model] | ({"seed": seed} if spec.trained else {})
+    options = CONTESTANTS[model] | ({"seed": seed} if spec.trained else {})
     return plan_run(workspace, chosen, {}, options)

@@ -18,7 +18,7 @@ TRAINING: dict[str, Any] = {
 }  # fmt: skip
 SCALED = {"content_scale": "standard"}
 LOSSES = {"lambda_user": 0.03, "lambda_item": 0.03, "lambda_stream": 1.0}
-MODELS: dict[str, dict[str, Any]] = {
+CONTESTANTS: dict[str, dict[str, Any]] = {
     "poprec": {},
     "content-knn": {},
     REFERENCE: TRAINING,
@@ -26,8 +26,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "tssr": TRAINING | SCALED | LOSSES,
 }
 # Scores added up, and what tells how much of the gain is owed to adding alone: two trainings of one model.
-BLENDED = (REFERENCE, "content-knn")
-BLEND = " + ".join(BLENDED)
+BLEND_PARTS = (REFERENCE, "content-knn")
+BLEND = " + ".join(BLEND_PARTS)
 CONTROL = f"2 x {REFERENCE}"
 
 # Of the untrained networks tried, the one from which a linear probe reads most: the type of 88 % of held-out

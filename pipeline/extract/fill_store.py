@@ -264,10 +264,11 @@ def _encode_together(
 def _refuse_nothing(job: StoreJob, missing: dict[str, int]) -> None:
     cure = job.modality.cure(job.raw, missing)
     raise DataError(
-        f"none of the {len(job.items):,} items has usable {job.modality.noun} ({listed(missing)}); {cure}"
+        f"none of the {len(job.items):,} items has usable {job.modality.noun} ({reasons_in_words(missing)}); "
+        f"{cure}"
     )
 
 
-def listed(counts: dict[str, int]) -> str:
+def reasons_in_words(counts: dict[str, int]) -> str:
     """Counts by reason, in words."""
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())

@@ -14,7 +14,14 @@ from ...core.torchrun import World, joined_world
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.settings import FORMER_FLAGS, FeatureSettings
-from .fill_store import StoreJob, StoreOutcome, listed, make_store, refuse_nameless, refuse_unfillable
+from .fill_store import (
+    StoreJob,
+    StoreOutcome,
+    make_store,
+    reasons_in_words,
+    refuse_nameless,
+    refuse_unfillable,
+)
 
 
 def extract_features(
@@ -62,7 +69,7 @@ def _note(outcome: StoreOutcome) -> list[str]:
         return []
     line = f"{absent:,} of {outcome.info.items:,} {modality.noun} missing"
     if bad:
-        line += f", {sum(bad.values()):,} unusable ({listed(bad)})"
+        line += f", {sum(bad.values()):,} unusable ({reasons_in_words(bad)})"
     return [f"{line}; {outcome.info.folder / ITEMS_FILE} lists them."]
 
 

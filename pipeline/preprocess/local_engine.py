@@ -22,7 +22,7 @@ from .action_log import ActionLog, Int64, Integer
 from .kcore import core_mask
 from .tables import FinishedLog
 
-Mask = NDArray[np.bool_]
+Flags = NDArray[np.bool_]
 PART = 1 << 20  # rows that are sorted at once, at least
 PARTS = 32  # parts that are sorted one by one, at most: each needs a pass over all rows
 
@@ -38,7 +38,7 @@ class LocalEngine:
     def __len__(self) -> int:
         return len(self.log)
 
-    def _keep(self, mask: Mask) -> LocalEngine:
+    def _keep(self, mask: Flags) -> LocalEngine:
         if mask.all():
             return self
         log = self.log
@@ -167,7 +167,7 @@ class LocalEngine:
             done += len(rows)
 
 
-def _packed(values: NDArray[Integer], mask: Mask) -> NDArray[Integer]:
+def _packed(values: NDArray[Integer], mask: Flags) -> NDArray[Integer]:
     """The marked values, moved to the front of the memory they are in."""
     done = 0
     for start in range(0, len(values), PART):

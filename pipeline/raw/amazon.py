@@ -25,7 +25,15 @@ import polars as pl
 
 from .amazon_2023 import refuse_2023
 from .delimited import Dialect, read_delimited
-from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
+from .dump import (
+    Actions,
+    Catalogue,
+    actions_of,
+    catalogue_table,
+    item_frame,
+    joined_text,
+    with_named_pictures,
+)
 from .files import RawFile, RawFolder
 from .jsonlines import as_text, no_text, parse_json, read_json_lines, read_objects
 from .pictures import Pictures
@@ -97,7 +105,7 @@ class Amazon:
         """Products with title, brand and category as text, their picture, and the addresses of pictures."""
         unpack_pictures(self.root, "images")
         table = item_frame(self._products(problems), KEPT, self.metadata, problems, ITEM)
-        text = joined(("title", "brand", "category"))
+        text = joined_text(("title", "brand", "category"))
         items = catalogue_table(self.metadata, table, problems, item=ITEM, text=text, image=pl.lit(None))
         fetch = f"tssr download-images {self.format}"
         items = with_named_pictures(items, self.pictures, "images", problems, f"; fetch them with: {fetch}")

@@ -27,7 +27,7 @@ from .dump import (
     catalogue_table,
     id_faults,
     item_frame,
-    joined,
+    joined_text,
     shortened,
     with_pictures,
 )
@@ -223,7 +223,7 @@ class Custom:
             table,
             problems,
             item=item,
-            text=joined(text) if text else pl.lit(None, pl.String),
+            text=joined_text(text) if text else pl.lit(None, pl.String),
             image=pl.col(image).replace("", None) if image else pl.lit(None, pl.String),
         )
         if image:

@@ -138,7 +138,7 @@ def shortened(value: object) -> str:
     return text if len(text) <= 40 else text[:40] + "…"
 
 
-def joined(columns: Sequence[str]) -> pl.Expr:
+def joined_text(columns: Sequence[str]) -> pl.Expr:
     """One text from several columns: trimmed, and joined as sentences.
 
     Empty texts and NaN are left out.

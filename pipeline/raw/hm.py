@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from .delimited import read_delimited, read_header
-from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_pictures
+from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined_text, with_pictures
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
@@ -55,6 +55,6 @@ class HM:
         identifier = pl.col("article_id")
         image = pl.format("images/{}/{}.jpg", identifier.str.slice(0, 3), identifier)
         items = catalogue_table(
-            self.articles, table, problems, item="article_id", text=joined(TEXT_COLUMNS), image=image
+            self.articles, table, problems, item="article_id", text=joined_text(TEXT_COLUMNS), image=image
         )
         return Catalogue(with_pictures(items, self.pictures, problems, "images/"), ("image",))

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from .delimited import Dialect, read_delimited
-from .dump import Actions, Catalogue, catalogue_table, ids_of, item_frame, joined, shortened
+from .dump import Actions, Catalogue, catalogue_table, ids_of, item_frame, joined_text, shortened
 from .files import RawFile, RawFolder
 from .ids import IdCoder
 from .pictures import Pictures
@@ -68,7 +68,12 @@ class Mind:
         titles = told.select("news_id", "title").n_unique()
         problems.tally("news come again with another title; their first is kept", titles - len(table))
         items = catalogue_table(
-            self.parts[0][1], table, problems, item="news_id", text=joined(("title",)), image=pl.lit(None)
+            self.parts[0][1],
+            table,
+            problems,
+            item="news_id",
+            text=joined_text(("title",)),
+            image=pl.lit(None),
         )
         return Catalogue(items, ("text",))
 

@@ -18,7 +18,15 @@ import polars as pl
 from ...core.errors import DataError
 from .archives import archives_in
 from .delimited import CSV, Dialect, read_delimited
-from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, with_named_pictures
+from .dump import (
+    Actions,
+    Catalogue,
+    actions_of,
+    catalogue_table,
+    item_frame,
+    joined_text,
+    with_named_pictures,
+)
 from .files import RawFile, RawFolder
 from .pictures import Pictures
 from .problems import Problems
@@ -93,7 +101,7 @@ class MovieLens:
         table = item_frame(rows, names, self.movies, problems, "movieId")
         if names == U_ITEM:
             table = _with_genres(table)
-        text = joined(("title", "genres"))
+        text = joined_text(("title", "genres"))
         items = catalogue_table(self.movies, table, problems, item="movieId", text=text, image=pl.lit(None))
         try:
             unpack_pictures(self.root, POSTERS)

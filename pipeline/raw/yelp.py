@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from ...core.schema import IMAGE, ITEM_ID
-from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined, text_frame
+from .dump import Actions, Catalogue, actions_of, catalogue_table, item_frame, joined_text, text_frame
 from .files import RawFile, RawFolder
 from .jsonlines import read_json_lines
 from .pictures import Pictures
@@ -53,7 +53,7 @@ class Yelp:
         """Businesses with name and categories as text, and with their picture."""
         rows = read_json_lines(self.businesses, BUSINESS, problems)
         table = item_frame(rows, BUSINESS, self.businesses, problems, "business_id")
-        text = joined(("name", "categories"))
+        text = joined_text(("name", "categories"))
         items = catalogue_table(
             self.businesses, table, problems, item="business_id", text=text, image=pl.lit(None)
         )

@@ -68,17 +68,17 @@ def data_view(workspace: WorkspaceFolders, dataset: LoadedDataset) -> DataView:
         funnel=manifest["funnel"],
         table_2=manifest["table_2"]["this"],
         paper=manifest["table_2"]["paper"],
-        per_user=histogram(histories.lengths),
-        per_item=histogram(histories.counts()[1:]),
+        per_user=histogram_bins(histories.lengths),
+        per_item=histogram_bins(histories.counts()[1:]),
         content=_content(workspace, dataset),
         problems=manifest["problems"]["lines"],
     )
 
 
-def histogram(counts: Int64) -> list[Bin]:
+def histogram_bins(counts: Int64) -> list[Bin]:
     """How many have so many actions: a bar each where that is few bars, else bars that widen by a factor.
 
-    >>> [(bar.label, bar.count) for bar in histogram(np.array([1, 3, 3]))]
+    >>> [(bar.label, bar.count) for bar in histogram_bins(np.array([1, 3, 3]))]
     [('1', 1), ('2', 0), ('3', 2)]
     """
     low, high = int(counts.min()), int(counts.max())

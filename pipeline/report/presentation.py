@@ -85,7 +85,7 @@ def charts_of(views: ReportViews) -> Charts:
 def _histogram(bins: Sequence[Bin], what: str) -> Markup:
     label = f"How many {what} have so many actions, from {bins[0].low:,} to {bins[-1].high:,}"
     bars = [svg.Bar(one.label, one.count) for one in bins]
-    return svg.histogram(bars, label, f"actions of {'a user' if what == 'users' else 'an item'}")
+    return svg.histogram_chart(bars, label, f"actions of {'a user' if what == 'users' else 'an item'}")
 
 
 def _curves(panel: Panel) -> Markup:

@@ -110,7 +110,7 @@ def _svg(label: str, content: Markup) -> Markup:
     return _tag("svg", content, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=label, class_="chart")
 
 
-def histogram(bars: Sequence[Bar], label: str, x: str) -> Markup:
+def histogram_chart(bars: Sequence[Bar], label: str, x: str) -> Markup:
     """Bars side by side; `label` says in words what the picture shows."""
     top = max([bar.count for bar in bars] + [1])
     up = _scale(0, top, HEIGHT - _BOTTOM, _TOP)

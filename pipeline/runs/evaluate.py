@@ -121,7 +121,7 @@ def asked_queries(dataset: LoadedDataset, settings: EvaluateSettings) -> Queries
 def _rank(folder: Path, plan: RunPlan, task: EvaluationTask) -> tuple[Ranks, bool, dict[str, float]]:
     """The ranks and lists of all queries; whether the model can rank cold items; alignment and uniformity."""
     from .representation import representation_probe
-    from .scorer import joined, own_queries, ranks_cold_items, scorer_of
+    from .scorer import joined_ranks, own_queries, ranks_cold_items, scorer_of
 
     settings, queries = task.settings, task.queries
     model = trained_model(folder, plan, task.dataset, settings.device)
@@ -139,6 +139,6 @@ def _rank(folder: Path, plan: RunPlan, task: EvaluationTask) -> tuple[Ranks, boo
     lo, hi = own_queries(len(queries))
     what, is_main = f"ranking {plan.dataset.item_count:,} items", current_world().is_main
     with progress(what, hi - lo, "users", shown=is_main) as advance:
-        ranks = joined(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
+        ranks = joined_ranks(rank_targets(queries, scorer, options, bounds=(lo, hi), advance=advance))
     representation = representation_probe(model, split, plan.train.seed)()
     return ranks, ranks_cold_items(model), representation

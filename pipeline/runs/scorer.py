@@ -80,7 +80,7 @@ def own_queries(count: int) -> tuple[int, int]:
     return shard_range(count, world.rank, world.size)
 
 
-def joined(part: Ranks) -> Ranks:
+def joined_ranks(part: Ranks) -> Ranks:
     """The ranks of all queries, from the parts of the processes."""
     gather = current_world().gather
     users, targets = (gather(torch.tensor(numbers)).numpy() for numbers in (part.users, part.targets))

@@ -8,7 +8,7 @@ from PIL import Image
 from tssr.cli import main
 from tssr.evaluation.ranking import Ranks
 from tssr.pipeline.demo import contestants
-from tssr.pipeline.demo.contestants import BLEND, CONTROL, MODELS
+from tssr.pipeline.demo.contestants import BLEND, CONTESTANTS, CONTROL
 from tssr.pipeline.demo.verdict import lead, lead_line
 
 SMALL = ["--customers", "150", "--articles", "60"]
@@ -22,8 +22,10 @@ def demo(workspace, capsys, *options):
 
 @pytest.fixture
 def short_training(monkeypatch):
-    for model, options in contestants.MODELS.items():
-        monkeypatch.setitem(contestants.MODELS, model, options and options | {"max_epochs": 2, "width": 8})
+    for model, options in contestants.CONTESTANTS.items():
+        monkeypatch.setitem(
+            contestants.CONTESTANTS, model, options and options | {"max_epochs": 2, "width": 8}
+        )
 
 
 @pytest.mark.slow
@@ -33,7 +35,7 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     workspace = tmp_path / "demo"
     first, said = demo(workspace, capsys)
     assert not first["cached"]
-    assert list(first["models"]) == [*MODELS, CONTROL, BLEND]
+    assert list(first["models"]) == [*CONTESTANTS, CONTROL, BLEND]
     assert set(first["leads"]) == {"sasrec-id", CONTROL}
     assert {entry["slice"] for entry in first["slices"][BLEND]} <= {"0", "1-4", "5-19", "20+"}
     for model in first["models"].values():
@@ -53,7 +55,7 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     assert report.stat().st_mtime_ns == written, "nothing changed, so the report stands"
     contents = 1 + first["texts"]
     steps = (
-        2 + contents + 2 * len(MODELS) + 1 + 2 * 2
+        2 + contents + 2 * len(CONTESTANTS) + 1 + 2 * 2
     )  # another seed for the control; blends are measured too
     assert said.count("unchanged, nothing to do") == steps
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tssr.pipeline.report.data_view import histogram
+from tssr.pipeline.report.data_view import histogram_bins
 from tssr.pipeline.report.gate_view import gate_view
 from tssr.pipeline.report.item_names import ColourColumn, ItemNames
 from tssr.pipeline.report.map_view import MapLayout, MapView, VectorSource, map_view
@@ -31,7 +31,7 @@ def test_docstring_examples(name):
 
 @pytest.mark.parametrize("counts", [[1], [5, 5, 5], [1, 2, 3, 700], list(range(1, 4000, 7)), [0, 0, 9]])
 def test_a_histogram_counts_everybody_once_in_few_bars(counts):
-    bars = histogram(np.array(counts))
+    bars = histogram_bins(np.array(counts))
     assert sum(bar.count for bar in bars) == len(counts)
     assert len(bars) <= 32
     assert all(one.high + 1 == two.low for one, two in itertools.pairwise(bars))
