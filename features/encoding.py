@@ -28,7 +28,7 @@ MOST_WORKERS = 16  # processes that decode for one GPU, unless --workers says ot
 def loader_options(settings: FeatureSettings, device: torch.device) -> LoaderOptions:
     """How pictures are decoded for an encoder on `device`.
 
-    For an encoder on a GPU, processes decode on every core of this process's share. An encoder on the CPU
+    For an encoder on a GPU, processes decode on every core that is this process's. An encoder on the CPU
     needs the cores itself, so it takes turns with as many decoding threads as there are cores.
     """
     # macOS does not tell which cores this process may use.

@@ -1,4 +1,4 @@
-"""Trains, blends and measures the demo's contestants, each by the public stages."""
+"""Trains, blends and measures the demo's contenders, each by the public stages."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ..runs.evaluate import evaluate, ranks_name
 from ..runs.plan import RunPlan, plan_run
 from ..runs.settings import RunSettings
 from ..runs.train import train
-from .contestants import BLEND, BLEND_PARTS, CONTESTANTS, CONTROL, REFERENCE
+from .contenders import BLEND, BLEND_PARTS, CONTENDERS, CONTROL, REFERENCE
 
 DATASET = "hm"
 TOPK = (10, 20)
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """A contestant's run, what evaluation said of it, and the rank of every customer's next purchase."""
+class FinishedContender:
+    """A contender's run, what evaluation said of it, and the rank of every customer's next purchase."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -46,18 +46,18 @@ def hold_contest(
     finished: Callable[[Summary], Summary],
     *,
     force: bool,
-) -> dict[str, FinishedRun]:
-    """The contestants by name, with the feature `stores` to read; `finished` is told of each stage's end."""
+) -> dict[str, FinishedContender]:
+    """The contenders by name, with the feature `stores` to read; `finished` is told of each stage's end."""
     topk = resolve(EvaluateSettings, {"topk": TOPK})
 
     def trained(model: str, own_seed: int) -> Path:
         plan = _plan(workspace, model, stores, own_seed)
         return Path(str(finished(train(workspace, plan, None, force=force)).data["folder"]))
 
-    def measured(folder: Path) -> FinishedRun:
-        return FinishedRun(folder, finished(evaluate(workspace, folder.name, topk, force=force)).data)
+    def measured(folder: Path) -> FinishedContender:
+        return FinishedContender(folder, finished(evaluate(workspace, folder.name, topk, force=force)).data)
 
-    found = {model: measured(trained(model, seed)) for model in CONTESTANTS}
+    found = {model: measured(trained(model, seed)) for model in CONTENDERS}
     control = [found[REFERENCE].folder.name, trained(REFERENCE, seed + 1).name]
     parts = [found[part].folder.name for part in BLEND_PARTS]
     # The blend last, so that it is the newest run, which other commands take where none is named.
@@ -68,7 +68,7 @@ def hold_contest(
 
 
 def _plan(workspace: WorkspaceFolders, model: str, stores: Sequence[str], seed: int) -> RunPlan:
-    """The plan of a contestant: neighbours read all content, what is trained the last store alone.
+    """The plan of a contender: neighbours read all content, what is trained the last store alone.
 
     That is the texts where they were encoded: a trained encoder's vectors tell more than an untrained one's.
     """
@@ -76,5 +76,5 @@ def _plan(workspace: WorkspaceFolders, model: str, stores: Sequence[str], seed: 
     read = stores[-1:] if spec.trained else stores
     features = tuple(read) if spec.reads_content else ()
     chosen = resolve(RunSettings, {"model": model, "dataset": DATASET, "features": features})
-    options = CONTESTANTS[model] | ({"seed": seed} if spec.trained else {})
+    options = CONTENDERS[model] | ({"seed": seed} if spec.trained else {})
     return plan_run(workspace, chosen, {}, options)

@@ -24,8 +24,7 @@ from ..preprocess.settings import PreprocessSettings
 from ..preprocess.stage import preprocess
 from ..report.settings import ReportSettings
 from ..report.stage import REPORT_FILE, missing_extra, write_report
-from .contest import DATASET, TOPK, FinishedRun, hold_contest
-from .contestants import (
+from .contenders import (
     BLEND,
     CONTROL,
     PICTURE_ENCODER,
@@ -35,6 +34,7 @@ from .contestants import (
     UNTRAINED,
     text_encoder,
 )
+from .contest import DATASET, TOPK, FinishedContender, hold_contest
 from .dump import MARKER_FILE, make_dump
 from .settings import DemoSettings
 from .verdict import MASK, by_sales, lead, lead_line
@@ -111,7 +111,7 @@ def _report(
 
 def _summary(
     workspace: WorkspaceFolders,
-    found: Mapping[str, FinishedRun],
+    found: Mapping[str, FinishedContender],
     pictures: Mapping[str, Path],
     steps: Sequence[Summary],
     *,

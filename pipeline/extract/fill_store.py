@@ -1,7 +1,7 @@
 """Filling one feature store: find contents without a vector, encode them, and write the manifest.
 
 Under torchrun the main process finds the missing contents and writes the manifest, and each process encodes
-a share of the parts. A part's bytes do not depend on the process, so any number of them makes the same store.
+some of the parts. A part's bytes do not depend on the process, so any number of them makes the same store.
 """
 
 from __future__ import annotations
@@ -248,16 +248,16 @@ def _bytes_of(chunks: list[Chunk], head: dict[str, Any]) -> int:
 def _encode_together(
     job: StoreJob, encoder: ContentEncoder, content: pa.Table, chunks: list[Chunk], folder: Path
 ) -> None:
-    """Encode this process's share of `chunks`, once all processes know theirs; wait until all are done."""
+    """Encode this process's part of `chunks`, once all processes know theirs; wait until all are done."""
     from ...features.encoding import encode_chunks
 
     job.world.barrier()
     # Every process has cut the same chunks. Example: of five chunks, the second of two processes takes the
     # second and the fourth.
-    share = chunks[job.world.rank :: job.world.size]
+    own = chunks[job.world.rank :: job.world.size]
     noun = job.modality.noun
-    with progress(f"encode {noun}", sum(len(chunk.members) for chunk in share), noun) as advance:
-        encode_chunks(job.modality, encoder, content, share, job.raw, folder, job.settings, advance)
+    with progress(f"encode {noun}", sum(len(chunk.members) for chunk in own), noun) as advance:
+        encode_chunks(job.modality, encoder, content, own, job.raw, folder, job.settings, advance)
     job.world.barrier()
 
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from tssr.cli import main
 from tssr.evaluation.ranking import Ranks
-from tssr.pipeline.demo import contestants
-from tssr.pipeline.demo.contestants import BLEND, CONTESTANTS, CONTROL
+from tssr.pipeline.demo import contenders
+from tssr.pipeline.demo.contenders import BLEND, CONTENDERS, CONTROL
 from tssr.pipeline.demo.verdict import lead, lead_line
 
 SMALL = ["--customers", "150", "--articles", "60"]
@@ -22,10 +22,8 @@ def demo(workspace, capsys, *options):
 
 @pytest.fixture
 def short_training(monkeypatch):
-    for model, options in contestants.CONTESTANTS.items():
-        monkeypatch.setitem(
-            contestants.CONTESTANTS, model, options and options | {"max_epochs": 2, "width": 8}
-        )
+    for model, options in contenders.CONTENDERS.items():
+        monkeypatch.setitem(contenders.CONTENDERS, model, options and options | {"max_epochs": 2, "width": 8})
 
 
 @pytest.mark.slow
@@ -35,7 +33,7 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     workspace = tmp_path / "demo"
     first, said = demo(workspace, capsys)
     assert not first["cached"]
-    assert list(first["models"]) == [*CONTESTANTS, CONTROL, BLEND]
+    assert list(first["models"]) == [*CONTENDERS, CONTROL, BLEND]
     assert set(first["leads"]) == {"sasrec-id", CONTROL}
     assert {entry["slice"] for entry in first["slices"][BLEND]} <= {"0", "1-4", "5-19", "20+"}
     for model in first["models"].values():
@@ -55,7 +53,7 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
     assert report.stat().st_mtime_ns == written, "nothing changed, so the report stands"
     contents = 1 + first["texts"]
     steps = (
-        2 + contents + 2 * len(CONTESTANTS) + 1 + 2 * 2
+        2 + contents + 2 * len(CONTENDERS) + 1 + 2 * 2
     )  # another seed for the control; blends are measured too
     assert said.count("unchanged, nothing to do") == steps
 
@@ -68,7 +66,7 @@ def test_demo_ends_with_a_table_a_picture_and_paths_and_a_second_run_does_nothin
 def test_without_the_package_of_the_text_encoder_the_demo_says_so_and_works(
     tmp_path, capsys, short_training, monkeypatch
 ):
-    monkeypatch.setattr(contestants, "_TEXT_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(contenders, "_TEXT_PACKAGE", "no_such_package_here")
     shown, said = demo(tmp_path / "demo", capsys)
     assert not shown["texts"]
     assert said.count("The descriptions were left out, for there is no text encoder") == 1

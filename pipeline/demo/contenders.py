@@ -18,7 +18,7 @@ TRAINING: dict[str, Any] = {
 }  # fmt: skip
 SCALED = {"content_scale": "standard"}
 LOSSES = {"lambda_user": 0.03, "lambda_item": 0.03, "lambda_stream": 1.0}
-CONTESTANTS: dict[str, dict[str, Any]] = {
+CONTENDERS: dict[str, dict[str, Any]] = {
     "poprec": {},
     "content-knn": {},
     REFERENCE: TRAINING,
