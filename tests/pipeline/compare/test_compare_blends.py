@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from tssr.cli import main
+from tssr.core.settings import resolve
+from tssr.core.workspace import WorkspaceFolders
+from tssr.model.settings import BlendSettings
+from tssr.pipeline.compare import blends
+from tssr.pipeline.compare.contenders import Contender, Trial
+from tssr.pipeline.compare.settings import CompareSettings
+from tssr.pipeline.compare.training_pool import ContenderRuns, TrainedRun
 
 SMALL = ("--width", "8", "--heads", "2", "--max-epochs", "2", "--batch-size", "16")
 COMPARE = ("compare", "--config", "c.toml", *SMALL, "--topk", "5", "--seeds", "2", "--json")
@@ -67,3 +77,34 @@ def test_a_blend_that_cannot_be_meant_is_refused(tssr, workspace, tmp_path, tabl
     assert refused.code != 0
     assert words in refused.err
     assert len(refused.err.strip().splitlines()) == 1
+
+
+def test_a_blend_keeps_the_seeds_of_its_parts_where_one_diverged(monkeypatch, tmp_path):
+    """Without seed 1 the blend of seed 2 stays that of seed 2, which tests pair with other models' seed 2."""
+    plan = SimpleNamespace(title="A + B", train=SimpleNamespace(device="cpu", seed=1))
+    monkeypatch.setattr(blends, "open_run", lambda workspace, folder: folder)
+    monkeypatch.setattr(blends, "plan_blend", lambda *parts: plan)
+    monkeypatch.setattr(
+        blends,
+        "blend_runs",
+        lambda _, names, *__, **___: SimpleNamespace(
+            data={"run": "-".join(names), "result": {}}, cached=False
+        ),
+    )
+
+    def runs(name):
+        return [TrainedRun(tmp_path / f"{name}{seed}", {}, [], False) for seed in range(3)]
+
+    ids, near = runs("ids"), runs("near")
+    ids[1] = replace(ids[1], diverged="the loss is not finite")
+    trained = {
+        model: (Contender(model, model, model, [Trial({}, plan)]), ContenderRuns(own[:1], 0, own))
+        for model, own in (("sasrec-id", ids), ("bpr-mf", near))
+    }
+    settings = resolve(CompareSettings, {"models": ("mix",), "seeds": 3})
+    mixed = blends.MixedContender("mix", ("sasrec-id", "bpr-mf"), resolve(BlendSettings, {}))
+    own = {name: of.runs for name, (_, of) in trained.items()}
+    _, chosen = blends._blend(WorkspaceFolders(tmp_path), settings, mixed, trained, own)
+    assert [run.folder.name for run in chosen.runs] == ["ids0-near0", "ids1", "ids2-near2"]
+    assert [run.diverged is None for run in chosen.runs] == [True, False, True]
+    assert [run.folder.name for run in chosen.tried] == ["ids0-near0"]
