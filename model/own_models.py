@@ -7,8 +7,10 @@ TSSR_MODELS=my_models, and there the call of `register_model` stands.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -72,11 +74,14 @@ def register_model(
 def _fingerprint(builder: Callable[..., object], settings: type[Settings]) -> str:
     """A hash of the model's code, so that changed code is another run; "" where there is no source.
 
-    It is of the files in which the builder and its settings are defined, so that a changed helper beside the
-    class counts too. What these files import is not followed.
+    It is of the files in which the builder and its settings are defined, and of the files that these import
+    from their own folder or package, and so on. Not followed are installed packages, names that are computed
+    (importlib), and files that are read by other means than an import.
     """
-    own = [of for of in settings.__mro__ if of.__module__.partition(".")[0] not in _NOT_OWN]
-    sources = dict.fromkeys([_source(builder), *map(_source, own)])  # each file once
+    bases = [of for of in settings.__mro__ if of.__module__.partition(".")[0] not in _NOT_OWN]
+    own: list[Callable[..., object]] = [builder, *bases]
+    imported = [source for of in own for source in _imported(of.__module__)]
+    sources = dict.fromkeys([*map(_source, own), *imported])  # each file once
     text = "\n".join(source for source in sources if source)
     return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
@@ -92,6 +97,52 @@ def _source(of: Callable[..., object]) -> str:
         return inspect.getsource(module if whole and module is not None else of)
     except (OSError, TypeError):
         return ""
+
+
+def _imported(module: str) -> list[str]:
+    """The files of a module and of what it imports from beside it, and so on, in the order of their names.
+
+    They are found by their names alone, so that the hash is the same whatever a process has imported.
+    """
+    if module == "__main__" or getattr(sys.modules.get(module), "__file__", None) is None:
+        return []
+    root, package = _root(module), module.partition(".")[0]
+    # Beside an installed package lie all others, whose versions are not the model's.
+    installed = root.name in ("site-packages", "dist-packages")
+    found: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        first, stem = name.partition(".")[0], root.joinpath(*name.split("."))
+        files = [file for file in (stem / "__init__.py", stem.with_suffix(".py")) if file.is_file()]
+        if name in found or not files or first in _NOT_OWN or (installed and first != package):
+            continue
+        found[name] = files[0].read_text(encoding="utf-8", errors="replace")
+        waiting += _names(found[name], name if files[0].name == "__init__.py" else name.rpartition(".")[0])
+    return [found[name] for name in sorted(found)]
+
+
+def _names(source: str, package: str) -> list[str]:
+    """The modules that a source imports, with the packages that hold them; some may be no modules.
+
+    Example: `from a.b import c` gives a, a.b and a.b.c.
+    """
+    names: list[str] = []
+    with contextlib.suppress(SyntaxError, ValueError, ImportError):  # a file that nobody could import
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                start = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                names += [f"{start}.{alias.name}" for alias in node.names]
+    parts = [name.split(".") for name in names]
+    return [".".join(part[:count]) for part in parts for count in range(1, len(part) + 1)]
+
+
+def _root(module: str) -> Path:
+    """The folder in which Python finds an imported module by its name."""
+    file = Path(str(sys.modules[module].__file__)).resolve()
+    return file.parents[module.count(".") + (file.name == "__init__.py")]
 
 
 def load_own_models() -> None:
@@ -119,8 +170,8 @@ def environment() -> dict[str, str]:
     modules = [spec.module for spec in MODELS.values() if spec.module not in ("", "__main__")]
     if not modules:
         return {}
-    files = {module: getattr(sys.modules.get(module), "__file__", None) for module in modules}
-    roots = [str(Path(file).resolve().parents[module.count(".")]) for module, file in files.items() if file]
+    there = [module for module in modules if getattr(sys.modules.get(module), "__file__", None)]
+    roots = [str(_root(module)) for module in there]
     paths = [*roots, os.environ.get("PYTHONPATH", "")]
     return {
         VARIABLE: ",".join(dict.fromkeys(modules)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -39,6 +40,8 @@ class Mean(SequenceRecommender):
         real = (inputs > 0).unsqueeze(-1)
         return (self.vectors(inputs) * real).cumsum(1) / real.cumsum(1).clamp(min=1)
 '''
+
+IMPORTED = ("own_model", "pack", "helper", "installed")
 
 
 @pytest.fixture
@@ -118,6 +121,61 @@ def test_a_changed_helper_or_settings_class_is_other_code(tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("file", ["own_model.py", "own_model/__init__.py"])
+def test_other_processes_find_the_folder_of_a_file_or_of_a_package(tmp_path, monkeypatch, file):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    try:
+        importlib.import_module("own_model")
+        assert environment()["PYTHONPATH"].split(os.pathsep)[0] == str(tmp_path.resolve())
+    finally:
+        MODELS.pop("mean-of-items", None)
+        sys.modules.pop("own_model", None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "other"),
+    [
+        ("helper.py", True),
+        ("pack/deep/far.py", True),
+        ("pack/deep/__init__.py", True),
+        ("stranger.py", False),  # beside it, and imported by nobody
+        ("site-packages/installed.py", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["own_model", "pack.own_model"])
+def test_what_a_model_imports_from_beside_it_is_part_of_its_code(tmp_path, monkeypatch, name, changed, other):
+    """The model imports helper, which imports pack.deep.far; either may be a module or stand in a package."""
+    for folder in ("pack/deep", "site-packages"):
+        (tmp_path / folder).mkdir(parents=True)
+    files = {
+        "pack/__init__.py": "",
+        "pack/deep/__init__.py": "",
+        "helper.py": "import installed, json\nfrom pack.deep import far\n",
+        "pack/deep/far.py": "from . import far\nVALUE = 1\n",  # a circle
+        "stranger.py": "",
+        "site-packages/installed.py": "",
+        f"{name.replace('.', '/')}.py": "import helper\n" + SOURCE,
+    }
+    for file, source in files.items():
+        (tmp_path / file).write_text(source)
+    for folder in (tmp_path / "site-packages", tmp_path):
+        monkeypatch.syspath_prepend(str(folder))
+    codes = []
+    for line in ("", "# changed\n"):
+        (tmp_path / changed).write_text(files[changed] + line)
+        importlib.invalidate_caches()
+        try:
+            importlib.import_module(name)
+            codes.append(MODELS.pop("mean-of-items").code)
+        finally:
+            for module in [each for each in sys.modules if each.split(".")[0] in IMPORTED]:
+                del sys.modules[module]
+    assert (codes[0] != codes[1]) is other
+
+
 def test_a_process_of_its_own_learns_of_it(module, shop, tmp_path):
     """What compare starts: the command, with the environment that names the module and where it lies."""
     assert environment()["TSSR_MODELS"] == "my_own_models"
