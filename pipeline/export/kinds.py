@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from ...core.dataset import Int64, LoadedDataset, Queries
 from ...core.schema import ITEM_ID, USER_ID
@@ -50,6 +51,12 @@ class ExportedRun:
     def train_counts(self) -> Int64:
         """How often each item was taken in training, (N + 1,)."""
         return self.plan.split(self.dataset).train.counts()
+
+    @property
+    def listed_cold(self) -> NDArray[np.bool_] | None:
+        """The cold items, (N,), where lists hold them, scored by their content; None where they do not."""
+        cold = self.train_counts[1:] == 0
+        return cold if cold[self.listed - 1].any() else None
 
     @property
     def most_listed(self) -> int:
@@ -134,7 +141,7 @@ def _write_lists(run: ExportedRun, folder: Path) -> None:
     everyone = _everyone(run.dataset)
     without = np.setdiff1d(np.arange(1, run.dataset.info.item_count + 1), run.listed)
     deep = min(LISTED_ITEMS, run.most_listed)
-    scorer = scorer_of(run.model, everyone)
+    scorer = scorer_of(run.model, everyone, run.listed_cold)
     lists = recommend(everyone.histories, scorer, deep, without=without, device="cpu")
     users = np.repeat(everyone.users, deep)
     columns = {"user": users, "item": lists.items.ravel(), "score": lists.scores.ravel()}

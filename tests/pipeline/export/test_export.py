@@ -289,6 +289,24 @@ def test_cold_items_stand_in_lists_on_request(export, tssr, workspace, tmp_path,
     assert "--cold-items: this model knows an item by its actions alone" in refused.err
 
 
+def test_lists_of_a_blend_hold_cold_items_by_their_content(export, tssr, workspace, monkeypatch):
+    """To its part that counts pairs a cold item is the mean of the others, not one that nobody took."""
+    made = tssr("blend", "next", "near", "--run", "next-near", "--workspace", workspace)
+    assert made.code == 0, made.err
+
+    def evenly_weighted(*arguments):
+        model = trained(*arguments)
+        model.of_item.fill_(0.5)  # on a log of random numbers, validation may leave a part out
+        return model
+
+    trained = serving.trained_model
+    monkeypatch.setattr(serving, "trained_model", evenly_weighted)
+    found = export("--run", "next-near", "--cold-items")
+    assert found.code == 0, found.err
+    assert found.json["kind"] == "lists"
+    assert found.json["check"]["equal"] + found.json["check"]["ties"] == 20
+
+
 def test_items_of_equal_vectors_stand_in_the_order_of_their_numbers(tmp_path):
     """As tssr has them; FAISS gives ties in any order, and equal rows other last bits."""
     draw, count = np.random.default_rng(2), 60
