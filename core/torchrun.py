@@ -105,6 +105,9 @@ def joined_world() -> Iterator[World]:
         return
     import torch
 
+    if torch.distributed.is_initialized():  # by the command that this stage is a step of
+        yield current_world()
+        return
     gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     try:

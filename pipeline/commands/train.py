@@ -58,8 +58,9 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     workspace = workspace_of(ctx)
     force = ctx.params["force"]
     first = make_inputs if ctx.params["make"] else refuse_untrainable
-    plan, name = plan_asked(workspace, config, options, partial(first, workspace, force=force))
+    # Joined once for extraction and training: processes that have parted cannot join a second time.
     with joined_world() as world:
+        plan, name = plan_asked(workspace, config, options, partial(first, workspace, force=force))
         summary = train(workspace, plan, name, force=force)
     if world.is_main:
         show(summary, as_json=ctx.params["as_json"])
