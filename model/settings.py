@@ -526,8 +526,9 @@ def without_effect(settings: Settings) -> list[str]:
 
 # What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.
 # `tuned` is for sparse data, where users have a handful of actions: with it Amazon's Toys, Beauty and
-# Instruments were measured; it was not searched. `dense` is what validation on MovieLens-1M chose, where they
-# have 165 on average (docs/results.md).
+# Instruments were measured. It is the first that was tried; of nine learning rates and dropouts for
+# SASRec-ID on Toys it is within 1.5 % of the best on validation. `dense` is what validation on MovieLens-1M
+# chose, where users have 165 actions on average (docs/results.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "official": {
