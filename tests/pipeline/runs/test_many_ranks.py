@@ -69,29 +69,44 @@ def test_training_by_three_leaves_the_run_of_one(workspace, on_ranks, small_bloc
     assert json.loads((folder / "run.json").read_text())["finished_at"]
 
 
+def torchrun(world, workspace, *arguments):
+    """What a command prints as JSON under torchrun with `world` processes."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
+    done = subprocess.run(
+        # "--": torchrun has an option --run-path, which --run would stand for.
+        [*start, "-m", "--", "tssr", *arguments, "--workspace", str(workspace.root), "--json"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def options(settings):
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
 @pytest.mark.slow
 def test_torchrun_runs_the_commands(workspace):
     """The command of the documentation; the main process speaks for all."""
-
-    def run(world, *arguments):
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        start = ["--nproc-per-node", str(world), "-m", "--", "tssr"]  # "--": it has an option --run-path
-        done = subprocess.run(
-            [*torchrun, *start, *arguments, "--workspace", str(workspace.root), "--json"],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    small = [part for name, value in SMALL.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    first = run(2, "train", "--model", "sasrec-id", "--run", "shared", *small)
-    assert not first["cached"]
-    assert run(3, "train", "--model", "sasrec-id", "--run", "shared", *small)["cached"]
+    train_shared = ("train", "--model", "sasrec-id", "--run", "shared", *options(SMALL))
+    assert not torchrun(2, workspace, *train_shared)["cached"]
+    assert torchrun(3, workspace, *train_shared)["cached"]
     metrics = workspace.run("shared") / "metrics.json"
     found = set()
     for world in (1, 2, 3):
-        run(world, "evaluate", "--run", "shared", "--force")
+        torchrun(world, workspace, "evaluate", "--run", "shared", "--force")
         found.add(metrics.read_bytes())
     assert len(found) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_extract_what_an_encoder_reads_and_train_it(workspace):
+    """One command with two stages, each of which needs the other processes."""
+    along = ("--end-to-end", "--features", "image", "--encoder", "squeezenet1_1", "--weights", "random")
+    model = ("--model", "sasrec-content", "--unfreeze", "features.12", *options(SMALL | {"max_epochs": 1}))
+    made = torchrun(2, workspace, "train", *along, *model, "--run", "along")
+    assert not made["cached"]
+    assert made["result"]["encoders"] == ["encoder-image.safetensors"]
+    assert torchrun(1, workspace, "train", *along, *model, "--run", "along")["cached"]
