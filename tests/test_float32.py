@@ -30,6 +30,7 @@ from tssr.model.heads import ItemHead
 from tssr.model.recommender import NeuralRecommender, SequenceRecommender
 from tssr.model.settings import BlendSettings, TrainSettings
 from tssr.model.training_steps import TrainingSteps
+from tssr.pipeline.export.graphs import write_graphs
 from tssr.pipeline.runs.representation import representation_probe
 from tssr.pipeline.runs.scorer import scorer_of
 
@@ -75,6 +76,28 @@ def test_training_leaves_the_gru_of_a_gpu_as_it_is(low_precision):
         assert {name for name, precision in switches().items() if precision != "ieee"} == {"cudnn.rnn"}
         with full_float32():
             assert set(switches().values()) == {"ieee"}
+
+
+def test_the_last_of_several_threads_to_leave_puts_the_switches_back(low_precision):
+    """Two trainings in threads of one process: the first to begin is the first to end."""
+    first, second = full_float32(gpu_gru=False), full_float32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(switches().values()) == {"ieee"}, "the second still computes"
+    second.__exit__(None, None, None)
+    assert switches() == ALLOWED
+
+
+def test_a_graph_is_exported_whatever_the_process_allows(low_precision, tmp_path):
+    """torch.export reads an old switch, which is an error where newer ones tell convolutions from GRUs."""
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+    before = switches()
+    with pytest.raises(RuntimeError, match="allow_tf32"):
+        _ = torch.backends.cudnn.allow_tf32
+    largest = write_graphs(torch.nn.Linear(2, 2), {"input": torch.ones(2, 2)}, ["y"], tmp_path / "graph")
+    assert largest < 1e-6
+    assert switches() == before
 
 
 def test_the_old_switch_alone_is_enough_to_need_it():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import UsageError
-from ...core.float32 import full_float32
+from ...core.float32 import full_float32, traceable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,7 +40,7 @@ def write_graphs(
     import torch
 
     sizes = {name: {0: torch.export.Dim("batch")} for name in example}
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _quiet(), traceable():
         program = torch.export.export(module.eval(), (), dict(example), dynamic_shapes=sizes)
         # Into memory first: on a full disk torch's own writer would end the process.
         packed = io.BytesIO()
