@@ -90,19 +90,19 @@ def scaling_from(known: Tensor, settings: ScaleSettings, dtype: torch.dtype) -> 
     Without any train item there is nothing to take numbers from, so vectors stay as they are.
     """
     known = known.float()
+    scale = settings.content_scale if len(known) else "raw"
     mean = known.mean(0) if len(known) else known.new_zeros(known.shape[1])
     fills = isinstance(settings, ReadingSettings) and settings.missing == "mean"
     numbers = {"mean": mean, "filler": (mean if fills else torch.zeros_like(mean)).to(dtype)}
-    if settings.content_scale == "standard":
-        deviation = known.std(0, correction=0) if len(known) else torch.ones_like(mean)
+    if scale == "standard":
+        deviation = known.std(0, correction=0)
         # A constant dimension has a deviation of rounding errors; divided by it, noise
         # would count as much as content.
-        varies = deviation > SMALLEST_DEVIATION * (known.abs().amax(0) if len(known) else mean)
+        varies = deviation > SMALLEST_DEVIATION * known.abs().amax(0)
         numbers |= {"deviation": deviation.where(varies, 1), "varies": varies}
-    if settings.content_scale == "whiten":
-        whitening = _whitening(known - mean, settings.whiten_rank) if len(known) else torch.eye(len(mean))
-        numbers["turn"] = whitening.to(mean.device)
-    return ContentScaling(settings.content_scale, dtype, numbers)
+    if scale == "whiten":
+        numbers["turn"] = _whitening(known - mean, settings.whiten_rank)
+    return ContentScaling(scale, dtype, numbers)
 
 
 def _whitening(centred: Tensor, rank: int) -> Tensor:

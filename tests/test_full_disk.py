@@ -211,10 +211,10 @@ def test_an_error_that_nobody_expected_names_the_cure_all_the_same(tssr, workspa
     shutil.copytree(workspace, tmp_path / "workspace")
 
     def full(*_given, **_kept):
-        raise OSError(errno.ENOSPC, NO_SPACE, "/tmp/somewhere")
+        raise OSError(errno.ENOSPC, NO_SPACE, "/some/where")
 
     monkeypatch.setattr(train_module, "load_dataset", full)
     failed = tssr("train", "--model", "poprec", "--run", "other")
     assert (failed.code, failed.err) == (
-        1, "error: the disk holding /tmp/somewhere is full; free space there, or write elsewhere\n"
+        1, "error: the disk holding /some/where is full; free space there, or write elsewhere\n"
     )  # fmt: skip

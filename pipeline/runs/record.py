@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def open_run(workspace: WorkspaceFolders, folder: Path) -> RunPlan:
 
 
 def _plan_of(workspace: WorkspaceFolders, folder: Path, record: Mapping[str, Any]) -> RunPlan:
-    try:
+    with _reading(folder):
         name, settings, features = record["dataset"], record["settings"], record["features"]
         parts = tuple(_plan_of(workspace, folder, part) for part in record.get("parts", ()))
         if not parts:
@@ -44,12 +45,6 @@ def _plan_of(workspace: WorkspaceFolders, folder: Path, record: Mapping[str, Any
         spec = BLEND if parts else model_spec(record["model"])
         kept = {name: value for name, value in settings["model"].items() if name not in MOVED_AWAY}
         train, model_settings = resolve(TrainSettings, settings["train"]), resolve(spec.settings, kept)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(
-            f"{folder / RUN_FILE} is damaged ({error}); delete {folder} and train again"
-        ) from None
-    except UsageError as error:
-        raise _other_settings(folder, error) from None
     if record.get("model_code", spec.code) != spec.code:
         raise ArtifactError(
             f"run {folder.name} was trained by other code of the model {record['model']} than is registered; "
@@ -83,12 +78,20 @@ def _refuse_unknown_model(folder: Path, model: str) -> None:
         )
 
 
-def _other_settings(folder: Path, error: UsageError) -> ArtifactError:
-    """What to say of settings that are refused here; they were read when the run was trained."""
-    return ArtifactError(
-        f"run {folder.name} has settings that this version of tssr or of its model does not read ({error}); "
-        "use the version that trained it, or train again"
-    )
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Raise ArtifactError for what is no part of a record, and for settings that are refused now."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"{folder / RUN_FILE} is damaged ({error}); delete {folder} and train again"
+        ) from None
+    except UsageError as error:  # they were read when the run was trained
+        raise ArtifactError(
+            f"run {folder.name} has settings that this version of tssr or of its model does not read "
+            f"({error}); use the version that trained it, or train again"
+        ) from None
 
 
 def _encoders_of(
@@ -98,14 +101,8 @@ def _encoders_of(
 
     Raises ArtifactError for a store that was made before items changed: it lacks the content that is new.
     """
-    try:
+    with _reading(folder):
         along = EndToEndPlan.from_record(record["end_to_end"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{folder / RUN_FILE} is damaged ({error}); delete {folder} and train again"
-        ) from None
-    except UsageError as error:
-        raise _other_settings(folder, error) from None
     there = {store.name: store for store in list_stores(workspace.features(dataset.name))}
     missing = [name for name in record["features"] if name not in there]
     if missing:
