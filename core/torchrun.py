@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .errors import TssrError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -97,13 +99,19 @@ def local_gpu() -> int:
 def joined_world() -> Iterator[World]:
     """Join the processes of this torchrun; alone where there is none.
 
-    Tensors on the CPU are exchanged by gloo, tensors on a GPU by NCCL.
+    Tensors on the CPU are exchanged by gloo, tensors on a GPU by NCCL. Raises TssrError where another process
+    ended before the work was done.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield World()
         return
     import torch
+
+    # Before the processes are joined: functions of this module have the group of all processes as the default
+    # of an argument, which is evaluated at import. Imported later, as by the first optimizer, they would keep
+    # the group and its threads to the end of the program, which then now and then aborts (SIGABRT).
+    import torch.distributed.nn.functional
 
     if torch.distributed.is_initialized():  # by the command that this stage is a step of
         yield current_world()
@@ -112,5 +120,9 @@ def joined_world() -> Iterator[World]:
     torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     try:
         yield current_world()
+    except RuntimeError as error:
+        if "by peer" not in str(error):  # "Connection closed by peer", or reset
+            raise
+        raise TssrError("another process of this torchrun has ended; its own message says why") from error
     finally:
         torch.distributed.destroy_process_group()

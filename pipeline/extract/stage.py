@@ -41,6 +41,9 @@ def extract_features(
         jobs = _jobs(folder, settings, world)
         refuse_unfillable(jobs, stores)
         made = [make_store(job, stores, force=force) for job in jobs]
+        # The main process still commits when the others have encoded their parts. They wait for it, for the
+        # next step of their command may read the stores.
+        world.barrier()
     return _summary(folder.name, [outcome for outcome in made if outcome is not None])
 
 

@@ -1,8 +1,57 @@
+import os
+import socket
+import subprocess
+import sys
 import time
 
+import pytest
 import torch
 
 from tssr.core.torchrun import World, current_world, joined_world
+
+GLOO_THREADS_AT_THE_END = """
+from pathlib import Path
+import torch
+from tssr.core.torchrun import joined_world
+
+with joined_world() as world:
+    torch.optim.AdamW([torch.zeros(2, requires_grad=True)])
+    world.barrier()
+print(sum("gloo" in name.read_text() for name in Path("/proc/self/task").glob("*/comm")))
+"""
+
+THE_SECOND_LEAVES = """
+import os
+from tssr.core.errors import TssrError
+from tssr.core.torchrun import joined_world
+
+try:
+    with joined_world() as world:
+        world.barrier()
+        if world.rank == 1:
+            os._exit(3)
+        world.barrier()
+except TssrError as error:
+    print(error)
+"""
+
+
+def in_two_processes(script):
+    """What each of two new processes prints, which torchrun would start the same way."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, **meeting, "RANK": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    return [process.communicate(timeout=120)[0].strip() for process in started]
 
 
 def test_alone_nothing_is_asked_of_anybody():
@@ -43,3 +92,16 @@ def test_rows_of_any_number_are_put_together_by_rank(on_ranks):
 
     rows = [[1.0, 1.0]] * 2 + [[2.0, 2.0]] * 4
     assert on_ranks(3, work) == [[rows, [3, 3], [0, 2, 4]]] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads by their names in /proc")
+def test_nothing_of_the_exchange_is_left_when_processes_part():
+    """Threads that are left to the end of a program abort it now and then, after all its work is done."""
+    assert in_two_processes(GLOO_THREADS_AT_THE_END) == ["0", "0"]
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_process_that_has_ended_says_so_in_one_line():
+    said = in_two_processes(THE_SECOND_LEAVES)
+    assert said == ["another process of this torchrun has ended; its own message says why", ""]

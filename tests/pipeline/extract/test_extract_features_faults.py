@@ -24,6 +24,7 @@ from tssr.features.encoder import ContentEncoder
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import list_stores, open_store
 from tssr.features.text_encoder import Tokens
+from tssr.pipeline.extract import fill_store
 from tssr.pipeline.extract.stage import extract_features
 
 PART_ROWS = 5
@@ -145,6 +146,8 @@ def run_as_rank(workspace, rank, world, port, killed_part):
     encoding.write_part = perhaps_die
     summary = run(workspace)
     assert bool(summary.rows) == (rank == 0)
+    # What comes next in the same command reads the store, in this process too.
+    assert len(list_stores(workspace.features("catalogue"))) == 1
 
 
 def run_ranks(workspace, world, killed_part=None):
@@ -179,6 +182,16 @@ def test_any_number_of_processes_makes_the_same_bytes(workspace, world):
     assert files(workspace) == alone
     assert run_ranks(workspace, world) == [0] * world  # nothing to do, and nobody waits
     assert files(workspace) == alone
+
+
+def test_all_processes_wait_for_the_one_that_writes_the_manifest(workspace, monkeypatch):
+    def slowly(*arguments):
+        time.sleep(0.5)
+        return commit(*arguments)
+
+    commit = fill_store.commit
+    monkeypatch.setattr(fill_store, "commit", slowly)
+    assert run_ranks(workspace, 2) == [0, 0]
 
 
 def test_a_dead_process_leaves_a_hole_that_a_rerun_fills(workspace):
