@@ -12,10 +12,11 @@ import click
 
 from .core.errors import TssrError, cure_of, system_code
 from .core.signals import keep_exit_code, signal_behind, stoppable
+from .core.torchrun import refuse_torchrun
 from .core.version import __version__
 from .core.words import unknown_name
 from .model.own_models import load_own_models
-from .pipeline.commands import COMMANDS
+from .pipeline.commands import COMMANDS, SHARED
 
 
 class LazyGroup(click.Group):
@@ -30,6 +31,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         load_own_models()  # before options are made from the models' settings
+        if cmd_name not in SHARED:
+            refuse_torchrun(cmd_name)
         module = importlib.import_module(f".pipeline.commands.{COMMANDS[cmd_name][0]}", __package__)
         command: click.Command = module.command
         return command

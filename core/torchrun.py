@@ -6,6 +6,8 @@ torch.distributed keeps the process group as global state of the program. So a f
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +15,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .errors import TssrError
+from .errors import TssrError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PATIENCE = timedelta(days=2)  # the longest a rank waits for the slowest; torchrun ends all when one dies
+_joins = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,23 @@ class World:
             torch.distributed.all_reduce(tensor)
         return tensor
 
+    def refuse_unequal(self, what: str, value: str) -> None:
+        """Raise TssrError where the processes hold different values; `what` says in a word what it is.
+
+        Each process looks at the files by itself, and another command may write to them in between. Example:
+        rank 0 takes the newest run, another training ends, and rank 1 takes that one.
+        """
+        if self.size > 1:
+            import torch
+
+            digest = hashlib.sha256(value.encode()).digest()
+            own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+            if not (self.gather(own[None]) == own).all():
+                raise TssrError(
+                    f"the processes of this torchrun found different {what}, because another command writes "
+                    "to the workspace; run the same command again"
+                )
+
     def row_counts(self, count: int) -> list[int]:
         """Every process's `count`, by rank."""
         import torch
@@ -95,6 +115,20 @@ def local_gpu() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def refuse_torchrun(command: str) -> None:
+    """Raise UsageError under torchrun: each of its processes would do all of the command's work."""
+    if process_count() > 1:
+        raise UsageError(
+            f"{command} does not share its work among processes; start it without torchrun "
+            "(train, evaluate --run and extract-features do)"
+        )
+
+
+def process_count() -> int:
+    """How many processes this torchrun has started; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined_world() -> Iterator[World]:
     """Join the processes of this torchrun; alone where there is none.
@@ -102,8 +136,7 @@ def joined_world() -> Iterator[World]:
     Tensors on the CPU are exchanged by gloo, tensors on a GPU by NCCL. Raises TssrError where another process
     ended before the work was done.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if process_count() == 1:
         yield World()
         return
     import torch
@@ -112,12 +145,20 @@ def joined_world() -> Iterator[World]:
     # of an argument, which is evaluated at import. Imported later, as by the first optimizer, they would keep
     # the group and its threads to the end of the program, which then now and then aborts (SIGABRT).
     import torch.distributed.nn.functional
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if torch.distributed.is_initialized():  # by the command that this stage is a step of
         yield current_world()
         return
     gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+    # The store outlives the group: without a name of its own, a second group in one program would find the
+    # addresses that the first left there, wait for them and hang.
+    store = PrefixStore(f"join-{next(_joins)}", store)
+    torch.distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE, store=store, rank=rank, world_size=world
+    )
     try:
         yield current_world()
     except RuntimeError as error:

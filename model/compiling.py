@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..core.errors import TssrError
 from ..core.progress import note
 from ..core.torchrun import current_world
 from .layers import Transformer
@@ -39,11 +40,20 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             try_step()
     except torch._dynamo.exc.TorchDynamoException as error:
+        if current_world().size > 1:
+            # The others may have compiled theirs, and have gone on to the next exchange of the step.
+            raise TssrError(
+                f"--compile: torch.compile does not work here ({_reason(error)}); leave it out"
+            ) from error
         for encoder in encoders:
             encoder._compiled_call_impl = None
-        cause = getattr(error, "inner_exception", error)  # the compiler's own words, where it got so far
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        _say(f"--compile: torch.compile does not work here, so it trains as it is ({reason})")
+        _say(f"--compile: torch.compile does not work here, so it trains as it is ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of the compiler's own words, where it got so far."""
+    cause = getattr(error, "inner_exception", error)
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
 def _say(line: str) -> None:

@@ -19,3 +19,6 @@ COMMANDS = {
     "status": ("status", "Show what the workspace holds, what is out of date, and the next command."),
     "clean": ("clean", "Remove files that nothing refers to, after listing them."),
 }
+
+# The commands whose work the processes of a torchrun share; any other would do all of it in each of them.
+SHARED = frozenset({"train", "evaluate", "extract-features"})

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...core.errors import UsageError
-from ...core.torchrun import joined_world
+from ...core.torchrun import joined_world, refuse_torchrun
 from ...evaluation.settings import EvaluateSettings
 from .options import (
     StageCommand,
@@ -54,6 +54,7 @@ def command(
     if lists is not None:
         if run is not None:
             raise UsageError("--lists and --run name two things to evaluate; give one")
+        refuse_torchrun("evaluate --lists")
         summary = evaluate_lists(workspace_of(ctx), lists, dataset, settings, force=ctx.params["force"])
         return show(summary, as_json=ctx.params["as_json"])
     if dataset is not None:

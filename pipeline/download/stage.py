@@ -7,23 +7,24 @@ command resumes a stopped download. Failures are listed with their reasons in `d
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from ...core.artifacts import atomic_path, write_text
 from ...core.errors import DataError, UsageError
 from ...core.progress import progress
 from ...core.schema import ITEM_ID
+from ...core.signals import SECONDS_BETWEEN_LOOKS
 from ...core.summary import Summary
 from ..preprocess.action_log import collect
 from ..preprocess.formats import open_dump
 from ..raw.pictures import Pictures
 from ..raw.problems import Problems
 from .fetch import FetchError, Limits, fetch, is_public, picture_suffix
+from .pace import Pace
 from .settings import DownloadSettings
 
 FOLDER, FAILURES, ADDRESSES = "images", "download-failures.tsv", "image_urls"
@@ -31,22 +32,6 @@ ALTERNATIVES = 3  # addresses of one item that are tried
 LONGEST_WAIT = 60.0
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-class Pace:
-    """Lets at most `rate` requests a second begin, over all threads."""
-
-    def __init__(self, rate: float) -> None:
-        self._gap = 1.0 / rate
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Sleep until the next request may begin."""
-        with self._lock:
-            begin = max(self._next, time.monotonic())
-            self._next = begin + self._gap
-        time.sleep(max(begin - time.monotonic(), 0.0))
 
 
 def download_images(
@@ -64,6 +49,7 @@ def download_images(
     limits = Limits(settings.timeout, settings.largest << 20, allowed)
     pace = Pace(settings.rate)
     failures: dict[str, str] = {}
+    ended: SimpleQueue[Future[str | None]] = SimpleQueue()
     pool = ThreadPoolExecutor(settings.workers)
     try:
         with progress(f"download {format_name}", len(wanted), "pictures") as advance:
@@ -71,12 +57,16 @@ def download_images(
                 pool.submit(_download, item, addresses, root / FOLDER, settings, limits, pace): item
                 for item, addresses in wanted.items()
             }
-            for job in as_completed(jobs):
+            for job in jobs:
+                job.add_done_callback(ended.put)
+            for _ in jobs:
+                job = _next_of(ended)
                 reason = job.result()
                 if reason is not None:
                     failures[jobs[job]] = " ".join(reason.split())  # a server's words may have line breaks
                 advance(1, f"{len(failures)} failed")
     finally:
+        pace.stop()  # a thread may be waiting for minutes, because a server asked for it
         pool.shutdown(cancel_futures=True)
     lines = [f"{item}\t{reason}\t{' '.join(wanted[item])}\n" for item, reason in sorted(failures.items())]
     write_text(root / FAILURES, "".join(["item\treason\taddresses\n", *lines]))
@@ -86,6 +76,15 @@ def download_images(
             f"{root / FAILURES} lists all reasons, and the same command tries again"
         )
     return _summary(format_name, root, there, len(wanted) - len(failures), failures)
+
+
+def _next_of(ended: SimpleQueue[Future[str | None]]) -> Future[str | None]:
+    """The next job that has ended, waited for in pieces in which Ctrl-C is heard."""
+    while True:
+        try:
+            return ended.get(timeout=SECONDS_BETWEEN_LOOKS)
+        except Empty:
+            continue
 
 
 def _wanted(format_name: str, root: Path) -> tuple[dict[str, list[str]], int]:
@@ -128,7 +127,7 @@ def _download(
 
 
 def _patiently(address: str, settings: DownloadSettings, limits: Limits, pace: Pace) -> bytes:
-    """Fetch, and try again after failures that may pass; raises the last FetchError."""
+    """Fetch, and try again after failures that may pass; raises the last FetchError, or PaceStoppedError."""
     for attempt in range(settings.retries + 1):
         pace.wait()
         try:
@@ -136,7 +135,7 @@ def _patiently(address: str, settings: DownloadSettings, limits: Limits, pace: P
         except FetchError as error:
             if not error.passing or attempt == settings.retries:
                 raise
-            time.sleep(min(max(settings.backoff * 2**attempt, error.wait), LONGEST_WAIT))
+            pace.sleep(min(max(settings.backoff * 2**attempt, error.wait), LONGEST_WAIT))
     raise AssertionError("the last try returns or raises")
 
 

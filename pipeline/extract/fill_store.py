@@ -251,12 +251,13 @@ def _encode_together(
     """Encode this process's part of `chunks`, once all processes know theirs; wait until all are done."""
     from ...features.encoding import encode_chunks
 
-    job.world.barrier()
+    job.world.refuse_unequal("encoders or stores", str(folder))  # also waits until all are here
     # Every process has cut the same chunks. Example: of five chunks, the second of two processes takes the
     # second and the fourth.
     own = chunks[job.world.rank :: job.world.size]
     noun = job.modality.noun
-    with progress(f"encode {noun}", sum(len(chunk.members) for chunk in own), noun) as advance:
+    total, shown = sum(len(chunk.members) for chunk in own), job.world.is_main
+    with progress(f"encode {noun}", total, noun, shown=shown) as advance:
         encode_chunks(job.modality, encoder, content, own, job.raw, folder, job.settings, advance)
     job.world.barrier()
 

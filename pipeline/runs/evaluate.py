@@ -50,11 +50,13 @@ def evaluate(
     metrics_file = folder / metrics_name(settings.split)
     contents = diversity_stores(workspace, plan.dataset.name, plan.stores)
     key = _key(folder, settings, contents)
-    if metrics_file.exists() and not force:
-        record = read_json(metrics_file, cure="run the same command with --force")
-        if record.get("key") == key:
-            return metrics_summary(metrics_file, record, settings, _readings(folder, settings), cached=True)
-    if settings.split == "test" and current_world().is_main:
+    world = current_world()
+    world.refuse_unequal("runs or stores", f"{folder} {key}")
+    kept = None if force else _kept_metrics(metrics_file, key)
+    if world.broadcast(kept is not None):  # all use what the main process finds
+        kept = kept or _kept_metrics(metrics_file, key) or {}
+        return metrics_summary(metrics_file, kept, settings, _readings(folder, settings), cached=True)
+    if settings.split == "test" and world.is_main:
         record_test_reading(folder, reader)
     dataset = load_dataset(plan.dataset)
     task = EvaluationTask(dataset, asked_queries(dataset, settings), settings, window_of(plan), contents)
@@ -70,9 +72,17 @@ def evaluate(
         **measured,
         "representation": representation,
     }
-    if current_world().is_main:
+    if world.is_main:
         write_metrics(metrics_file, folder / ranks_name(settings.split), record, ranks)
     return metrics_summary(metrics_file, record, settings, _readings(folder, settings), cached=False)
+
+
+def _kept_metrics(metrics_file: Path, key: str) -> dict[str, Any] | None:
+    """The metrics that an equal command has written, or None."""
+    if not metrics_file.exists():
+        return None
+    record = read_json(metrics_file, cure="run the same command with --force")
+    return record if record.get("key") == key else None
 
 
 def _readings(folder: Path, settings: EvaluateSettings) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core.dataset import Int64, Queries
-from ...core.errors import UsageError
+from ...core.errors import DivergedError, UsageError
 from ...core.float32 import full_float32
 from ...core.torchrun import current_world
 from ...evaluation.metrics import RankCounts
@@ -97,9 +97,16 @@ def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) 
     """
     options = RankingOptions(depth=SELECTION_K, device=str(device))
     part = own_queries(len(queries))
-    ranks = rank_targets(queries, scorer_of(model, queries), options, bounds=part)
-    counts = RankCounts.of(ranks.by_mask["none"], SELECTION_K)
+    diverged, counts = None, RankCounts.of(np.empty(0), SELECTION_K)
+    try:
+        ranks = rank_targets(queries, scorer_of(model, queries), options, bounds=part)
+        counts = RankCounts.of(ranks.by_mask["none"], SELECTION_K)
+    except DivergedError as error:
+        diverged = error  # the others must hear of it, for they wait for this process's counts
     # Counts are whole numbers, so their sum does not depend on how the queries were divided.
-    sums = current_world().sum(torch.tensor([counts.queries, *counts.counts.tolist()]))
-    counts = RankCounts(int(sums[0]), sums[1:].numpy())
+    own = [int(diverged is not None), counts.queries, *counts.counts.tolist()]
+    failed, asked, *sums = current_world().sum(torch.tensor(own)).tolist()
+    if failed:
+        raise diverged or DivergedError("scores are NaN or infinite in another process of this torchrun")
+    counts = RankCounts(asked, np.array(sums))
     return counts.metrics((SELECTION_K,))[f"ndcg@{SELECTION_K}"]

@@ -44,6 +44,7 @@ def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force
     DivergedError, which is recorded too, where the numbers are no longer finite.
     """
     folder = plan.folder(workspace, name)
+    current_world().refuse_unequal("features or settings", f"{plan.key()} {folder}")
     result = None if force else _finished(folder, plan)
     if result is not None:
         return _again(folder, plan, result)
@@ -100,6 +101,8 @@ def _train(
         result = None if force else _finished(folder, plan)
         if result is not None:  # by another process, while this one waited
             return _summary(folder, plan, result, cached=True)
+        if force:
+            world.barrier()  # until all have read the run that this one starts from, which may be the same
         if world.is_main:
             if force:  # only now, after every check that could still refuse the command
                 _clear(folder)
@@ -137,7 +140,10 @@ def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
     if not world.broadcast(record is not None and bool(record["finished_at"])):
         return None
     record = record or recorded_run(folder, plan)
-    return record["result"] if record is not None else None
+    if record is None:  # only on a process that is not the main one
+        raise ArtifactError(f"run folder {folder} was removed while it was read; run the same command again")
+    result: dict[str, Any] = record["result"]
+    return result
 
 
 def _clear(folder: Path) -> None:

@@ -14,6 +14,9 @@ import torch
 from tssr.core.lock import LOCK_FILE, exclusive
 from tssr.core.randomness import own_randomness
 from tssr.pipeline.compare.training_pool import TrainingPool
+from tssr.pipeline.download import stage
+from tssr.pipeline.download.fetch import FetchError
+from tssr.pipeline.download.settings import DownloadSettings
 
 
 @pytest.fixture
@@ -73,3 +76,14 @@ def test_while_another_thread_trains(ctrl_c):
         pass
     over.set()
     thread.join()
+
+
+def test_while_a_server_asks_for_a_minute(ctrl_c, tmp_path, monkeypatch):
+    def busy(address, limits):
+        raise FetchError("HTTP 429", passing=True, wait=60)
+
+    monkeypatch.setattr(stage, "_wanted", lambda *_: ({"A1": ["http://one", "http://two"]}, 0))
+    monkeypatch.setattr(stage, "fetch", busy)
+    with pytest.raises(KeyboardInterrupt):
+        stage.download_images("toy", DownloadSettings(), tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,9 @@ import time
 import pytest
 import torch
 
+from tssr.core.errors import TssrError
 from tssr.core.torchrun import World, current_world, joined_world
+from tssr.pipeline.commands import COMMANDS, SHARED
 
 GLOO_THREADS_AT_THE_END = """
 from pathlib import Path
@@ -18,6 +20,15 @@ with joined_world() as world:
     torch.optim.AdamW([torch.zeros(2, requires_grad=True)])
     world.barrier()
 print(sum("gloo" in name.read_text() for name in Path("/proc/self/task").glob("*/comm")))
+"""
+
+THREE_TIMES = """
+from tssr.core.torchrun import joined_world
+
+for _ in range(3):
+    with joined_world() as world:
+        world.barrier()
+print("parted")
 """
 
 THE_SECOND_LEAVES = """
@@ -105,3 +116,32 @@ def test_nothing_of_the_exchange_is_left_when_processes_part():
 def test_who_waits_for_a_process_that_has_ended_says_so_in_one_line():
     said = in_two_processes(THE_SECOND_LEAVES)
     assert said == ["another process of this torchrun has ended; its own message says why", ""]
+
+
+@pytest.mark.slow
+def test_processes_that_have_parted_join_again():
+    """A script under torchrun that extracts features and then trains joins them twice."""
+    assert in_two_processes(THREE_TIMES) == ["parted", "parted"]
+
+
+def test_processes_that_found_different_things_say_so(on_ranks):
+    def work():
+        world = current_world()
+        world.refuse_unequal("runs", "the same")
+        try:
+            world.refuse_unequal("runs", f"run {world.rank // 2}")
+        except TssrError as error:
+            return str(error)
+
+    said = on_ranks(3, work)
+    assert said[0] == said[1] == said[2]
+    assert said[0].startswith("the processes of this torchrun found different runs, because another command")
+
+
+def test_commands_that_share_no_work_are_refused_under_torchrun(tssr, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for command in set(COMMANDS) - SHARED:
+        done = tssr(command)
+        assert done.code == 2
+        assert done.err.startswith(f"error: {command} does not share its work among processes")
+    assert tssr("evaluate", "--lists", "lists.npy").code == 2

@@ -2,6 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from tssr.core.errors import TssrError
+from tssr.core.torchrun import World
+from tssr.model import compiling
 from tssr.model.layers import Transformer
 from tssr.model.training_steps import TrainingSteps
 
@@ -91,3 +94,13 @@ def test_the_real_compiler_gives_the_same_loss(build, ring, training):
 
     torch.compiler.reset()
     assert losses(compile=True) == pytest.approx(losses(), rel=1e-3)
+
+
+def test_among_several_processes_one_without_a_compiler_ends_them(monkeypatch, first_losses):
+    def missing(_graph, _inputs):
+        raise RuntimeError("no compiler here")
+
+    compile_with(monkeypatch, missing)
+    monkeypatch.setattr(compiling, "current_world", lambda: World(0, 2))
+    with pytest.raises(TssrError, match=r"--compile: .*no compiler here.*; leave it out"):
+        first_losses("tssr", compile=True)

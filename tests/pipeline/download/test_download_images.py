@@ -14,8 +14,9 @@ import pytest
 from tssr.core.errors import DataError, UsageError
 from tssr.pipeline.download import fetch as fetching
 from tssr.pipeline.download.fetch import FetchError, Limits, fetch, is_public, picture_suffix
+from tssr.pipeline.download.pace import Pace, PaceStoppedError
 from tssr.pipeline.download.settings import DownloadSettings
-from tssr.pipeline.download.stage import Pace, download_images
+from tssr.pipeline.download.stage import download_images
 
 JPEG = b"\xff\xd8\xff" + b"x" * 500
 PNG = b"\x89PNG\r\n\x1a\n" + b"y" * 10
@@ -300,6 +301,13 @@ def test_the_pace_is_kept_over_all_threads():
     for thread in threads:
         thread.join()
     assert time.monotonic() - began >= 0.1
+
+
+def test_a_stopped_pace_lets_nobody_begin():
+    pace = Pace(1000.0)
+    pace.stop()
+    with pytest.raises(PaceStoppedError):
+        pace.wait()
 
 
 @pytest.fixture

@@ -8,9 +8,12 @@ import sys
 import pytest
 
 from tssr.cli import main
+from tssr.core.errors import DivergedError
+from tssr.core.torchrun import current_world
 from tssr.core.workspace import WorkspaceFolders
 from tssr.evaluation import ranking
 from tssr.evaluation.settings import EvaluateSettings
+from tssr.pipeline.runs import scorer
 from tssr.pipeline.runs.evaluate import evaluate
 from tssr.pipeline.runs.plan import plan_run
 from tssr.pipeline.runs.settings import RunSettings
@@ -110,3 +113,24 @@ def test_two_processes_extract_what_an_encoder_reads_and_train_it(workspace):
     assert not made["cached"]
     assert made["result"]["encoders"] == ["encoder-image.safetensors"]
     assert torchrun(1, workspace, "train", *along, *model, "--run", "along")["cached"]
+
+
+def test_scores_that_diverge_in_one_process_end_all_of_them(workspace, on_ranks, monkeypatch):
+    """Alone, the others would wait for it, and the run would not be recorded as diverged."""
+
+    def diverging(*arguments, **options):
+        if current_world().rank == 1:
+            raise DivergedError("NaN here")
+        return rank_targets(*arguments, **options)
+
+    def work():
+        try:
+            trained(workspace, "sasrec-id", force=True, **SMALL)
+        except DivergedError as error:
+            return str(error)
+
+    rank_targets = scorer.rank_targets
+    monkeypatch.setattr(scorer, "rank_targets", diverging)
+    assert on_ranks(2, work) == ["scores are NaN or infinite in another process of this torchrun", "NaN here"]
+    record = json.loads((workspace.run("sasrec-id") / "run.json").read_text())
+    assert "in another process" in record["diverged"]
