@@ -2,7 +2,8 @@
 
 Only manifests and records are read, never tables or weights. An entry is `unused` where nothing refers to it
 and nothing can use it any more: a run whose data set or features have changed and which is in no comparison;
-features, measured lists and studies of a data set that is gone. A run that cannot be read for another reason
+features, measured lists and studies of a data set that is gone. While a comparison is damaged, no run is
+unused, for it may name any of them. A run that cannot be read for another reason
 stays: its model may be registered in another shell. Comparisons, tables of `reproduce` and tuned settings
 are results, and never unused.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from ...core.artifacts import TEMPORARY_SUFFIX, read_json
 from ...core.dataset import describe_dataset
-from ...core.errors import OutdatedError, TssrError
+from ...core.errors import ArtifactError, OutdatedError, TssrError
 from ...core.schema import ITEMS_FILE
 from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
 from ...features.store import list_stores
@@ -25,6 +26,7 @@ from .record import open_run
 
 FINE = "fine"
 _GONE = "its data set is gone"
+_NAMING = ("tried", "runs")  # the lists of a contender in the record of a comparison
 _HOUR = 3600.0  # seconds; a temporary file that is younger may belong to a running process
 
 
@@ -114,7 +116,7 @@ def _stores(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
             yield WorkspaceEntry("features", f"{folder.name}/{store.name}", store.folder, state)
 
 
-def _runs(workspace: WorkspaceFolders, named: set[str]) -> Iterator[WorkspaceEntry]:
+def _runs(workspace: WorkspaceFolders, named: set[str] | None) -> Iterator[WorkspaceEntry]:
     for path in sorted((workspace.root / "runs").glob(f"*/{RUN_FILE}")):
         folder, unused = path.parent, False
         try:
@@ -123,15 +125,18 @@ def _runs(workspace: WorkspaceFolders, named: set[str]) -> Iterator[WorkspaceEnt
             measured = (folder / metrics_name("test")).exists()
             state = (FINE if measured else f"{FINE}, not measured on test") if finished else "unfinished"
         except OutdatedError as error:
-            state, unused = f"stale: {error}", folder.name not in named
+            state, unused = f"stale: {error}", named is not None and folder.name not in named
         except TssrError as error:  # another shell or version may be able to read it, so it stays
             state = f"stale: {error}"
         yield WorkspaceEntry("run", folder.name, folder, state, unused)
 
 
-def _named_runs(workspace: WorkspaceFolders) -> set[str]:
-    """The runs that a comparison names."""
-    return {run for path in _records(workspace) for run in _runs_of(path)}
+def _named_runs(workspace: WorkspaceFolders) -> set[str] | None:
+    """The runs that a comparison names; None where one cannot be read, which may name any of them."""
+    try:
+        return {run for path in _records(workspace) for run in _runs_of(path)}
+    except ArtifactError:
+        return None
 
 
 def _records(workspace: WorkspaceFolders) -> list[Path]:
@@ -139,15 +144,24 @@ def _records(workspace: WorkspaceFolders) -> list[Path]:
 
 
 def _runs_of(path: Path) -> set[str]:
-    record = read_json(path, cure="make it again with: tssr compare")
-    contenders = record.get("contenders", {}).values()
-    return {run["run"] for one in contenders for part in ("tried", "runs") for run in one.get(part, [])}
+    """The runs that the comparison in `path` names. Raises ArtifactError where it is damaged."""
+    cure = "make it again with: tssr compare"
+    contenders = read_json(path, cure=cure).get("contenders", {})
+    try:
+        return {
+            str(run["run"]) for one in contenders.values() for part in _NAMING for run in one.get(part, [])
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged ({type(error).__name__}); {cure}") from error
 
 
 def _comparisons(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
     for path in _records(workspace):
-        gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
-        state = f"stale: its run {gone[0]} is gone" if gone else FINE
+        try:
+            gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
+            state = f"stale: its run {gone[0]} is gone" if gone else FINE
+        except TssrError as error:
+            state = f"stale: {error}"
         yield WorkspaceEntry("comparison", path.stem, path, state, beside=_beside(path))
 
 

@@ -85,6 +85,18 @@ def test_clean_removes_what_nothing_refers_to_and_only_when_told(tssr, workspace
     assert states(tssr)[0]["comparison mine"] == "stale: its run one is gone"
 
 
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"contenders": 1}', '{"contenders": {"x": {"runs": [{}]}}}'])
+def test_a_damaged_comparison_is_told_and_no_run_is_removed_for_its_sake(tssr, workspace, damaged):
+    outdate(workspace, "two")
+    (workspace / "comparisons").mkdir()
+    (workspace / "comparisons" / "mine.json").write_text(damaged)
+    state = states(tssr)[0]["comparison mine"]
+    assert state.startswith("stale: ")
+    assert "mine.json" in state
+    assert "tssr compare" in state
+    assert tssr("clean", "--yes", "--json").json["removed"] == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
