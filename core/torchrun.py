@@ -162,7 +162,8 @@ def joined_world() -> Iterator[World]:
     try:
         yield current_world()
     except RuntimeError as error:
-        if "by peer" not in str(error):  # "Connection closed by peer", or reset
+        # "Connection closed by peer", or reset; "Broken pipe" for one who was sending.
+        if "by peer" not in str(error) and "Broken pipe" not in str(error):
             raise
         raise TssrError("another process of this torchrun has ended; its own message says why") from error
     finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import string
 from collections.abc import Callable
@@ -43,6 +45,10 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
 # inputs are the same at each run, but where TSSR_FUZZ asks for many new ones.
 settings.register_profile("tssr", deadline=None, derandomize="TSSR_FUZZ" not in os.environ)
 settings.load_profile("tssr")
+
+# A shell without job control lets its background processes ignore Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -157,7 +163,26 @@ def _as_rank(rank, world, port, work, results):
 
 
 @pytest.fixture(scope="session")
-def on_ranks(tmp_path_factory):
+def free_port():
+    """`free_port()`: a port to meet at, another one each time.
+
+    A system gives a program that asks for any port one from 32768 on, so one below is still free soon after.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = itertools.cycle(range(20000 + 1000 * (worker % 12), 21000 + 1000 * (worker % 12)))
+
+    def choose():
+        while True:
+            port = next(ports)
+            with socket.socket() as tried, contextlib.suppress(OSError):
+                tried.bind(("127.0.0.1", port))
+                return port
+
+    return choose
+
+
+@pytest.fixture(scope="session")
+def on_ranks(tmp_path_factory, free_port):
     """`on_ranks(3, work)`: call `work` in three processes, as torchrun does; what each returns, as JSON."""
     import torch
 
@@ -166,9 +191,7 @@ def on_ranks(tmp_path_factory):
 
     def run(world, work):
         results = tmp_path_factory.mktemp("ranks")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         processes = [
             fork.Process(target=_as_rank, args=(rank, world, port, work, results)) for rank in range(world)
         ]

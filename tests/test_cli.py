@@ -105,7 +105,7 @@ def one_thread():
 def test_a_train_command_killed_by_ctrl_c_goes_on_where_it_was(tssr, shop, tmp_path, one_thread):
     tssr("preprocess", "hm", "--raw", shop)
     arguments = ["train", "--model", "sasrec-id", "--width", "8", "--heads", "2", "--batch-size", "4"]
-    arguments += ["--max-epochs", "60", "--patience", "1000", "--validate-every", "1", "--run", "mine"]
+    arguments += ["--max-epochs", "120", "--patience", "1000", "--validate-every", "1", "--run", "mine"]
     run = tmp_path / "workspace" / "runs" / "mine"
     process = subprocess.Popen(
         [sys.executable, "-m", "tssr", *arguments], stderr=subprocess.PIPE, env=one_thread

@@ -180,7 +180,7 @@ def test_the_commands_of_a_page_run_in_order_on_the_demos_data(page, demo, bert,
                 current = option(words, "--dataset") or words[1]
             elif words[0] in OF_A_DATASET and "--dataset" not in words:
                 words = [*words, "--dataset", current]
-            done = tssr(*small(words, tmp_path, bert))
+            done = tssr(*small(words, tmp_path, bert, current))
             assert done.code == 0, (words, done.err)
 
 
@@ -195,9 +195,10 @@ def demo(tmp_path_factory):
     return folder
 
 
-def small(words, folder, bert):
-    """A command of the docs with its files made and its cost cut."""
+def small(words, folder, bert, dataset):
+    """A command of the docs with its files made and its cost cut; `dataset` is the one that is current."""
     words = list(words)
+    tables = folder / "workspace" / "datasets" / dataset
     if words[:2] == ["preprocess", "custom"]:
         write_log(folder, option(words, "--interactions"), option(words, "--items"), option(words, "--map"))
     if words[0] == "extract-features":
@@ -212,10 +213,10 @@ def small(words, folder, bert):
     if words[0] == "demo":
         words += ["--customers", "120", "--articles", "60", "--workspace", "shown"]
     if words[0] == "recommend" and "--user" in words:
-        users = pl.read_parquet(next((folder / "workspace" / "datasets").glob("*/users.parquet")))
+        users = pl.read_parquet(tables / "users.parquet")
         words[words.index("--user") + 1] = users["user_id"][0]
     if option(words, "--history"):
-        items = pl.read_parquet(next((folder / "workspace" / "datasets").glob("*/items.parquet")))
+        items = pl.read_parquet(tables / "items.parquet")
         pl.DataFrame({"user_id": ["new"] * 2, "item_id": items["item_id"][:2]}).write_csv(folder / "new.csv")
     return words
 

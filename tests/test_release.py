@@ -33,7 +33,9 @@ def test_the_changelog_has_a_dated_section_for_each_version_but_the_one_to_come(
 
 def in_git() -> set[str]:
     """The files of the clone."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # In a container the clone may be another user's.
+    command = ["git", "-c", "safe.directory=*", "ls-files"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return {name for name in listed.splitlines() if (ROOT / name).is_file()}
 
 

@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from tssr.core.torchrun import World, current_world, joined_world
 from tssr.pipeline.commands import COMMANDS, SHARED
 
 GLOO_THREADS_AT_THE_END = """
+import contextlib
 from pathlib import Path
 import torch
 from tssr.core.torchrun import joined_world
@@ -19,7 +19,11 @@ from tssr.core.torchrun import joined_world
 with joined_world() as world:
     torch.optim.AdamW([torch.zeros(2, requires_grad=True)])
     world.barrier()
-print(sum("gloo" in name.read_text() for name in Path("/proc/self/task").glob("*/comm")))
+left = 0
+for name in Path("/proc/self/task").glob("*/comm"):
+    with contextlib.suppress(OSError):  # a thread that ends just now
+        left += "gloo" in name.read_text()
+print(left)
 """
 
 THREE_TIMES = """
@@ -49,10 +53,15 @@ except TssrError as error:
 
 def in_two_processes(script):
     """What each of two new processes prints, which torchrun would start the same way."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    # The store in which they meet is torchrun's, so that it outlives each of them; here it is this process's.
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    meeting = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "WORLD_SIZE": "2",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+    }
     started = [
         subprocess.Popen(
             [sys.executable, "-c", script],
@@ -62,7 +71,11 @@ def in_two_processes(script):
         )
         for rank in ("0", "1")
     ]
-    return [process.communicate(timeout=120)[0].strip() for process in started]
+    try:
+        return [process.communicate(timeout=300)[0].strip() for process in started]
+    finally:
+        for process in started:
+            process.kill()
 
 
 def test_alone_nothing_is_asked_of_anybody():

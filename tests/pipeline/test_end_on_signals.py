@@ -13,7 +13,7 @@ import pytest
 
 from tssr.cli import main
 
-SECONDS = 30  # of a machine that may be busy; alone it is one or two
+SECONDS = 90  # of a machine that may be busy; alone it is one or two
 
 
 def group_is_gone(group: int) -> bool:

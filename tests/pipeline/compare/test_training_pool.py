@@ -36,7 +36,7 @@ elif what != "killed":
     signal.signal(signal.SIGTERM, end)
 say(f"training: validation NDCG@10 0.5 of {what}")
 if what == "fails":
-    while not (folder.parent / "long" / "pid").exists():
+    while not (folder.parent / "long" / "ready").exists():
         time.sleep(0.01)
     say("error: out of luck")
     sys.exit(1)

@@ -185,7 +185,7 @@ def test_a_second_search_waits_for_the_study_and_takes_no_running_trial(prepared
         if not second:
             second.append(threading.Thread(target=again))
             second[0].start()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not said and time.monotonic() < deadline:
                 time.sleep(0.01)
         return kept(self, runs)

@@ -112,7 +112,7 @@ def local(address):
 
 
 def limits(**changes):
-    return Limits(**{"seconds": 5.0, "bytes": 1 << 20, "allowed": local, **changes})
+    return Limits(**{"seconds": 60.0, "bytes": 1 << 20, "allowed": local, **changes})
 
 
 def test_a_picture_also_behind_a_redirect(server):

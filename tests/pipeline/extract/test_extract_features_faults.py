@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tssr.core import lock
 from tssr.core.errors import TssrError
 from tssr.core.lock import exclusive
 from tssr.core.settings import resolve
@@ -150,60 +150,68 @@ def run_as_rank(workspace, rank, world, port, killed_part):
     assert len(list_stores(workspace.features("catalogue"))) == 1
 
 
-def run_ranks(workspace, world, killed_part=None):
-    """Run as `world` processes; when one dies all are ended, as torchrun does. The exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = [
-        fork.Process(target=run_as_rank, args=(workspace, rank, world, port, killed_part))
-        for rank in range(world)
-    ]
-    for rank in ranks:
-        rank.start()
-    deadline = time.monotonic() + 120
-    while any(rank.is_alive() for rank in ranks) and time.monotonic() < deadline:
-        if any(rank.exitcode for rank in ranks):
-            time.sleep(1)  # the others finish the parts they have begun
-            for rank in ranks:
-                rank.terminate()
-        time.sleep(0.02)
-    for rank in ranks:
-        rank.join()
-    return [rank.exitcode for rank in ranks]
+@pytest.fixture
+def run_ranks(workspace, free_port):
+    """`run_ranks(3)`: run as three processes, all ended when one dies, as torchrun does; the exit codes."""
+
+    def run(world, killed_part=None):
+        port = free_port()
+        ranks = [
+            fork.Process(target=run_as_rank, args=(workspace, rank, world, port, killed_part))
+            for rank in range(world)
+        ]
+        for rank in ranks:
+            rank.start()
+        deadline = time.monotonic() + 120
+        while any(rank.is_alive() for rank in ranks) and time.monotonic() < deadline:
+            if any(rank.exitcode for rank in ranks):
+                # The others finish the parts they have begun; the next one belongs to another process.
+                while not any(workspace.root.glob(f"features/*/*/part-{killed_part + 1:05}*.arrow")):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                for rank in ranks:
+                    rank.terminate()
+            time.sleep(0.02)
+        for rank in ranks:
+            rank.join(max(0.0, deadline - time.monotonic()))
+            rank.kill()
+            rank.join()
+        return [rank.exitcode for rank in ranks]
+
+    return run
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_any_number_of_processes_makes_the_same_bytes(workspace, world):
+def test_any_number_of_processes_makes_the_same_bytes(workspace, world, run_ranks):
     run(workspace)
     alone = files(workspace)
     shutil.rmtree(workspace.root / "features")
-    assert run_ranks(workspace, world) == [0] * world
+    assert run_ranks(world) == [0] * world
     assert files(workspace) == alone
-    assert run_ranks(workspace, world) == [0] * world  # nothing to do, and nobody waits
+    assert run_ranks(world) == [0] * world  # nothing to do, and nobody waits
     assert files(workspace) == alone
 
 
-def test_all_processes_wait_for_the_one_that_writes_the_manifest(workspace, monkeypatch):
+def test_all_processes_wait_for_the_one_that_writes_the_manifest(run_ranks, monkeypatch):
     def slowly(*arguments):
         time.sleep(0.5)
         return commit(*arguments)
 
     commit = fill_store.commit
     monkeypatch.setattr(fill_store, "commit", slowly)
-    assert run_ranks(workspace, 2) == [0, 0]
+    assert run_ranks(2) == [0, 0]
 
 
-def test_a_dead_process_leaves_a_hole_that_a_rerun_fills(workspace):
+def test_a_dead_process_leaves_a_hole_that_a_rerun_fills(workspace, run_ranks):
     run(workspace)
     alone = files(workspace)
     shutil.rmtree(workspace.root / "features")
-    assert -signal.SIGKILL in run_ranks(workspace, 3, killed_part=4)
+    assert -signal.SIGKILL in run_ranks(3, killed_part=4)
     left = [path.name[:10] for path in workspace.root.glob("features/*/*/part-*")]
     assert "part-00004" not in left
     assert "part-00005" in left  # another process's
     assert not list_stores(workspace.features("catalogue"))
-    assert run_ranks(workspace, 2) == [0, 0]
+    assert run_ranks(2) == [0, 0]
     assert files(workspace) == alone
 
 
@@ -217,24 +225,28 @@ with exclusive(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_says_who_holds_the_store_and_a_dead_holder_holds_nothing(tmp_path, capsys):
+def test_a_second_process_says_who_holds_the_store_and_a_dead_holder_holds_nothing(tmp_path, monkeypatch):
+    said = []
+
+    def heard(line):
+        said.append(line)
+        holder.kill()
+
+    monkeypatch.setattr(lock, "note", heard)
     folder = tmp_path / "image-store"
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, folder], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        waiting = threading.Timer(0.5, holder.kill)
-        waiting.start()
-        started = time.monotonic()
         with exclusive(folder):
-            assert time.monotonic() - started > 0.3
-        said = capsys.readouterr().err
-        assert f"image-store is being written by process {holder.pid} on " in said
-        assert "waiting for it to finish" in said
+            assert holder.wait() == -signal.SIGKILL
+        (line,) = said
+        assert line.startswith(f"image-store is being written by process {holder.pid} on ")
+        assert line.endswith("waiting for it to finish")
     finally:
         holder.kill()
         holder.wait()
     with exclusive(folder):
-        assert capsys.readouterr().err == ""
+        assert len(said) == 1
         assert f"process {os.getpid()} on" in (folder / ".lock").read_text()
 
 

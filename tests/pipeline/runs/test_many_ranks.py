@@ -74,13 +74,15 @@ def test_training_by_three_leaves_the_run_of_one(workspace, on_ranks, small_bloc
 
 def torchrun(world, workspace, *arguments):
     """What a command prints as JSON under torchrun with `world` processes."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    start += ["--nproc-per-node", str(world)]
     done = subprocess.run(
         # "--": torchrun has an option --run-path, which --run would stand for.
         [*start, "-m", "--", "tssr", *arguments, "--workspace", str(workspace.root), "--json"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
