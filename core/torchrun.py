@@ -74,8 +74,8 @@ class World:
             own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
             if not (self.gather(own[None]) == own).all():
                 raise TssrError(
-                    f"the processes of this torchrun found different {what}, because another command writes "
-                    "to the workspace; run the same command again"
+                    f"the processes of this torchrun found different {what}: something was written or "
+                    "downloaded in between, so run the same command again"
                 )
 
     def row_counts(self, count: int) -> list[int]:

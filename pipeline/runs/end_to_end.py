@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.dataset import DatasetInfo
 from ...core.errors import ArtifactError, UsageError
 from ...core.settings import Settings, resolve
+from ...core.torchrun import current_world
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES, EncoderChoice
 from ...features.settings import NAMES
@@ -86,7 +87,10 @@ def plan_end_to_end(settings: EndToEndSettings, features: tuple[str, ...], seed:
     modalities = modalities_of(features)
     _refuse_uneven(settings, modalities)
     choices = settings.choices(modalities, seed)
-    encoders = {choice.modality: str(load_encoder(choice).key["weights"]) for choice in choices}
+    keys = [load_encoder(choice).key for choice in choices]
+    # An encoder's pooling is told by a file of its own, which one process may fail to download.
+    current_world().refuse_unequal("encoders", repr(keys))
+    encoders = {choice.modality: str(key["weights"]) for choice, key in zip(choices, keys, strict=True)}
     return EndToEndPlan(settings, modalities, encoders, seed)
 
 
