@@ -119,8 +119,8 @@ def refuse_torchrun(command: str) -> None:
     """Raise UsageError under torchrun: each of its processes would do all of the command's work."""
     if process_count() > 1:
         raise UsageError(
-            f"{command} does not share its work among processes; start it without torchrun "
-            "(train, evaluate --run and extract-features do)"
+            f"{command} does not share its work among processes; start it without torchrun, or without "
+            "WORLD_SIZE in the environment (train, evaluate --run and extract-features share theirs)"
         )
 
 
