@@ -16,7 +16,9 @@ from .core.torchrun import refuse_torchrun
 from .core.version import __version__
 from .core.words import unknown_name
 from .model.own_models import load_own_models
-from .pipeline.commands import COMMANDS, SHARED
+from .pipeline.commands import COMMANDS, RUN_BY_MANY
+
+_HELP = {"-h", "--help"}
 
 
 class LazyGroup(click.Group):
@@ -31,8 +33,6 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         load_own_models()  # before options are made from the models' settings
-        if cmd_name not in SHARED:
-            refuse_torchrun(cmd_name)
         module = importlib.import_module(f".pipeline.commands.{COMMANDS[cmd_name][0]}", __package__)
         command: click.Command = module.command
         return command
@@ -43,6 +43,9 @@ class LazyGroup(click.Group):
         """Find the command; for a name that is none, tell the nearest."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(unknown_name("command", args[0], list(COMMANDS)), ctx)
+        completes = ctx.resilient_parsing  # for a shell that completes what is typed
+        if args[0] in COMMANDS and args[0] not in RUN_BY_MANY and not completes and not _HELP & set(args):
+            refuse_torchrun(args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -51,7 +54,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": sorted(_HELP)})
 @click.version_option(__version__, prog_name="tssr")
 def cli() -> None:
     """Recommend the next item from what users did and what items look and read like.

@@ -6,12 +6,13 @@ Python dies of the last two on the spot, so that temporary files and the process
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from .torchrun import process_count
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -36,7 +37,7 @@ def stoppable() -> Iterator[None]:
     A signal that the process was started to ignore stays ignored: after `nohup` that is SIGHUP. Under
     torchrun nothing changes, since there a process that tidies up would wait for others that have ended.
     """
-    alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    alone = process_count() == 1
     if not alone or threading.current_thread() is not threading.main_thread():
         yield
         return

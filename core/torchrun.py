@@ -126,7 +126,10 @@ def refuse_torchrun(command: str) -> None:
 
 def process_count() -> int:
     """How many processes this torchrun has started; 1 without torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    given = os.environ.get("WORLD_SIZE") or "1"
+    if not given.isdecimal():
+        raise UsageError(f"the environment has WORLD_SIZE={given}, which is no number; unset it")
+    return int(given)
 
 
 @contextmanager

@@ -169,7 +169,10 @@ def free_port():
     A system gives a program that asks for any port one from 32768 on, so one below is still free soon after.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = itertools.cycle(range(20000 + 1000 * (worker % 12), 21000 + 1000 * (worker % 12)))
+    first = 20000 + 1000 * (worker % 12)
+    ports = itertools.cycle(range(first, first + 1000))
+    for _ in range(os.getpid() % 1000):  # so that two test runs on one machine do not choose the same ones
+        next(ports)
 
     def choose():
         while True:

@@ -20,5 +20,6 @@ COMMANDS = {
     "clean": ("clean", "Remove files that nothing refers to, after listing them."),
 }
 
-# The commands whose work the processes of a torchrun share; any other would do all of it in each of them.
-SHARED = frozenset({"train", "evaluate", "extract-features"})
+# The commands that the processes of a torchrun may run: they share the work of the first three, and the
+# others only read. Any other command would do all of its work in each process.
+RUN_BY_MANY = frozenset({"train", "evaluate", "extract-features", "features", "status"})

@@ -58,7 +58,7 @@ def command(ctx: click.Context, /, **_options: object) -> None:
     workspace = workspace_of(ctx)
     force = ctx.params["force"]
     first = make_inputs if ctx.params["make"] else refuse_untrainable
-    # Joined once for extraction and training: processes that have parted cannot join a second time.
+    # Joined once, for extraction and training together; each would join the processes by itself.
     with joined_world() as world:
         plan, name = plan_asked(workspace, config, options, partial(first, workspace, force=force))
         summary = train(workspace, plan, name, force=force)

@@ -27,7 +27,7 @@ class Pace:
         self.sleep(begin - time.monotonic())
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, none of them below 0. Raises PaceStoppedError at once when the download is stopped."""
+        """Sleep so long, not at all below 0. Raises PaceStoppedError once the download is stopped."""
         if self._stopped.wait(max(seconds, 0.0)):
             raise PaceStoppedError
 

@@ -3,9 +3,9 @@
 Only manifests and records are read, never tables or weights. An entry is `unused` where nothing refers to it
 and nothing can use it any more: a run whose data set or features have changed and which is in no comparison;
 features, measured lists and studies of a data set that is gone. While a comparison is damaged, no run is
-unused, for it may name any of them. A run that cannot be read for another reason
-stays: its model may be registered in another shell. Comparisons, tables of `reproduce` and tuned settings
-are results, and never unused.
+unused, for it may name any of them. A run that cannot be read for another reason stays: its model may be
+registered in another shell. Comparisons, tables of `reproduce` and tuned settings are results, and never
+unused.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ...core.artifacts import TEMPORARY_SUFFIX, read_json
 from ...core.dataset import describe_dataset
-from ...core.errors import ArtifactError, OutdatedError, TssrError
+from ...core.errors import ArtifactError, OutdatedError, TssrError, UsageError
 from ...core.schema import ITEMS_FILE
-from ...core.workspace import RUN_FILE, WorkspaceFolders, read_run
+from ...core.workspace import RUN_FILE, WorkspaceFolders, check_name, read_run
 from ...features.store import list_stores
 from .evaluate import metrics_name
 from .record import open_run
@@ -146,12 +146,15 @@ def _records(workspace: WorkspaceFolders) -> list[Path]:
 def _runs_of(path: Path) -> set[str]:
     """The runs that the comparison in `path` names. Raises ArtifactError where it is damaged."""
     cure = "make it again with: tssr compare"
-    contenders = read_json(path, cure=cure).get("contenders", {})
     try:
+        contenders = read_json(path, cure=cure)["contenders"]
         return {
-            str(run["run"]) for one in contenders.values() for part in _NAMING for run in one.get(part, [])
+            check_name(run["run"], "--run")
+            for one in contenders.values()
+            for part in _NAMING
+            for run in one.get(part, [])
         }
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, UsageError) as error:
         raise ArtifactError(f"{path} is damaged ({type(error).__name__}); {cure}") from error
 
 
@@ -160,7 +163,7 @@ def _comparisons(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:
         try:
             gone = sorted(run for run in _runs_of(path) if not (workspace.run(run) / RUN_FILE).exists())
             state = f"stale: its run {gone[0]} is gone" if gone else FINE
-        except TssrError as error:
+        except ArtifactError as error:
             state = f"stale: {error}"
         yield WorkspaceEntry("comparison", path.stem, path, state, beside=_beside(path))
 

@@ -107,6 +107,8 @@ def validation_ndcg(model: Recommender, queries: Queries, device: torch.device) 
     own = [int(diverged is not None), counts.queries, *counts.counts.tolist()]
     failed, asked, *sums = current_world().sum(torch.tensor(own)).tolist()
     if failed:
-        raise diverged or DivergedError("scores are NaN or infinite in another process of this torchrun")
+        raise diverged or DivergedError(
+            "scores are NaN or infinite in another process; lower --learning-rate and train again"
+        )
     counts = RankCounts(asked, np.array(sums))
     return counts.metrics((SELECTION_K,))[f"ndcg@{SELECTION_K}"]

@@ -8,7 +8,7 @@ import torch
 
 from tssr.core.errors import TssrError
 from tssr.core.torchrun import World, current_world, joined_world
-from tssr.pipeline.commands import COMMANDS, SHARED
+from tssr.pipeline.commands import COMMANDS, RUN_BY_MANY
 
 GLOO_THREADS_AT_THE_END = """
 import contextlib
@@ -133,7 +133,7 @@ def test_who_waits_for_a_process_that_has_ended_says_so_in_one_line():
 
 @pytest.mark.slow
 def test_processes_that_have_parted_join_again():
-    """A script under torchrun that extracts features and then trains joins them twice."""
+    """A script under torchrun that extracts pictures and then texts joins them twice."""
     assert in_two_processes(THREE_TIMES) == ["parted", "parted"]
 
 
@@ -153,8 +153,18 @@ def test_processes_that_found_different_things_say_so(on_ranks):
 
 def test_commands_that_share_no_work_are_refused_under_torchrun(tssr, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    for command in set(COMMANDS) - SHARED:
+    for command in set(COMMANDS) - RUN_BY_MANY:
+        assert tssr(command, "--help").code == 0
         done = tssr(command)
         assert done.code == 2
         assert done.err.startswith(f"error: {command} does not share its work among processes")
-    assert tssr("evaluate", "--lists", "lists.npy").code == 2
+    assert "evaluate --lists does not share its work" in tssr("evaluate", "--lists", "lists.npy").err
+    assert tssr("status").code == 0
+
+
+@pytest.mark.parametrize(("given", "code"), [("", 0), ("1", 0), ("two", 2)])
+def test_a_number_of_processes_that_is_none_is_one_line(tssr, monkeypatch, given, code):
+    monkeypatch.setenv("WORLD_SIZE", given)
+    done = tssr("status")
+    assert done.code == code
+    assert ("WORLD_SIZE=two, which is no number" in done.err) == bool(code)

@@ -133,6 +133,9 @@ def test_scores_that_diverge_in_one_process_end_all_of_them(workspace, on_ranks,
 
     rank_targets = scorer.rank_targets
     monkeypatch.setattr(scorer, "rank_targets", diverging)
-    assert on_ranks(2, work) == ["scores are NaN or infinite in another process of this torchrun", "NaN here"]
+    assert on_ranks(2, work) == [
+        "scores are NaN or infinite in another process; lower --learning-rate and train again",
+        "NaN here",
+    ]
     record = json.loads((workspace.run("sasrec-id") / "run.json").read_text())
     assert "in another process" in record["diverged"]
