@@ -155,12 +155,12 @@ def joined_world() -> Iterator[World]:
         yield current_world()
         return
     gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
-    store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
     # The store outlives the group: without a name of its own, a second group in one program would find the
     # addresses that the first left there, wait for them and hang.
     store = PrefixStore(f"join-{next(_joins)}", store)
     torch.distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE, store=store, rank=rank, world_size=world
+        "cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE, store=store, rank=rank, world_size=size
     )
     try:
         yield current_world()

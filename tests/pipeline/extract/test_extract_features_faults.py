@@ -154,6 +154,12 @@ def run_as_rank(workspace, rank, world, port, killed_part):
 def run_ranks(workspace, free_port):
     """`run_ranks(3)`: run as three processes, all ended when one dies, as torchrun does; the exit codes."""
 
+    def wait_for_part(number, deadline):
+        """Let the others finish what they have begun: this part belongs to another process."""
+        while not any(workspace.root.glob(f"features/*/*/part-{number:05}*.arrow")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def run(world, killed_part=None):
         port = free_port()
         ranks = [
@@ -165,10 +171,8 @@ def run_ranks(workspace, free_port):
         deadline = time.monotonic() + 120
         while any(rank.is_alive() for rank in ranks) and time.monotonic() < deadline:
             if any(rank.exitcode for rank in ranks):
-                # The others finish the parts they have begun; the next one belongs to another process.
-                expected = f"features/*/*/part-{(killed_part or -1) + 1:05}*.arrow"
-                while killed_part and time.monotonic() < deadline and not any(workspace.root.glob(expected)):
-                    time.sleep(0.02)
+                if killed_part is not None:
+                    wait_for_part(killed_part + 1, deadline)
                 for rank in ranks:
                     rank.terminate()
             time.sleep(0.02)
