@@ -137,5 +137,8 @@ def _checked(path: Path, values: NDArray[Any]) -> NDArray[Any]:
         vectors = values if values.dtype == np.float16 else values.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
-        raise DataError(f"{path}, row {bad[0] + 1} of {len(bad):,}: NaN, infinite or too large for float32")
+        raise DataError(
+            f"{path}, row {bad[0] + 1}: NaN, infinite or too large for float32, as in {len(bad):,} of "
+            f"{len(vectors):,} rows; correct them or leave them out"
+        )
     return vectors
