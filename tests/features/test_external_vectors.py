@@ -79,7 +79,7 @@ def test_damaged_and_odd_files_are_refused(tmp_path):
     np.save(tmp_path / "flat.npy", np.ones(4))
     refused("flat.npy", r"holds float64 of shape \(4,\)")
     np.save(tmp_path / "holes.npy", np.array([[1.0, 2.0], [np.nan, 1.0]]))
-    refused("holes.npy", r"row 2: NaN, infinite or too large for float32, as in 1 of 2 rows; correct them or leave")
+    refused("holes.npy", r"row 2: NaN, infinite or too large for float32, as in 1 of 2 rows; correct")
     np.save(tmp_path / "large.npy", np.array([[1e300, 2.0]]))
     refused("large.npy", r"row 1: .* in 1 of 1 rows")
     pq.write_table(pa.table({"item_id": ["a", "b"], "v": [[1.0, 2.0], [3.0]]}), tmp_path / "ragged.parquet")
