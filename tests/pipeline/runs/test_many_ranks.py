@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tssr.cli import main
-from tssr.core.errors import DivergedError
+from tssr.core.errors import DivergedError, TssrError
 from tssr.core.torchrun import current_world
 from tssr.core.workspace import WorkspaceFolders
 from tssr.evaluation import ranking
@@ -139,3 +139,27 @@ def test_scores_that_diverge_in_one_process_end_all_of_them(workspace, on_ranks,
     ]
     record = json.loads((workspace.run("sasrec-id") / "run.json").read_text())
     assert "in another process" in record["diverged"]
+
+
+def test_processes_that_see_different_runs_or_plans_end_before_they_mix_them(workspace, on_ranks):
+    trained(workspace, "poprec", force=True)
+    trained(workspace, "sasrec-id", force=True, **SMALL)
+    settings = EvaluateSettings(backend="torch", device="cpu")
+
+    def refusal(step):
+        with pytest.raises(TssrError) as caught:
+            step()
+        return str(caught.value)
+
+    def work():
+        rank = current_world().rank
+        run = ("poprec", "sasrec-id")[rank]
+        return [
+            refusal(lambda: evaluate(workspace, run, settings, force=True)),
+            refusal(lambda: trained(workspace, "sasrec-id", **SMALL | {"seed": rank})),
+        ]
+
+    for ranked, learned in on_ranks(2, work):
+        assert "found different runs or stores: something was written" in ranked
+        assert "found different features or settings: something was written" in learned
+    assert not (workspace.run("sasrec-id") / "metrics.json").exists()
