@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ def _collate(loaded: list[tuple[Place, Any]]) -> ContentBatch | DataError:
 
 def picture_batches(
     content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Prepare, options: LoaderOptions
-) -> Iterator[ContentBatch]:
+) -> Generator[ContentBatch]:
     """The chunks' pictures, chunk after chunk, as `options` say.
 
     Raises DataError where a picture file changes while it is read, TssrError where a worker process dies.
@@ -144,7 +144,7 @@ def _in_turn(pictures: _Pictures, options: LoaderOptions) -> Iterator[ContentBat
 
 def text_batches(
     content: pa.Table, chunks: list[Chunk], tokens: Tokens, options: LoaderOptions
-) -> Iterator[ContentBatch]:
+) -> Generator[ContentBatch]:
     """The chunks' texts, each chunk sorted by length, in batches of at most batch size x longest tokens.
 
     A batch of short texts holds more of them, so that every batch costs about the same.

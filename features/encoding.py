@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
 from ..core.device import choose_device
 from ..core.float32 import full_float32
@@ -52,7 +54,7 @@ def prepared_batches(
     raw: Path,
     settings: FeatureSettings,
     device: torch.device,
-) -> Iterator[ContentBatch]:
+) -> Generator[ContentBatch]:
     """The chunks' contents as the encoder wants them."""
     return modality.batches(content, chunks, raw, encoder.prepare, loader_options(settings, device))
 
@@ -80,24 +82,36 @@ def encode_chunks(
     if settings.compile:
         module.compile()
     half = torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
-    batches = prepared_batches(modality, encoder, content, chunks, raw, settings, device)
-    for number, group in groupby(batches, key=lambda batch: batch.chunk):
-        members = chunks[number].members
-        # The vectors stay on the device until the chunk is done, so the CPU waits for the GPU once a part.
-        rows = torch.zeros(len(members), encoder.dimension, dtype=getattr(torch, dtype_name), device=device)
-        failures: dict[int, BadContentError] = {}
-        for batch in group:
-            if batch.places:
-                inputs = [tensor.to(device, non_blocking=True) for tensor in batch.inputs]
-                with half:
-                    rows[batch.places] = module(*inputs).to(rows.dtype)
-            failures.update(batch.failures)
-            advance(len(batch.places) + len(batch.failures))
-        found = rows.cpu().numpy()
-        # A number may be finite in float32 and too large for float16, whose largest is 65,504.
-        for place in np.flatnonzero(~np.isfinite(found).all(axis=1)):
-            detail = f"in {dtype_name}; --dtype float32 may hold it"
-            failures[int(place)] = BadContentError("vector not finite", detail)
-            found[place] = 0
-        keys = content[KEY].take(pa.array(members)).combine_chunks()
-        write_part(folder, chunks[number].number, keys, found, failures)
+    # Closed whatever happens, which ends the threads or processes that decode. A notebook keeps the traceback
+    # of an error, and with it the batches, which are a variable of this function.
+    with contextlib.closing(
+        prepared_batches(modality, encoder, content, chunks, raw, settings, device)
+    ) as batches:
+        for number, group in groupby(batches, key=lambda batch: batch.chunk):
+            members = chunks[number].members
+            # The vectors stay on the device until the chunk is done: the CPU waits for the GPU once a part.
+            rows = torch.zeros(
+                len(members), encoder.dimension, dtype=getattr(torch, dtype_name), device=device
+            )
+            failures: dict[int, BadContentError] = {}
+            for batch in group:
+                if batch.places:
+                    inputs = [tensor.to(device, non_blocking=True) for tensor in batch.inputs]
+                    with half:
+                        rows[batch.places] = module(*inputs).to(rows.dtype)
+                failures.update(batch.failures)
+                advance(len(batch.places) + len(batch.failures))
+            found = rows.cpu().numpy()
+            _take_out_infinite(found, failures, dtype_name)
+            keys = content[KEY].take(pa.array(members)).combine_chunks()
+            write_part(folder, chunks[number].number, keys, found, failures)
+
+
+def _take_out_infinite(found: NDArray[Any], failures: dict[int, BadContentError], dtype: str) -> None:
+    """Make rows with NaN or infinite numbers failures, and zeros in `found`, (C, D)."""
+    # A number may be finite in float32 and too large for float16, whose largest is 65,504.
+    for place in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+        failures[int(place)] = BadContentError(
+            "vector not finite", f"in {dtype}; --dtype float32 may hold it"
+        )
+        found[place] = 0

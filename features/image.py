@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class ImageModality(Modality):
 
     def batches(
         self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: LoaderOptions
-    ) -> Iterator[ContentBatch]:
+    ) -> Generator[ContentBatch]:
         """Pictures decoded by processes or threads."""
         from .batches import picture_batches
 

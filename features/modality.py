@@ -12,7 +12,7 @@ methods import what they need when they are called.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -107,8 +107,11 @@ class Modality(ABC):
     @abstractmethod
     def batches(
         self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: LoaderOptions
-    ) -> Iterator[ContentBatch]:
-        """The chunks' contents, chunk after chunk, made ready by an encoder's `prepare`."""
+    ) -> Generator[ContentBatch]:
+        """The chunks' contents, chunk after chunk, made ready by an encoder's `prepare`.
+
+        Whoever stops before the end closes the generator, which ends the threads or processes it started.
+        """
 
     @abstractmethod
     def load_encoder(self, choice: EncoderChoice) -> ContentEncoder:

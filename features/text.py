@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class TextModality(Modality):
 
     def batches(
         self, content: pa.Table, chunks: list[Chunk], raw: Path, prepare: Any, options: LoaderOptions
-    ) -> Iterator[ContentBatch]:
+    ) -> Generator[ContentBatch]:
         """Token ids, sorted by length."""
         from .batches import text_batches
 

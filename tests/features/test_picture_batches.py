@@ -1,5 +1,6 @@
 """Pictures decoded by threads in turn with the encoder leave the process as they found it."""
 
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,10 @@ import torch
 from tssr.features.batches import picture_batches
 from tssr.features.content import SOURCE, content_key
 from tssr.features.content_batch import Chunk, LoaderOptions
+from tssr.features.encoder import ContentEncoder
+from tssr.features.encoding import encode_chunks
+from tssr.features.modality import MODALITIES
+from tssr.features.settings import FeatureSettings
 from tssr.features.store import KEY, KEY_TYPE
 
 
@@ -64,3 +69,22 @@ def test_later_threads_are_as_before_however_the_decoding_ends(tmp_path, how):
         batches.close()
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 2
+
+
+def test_an_encoder_that_fails_leaves_no_decoding_thread_behind(tmp_path):
+    """A notebook keeps the last error with its traceback, as this test does."""
+
+    class Failing(torch.nn.Module):
+        def forward(self, _pictures):
+            raise RuntimeError("no memory")
+
+    (tmp_path / "a").write_bytes(b"a")
+    encoder = ContentEncoder("failing", 2, {}, lambda _picture: np.zeros(3, np.float32), Failing())
+    content = pa.table({SOURCE: ["a"], KEY: pa.array([content_key(b"a")], KEY_TYPE)})
+    chunks = [Chunk(0, np.array([0]))]
+    settings = FeatureSettings(modality=("image",), device="cpu")
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="no memory") as kept:
+        encode_chunks(MODALITIES["image"], encoder, content, chunks, tmp_path, tmp_path, settings, print)
+    assert set(threading.enumerate()) == before
+    assert kept.traceback
