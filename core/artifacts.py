@@ -163,20 +163,28 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def parse_json(text: str) -> Any:
+    """One JSON value. Raises ValueError, as well for text that nests its values too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
 def read_json(path: Path, *, cure: str) -> dict[str, Any]:
     """Read a JSON object that tssr wrote; `cure` is the command that makes the file again.
 
     Raises ArtifactError where the file is missing, unreadable or no JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {cure}") from None
     except PermissionError:
         raise ArtifactError(f"{path} may not be read; ask its owner for the permission") from None
     except OSError as error:
         raise ArtifactError(f"could not read {path}: {error.strerror}; {cure}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no UTF-8, or no JSON
         raise ArtifactError(f"{path} is damaged ({error}); {cure}") from None
     if not isinstance(value, dict):
         raise ArtifactError(f"{path} is damaged (no JSON object); {cure}")

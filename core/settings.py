@@ -94,8 +94,10 @@ def read_config(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"--config {path}: there is no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no UTF-8, or no TOML
         raise UsageError(f"--config {path}: not a TOML file: {error}") from None
+    except RecursionError:
+        raise UsageError(f"--config {path}: its values are nested too deeply") from None
     except OSError as error:
         raise UsageError(f"--config {path}: {error.strerror}") from None
 

@@ -7,7 +7,6 @@ weights. An encoder with other weights is refused, because there the adapter's w
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ..core.artifacts import sha256_file
+from ..core.artifacts import parse_json, sha256_file
 from ..core.errors import UsageError
 from ..core.words import reason_of
 from .adapters import adapted_part, adapter_weights
@@ -84,7 +83,7 @@ def with_adapter(encoder: ContentEncoder, path: Path) -> ContentEncoder:
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], AdapterRecord]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            record = AdapterRecord(**json.loads((file.metadata() or {})["record"]))
+            record = AdapterRecord(**parse_json((file.metadata() or {})["record"]))
             return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118 - no mapping
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise UsageError(

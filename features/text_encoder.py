@@ -15,6 +15,7 @@ import torch
 import transformers
 from torch import nn
 
+from ..core.artifacts import parse_json
 from ..core.errors import UsageError
 from ..core.words import reason_of
 from .encoder import ContentEncoder
@@ -156,7 +157,7 @@ def own_pooling(encoder: str) -> Pooling | None:
     if path is None:
         return None
     try:
-        config = dict(json.loads(path.read_text(encoding="utf-8")))
+        config = dict(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"--encoder {encoder}: {path} is damaged ({reason_of(error)})") from None
     modes: dict[str, Pooling] = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last"}

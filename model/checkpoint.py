@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..core.artifacts import atomic_path
+from ..core.artifacts import atomic_path, parse_json
 from ..core.errors import ArtifactError, UsageError, system_code
 from ..core.torchrun import current_world
 from .content import trained_contents
@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return tensors, json.loads((file.metadata() or {})["record"])
+            return tensors, parse_json((file.metadata() or {})["record"])
     except FileNotFoundError:  # which is also what safetensors says where the file may not be read
         if path.exists():
             raise ArtifactError(f"{path} may not be read; ask its owner for the permission") from None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from ..core.artifacts import append_line, write_text
+from ..core.artifacts import append_line, parse_json, write_text
 from ..core.errors import UsageError, os_errors_as_tssr
 
 LOG_FILE = "log.jsonl"
@@ -24,7 +24,7 @@ def require_tensorboard() -> None:
 def _step_of(line: str) -> float:
     """The step of a line of the log; infinity for a line that a kill cut off while it was written."""
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except ValueError:
         return float("inf")
 
@@ -48,7 +48,7 @@ class RunLog:
             with os_errors_as_tssr("write the curves", self._curves_folder):
                 self._curves = SummaryWriter(str(self._curves_folder), purge_step=step + 1)
             for line in [] if drawn else kept:
-                self._draw(json.loads(line))
+                self._draw(parse_json(line))
 
     def write(self, line: Mapping[str, float]) -> None:
         """Append one validation's numbers; `step` is among them."""

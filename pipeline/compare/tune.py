@@ -116,7 +116,12 @@ def _open_study(path: Path) -> Iterator[Study]:
             yield optuna.create_study(
                 study_name=path.stem, storage=storage, direction="maximize", load_if_exists=True
             )
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (
+        SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+        json.JSONDecodeError,  # the study keeps settings and results of trials as JSON
+        RecursionError,  # which is nested too deeply
+    ) as error:
         if "disk is full" in reason_of(error):  # SQLite's own words
             raise TssrError(
                 f"the disk holding the study {path} is full; free space there, and the same command goes on"

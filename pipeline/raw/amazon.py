@@ -23,6 +23,7 @@ from typing import Any
 
 import polars as pl
 
+from ...core.artifacts import parse_json
 from .amazon_2023 import refuse_2023
 from .delimited import Dialect, read_delimited
 from .dump import (
@@ -35,7 +36,7 @@ from .dump import (
     with_named_pictures,
 )
 from .files import RawFile, RawFolder
-from .jsonlines import as_text, no_text, parse_json, read_json_lines, read_objects
+from .jsonlines import as_text, no_text, read_json_lines, read_objects
 from .pictures import Pictures
 from .problems import Problems
 from .rows import Rows, text_array

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
+from ...core.artifacts import parse_json
 from .blocks import ByteBlock, read_blocks
 from .delimited import check_columns
 from .encodings import not_utf_8
@@ -18,11 +19,6 @@ from .problems import Problems, Reason
 from .rows import Rows, flat, text_array
 
 _NO_OBJECT = Reason("is no JSON object", "the file should have one JSON object a line")
-
-
-def parse_json(line: str) -> Any:
-    """One JSON value; raises ValueError."""
-    return json.loads(line)
 
 
 def as_text(value: object) -> str | None:

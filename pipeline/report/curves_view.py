@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.artifacts import parse_json
 from ...core.errors import ArtifactError, os_errors_as_tssr
 from ...core.schema import SELECTION_METRIC
 from ...evaluation.geometry import MEASURES, measure_title
@@ -95,7 +95,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             _ = values["epoch"], values[SELECTION_METRIC]
         except (ValueError, KeyError, TypeError):
             cure = f"delete {path.parent} and train again"

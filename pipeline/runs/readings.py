@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...core.artifacts import append_line
+from ...core.artifacts import append_line, parse_json
 from ...core.errors import ArtifactError
 from ...core.version import __version__
 from ...core.workspace import RUN_FILE, read_run
@@ -46,7 +46,7 @@ def readings_words(folder: Path) -> str | None:
     path = folder / READINGS_FILE
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        readings = [json.loads(line) for line in text.splitlines()]
+        readings = [parse_json(line) for line in text.splitlines()]
         measured = [reading for reading in readings if reading["by"] != REPORT]
         weights = {reading.get("weights") for reading in measured} - {None}
     except (ValueError, LookupError, TypeError) as error:

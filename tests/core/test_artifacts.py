@@ -234,6 +234,7 @@ def test_json_refuses_what_json_has_not(tmp_path, value):
         (b"{", r"j is damaged \(.*\); run this$"),
         (b"\xff\xfe", r"j is damaged \(.*\); run this$"),
         (b"[1]", r"j is damaged \(no JSON object\); run this$"),
+        (b"[" * 100_000, r"j is damaged \(its values are nested too deeply\); run this$"),
         (None, r"j is missing; run this$"),
     ],
 )

@@ -121,6 +121,7 @@ def test_config_files_are_toml(tmp_path):
         (None, r"--config .*c\.toml: there is no such file"),
         (b"[train\n", r"--config .*c\.toml: not a TOML file: .*line 1"),
         (b"\xff", r"--config .*c\.toml: not a TOML file"),
+        (b"a = " + b"[" * 100_000, r"--config .*c\.toml: its values are nested too deeply"),
     ],
 )
 def test_a_bad_config_file_is_named(tmp_path, content, words):

@@ -226,6 +226,12 @@ def test_an_adapter_file_of_something_else_is_refused(bert, adapter_file, change
         load_encoder(text_choice(bert, adapter_weights=str(path)))
 
 
+def test_an_adapter_file_with_a_record_nested_too_deeply_is_refused(bert, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "a", metadata={"record": "[" * 100_000})
+    with pytest.raises(UsageError, match=r"no adapter file \(its values are nested too deeply"):
+        load_encoder(text_choice(bert, adapter_weights=str(tmp_path / "a")))
+
+
 def test_a_missing_adapter_file_is_named(bert, tmp_path):
     with pytest.raises(UsageError, match=r"--adapter-weights .*nowhere: no adapter file"):
         load_encoder(text_choice(bert, adapter_weights=str(tmp_path / "nowhere")))

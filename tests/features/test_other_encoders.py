@@ -76,9 +76,10 @@ def test_a_sentence_encoder_may_ask_for_the_last_token(gpt2):
     (gpt2 / "1_Pooling").mkdir()
     (gpt2 / "1_Pooling" / "config.json").write_text('{"pooling_mode_lasttoken": true}')
     assert load_encoder(choice(gpt2)).key["pooling"] == "last"
-    (gpt2 / "1_Pooling" / "config.json").write_text("")
-    with pytest.raises(UsageError, match=r"1_Pooling/config\.json is damaged \(Expecting value"):
-        load_encoder(choice(gpt2))
+    for damaged, words in (("", "Expecting value"), ("[" * 100_000, "its values are nested too deeply")):
+        (gpt2 / "1_Pooling" / "config.json").write_text(damaged)
+        with pytest.raises(UsageError, match=rf"1_Pooling/config\.json is damaged \({words}"):
+            load_encoder(choice(gpt2))
 
 
 def test_of_a_model_that_reads_and_writes_the_reading_half_is_taken(bert, tmp_path):

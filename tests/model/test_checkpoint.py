@@ -52,7 +52,9 @@ def test_a_checkpoint_of_another_version_is_named_with_the_cure(tmp_path, monkey
         load_checkpoint(tmp_path / "c", model, optimizer)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped length", "text", "empty", "no record", "folder"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped length", "text", "empty", "no record", "deep record", "folder"]
+)
 def test_a_damaged_file_is_named_with_the_cure(tmp_path, damage):
     path = tmp_path / "model.safetensors"
     save_model(path, linear(), {})
@@ -67,6 +69,8 @@ def test_a_damaged_file_is_named_with_the_cure(tmp_path, damage):
         path.write_bytes(b"")
     elif damage == "no record":
         save_file(linear().state_dict(), path)
+    elif damage == "deep record":
+        save_file(linear().state_dict(), path, metadata={"record": "[" * 100_000})
     else:
         path.unlink()
         path.mkdir()

@@ -38,9 +38,10 @@ def test_a_resumed_run_writes_each_point_once(tmp_path):
 def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     write(tmp_path, [10, 20], tensorboard=False)
     whole = (tmp_path / LOG_FILE).read_text()
-    (tmp_path / LOG_FILE).write_text(whole + '{"step": 3')
-    write(tmp_path, [], after=20, tensorboard=False)
-    assert (tmp_path / LOG_FILE).read_text() == whole
+    for line in ('{"step": 3', "[" * 100_000):
+        (tmp_path / LOG_FILE).write_text(whole + line)
+        write(tmp_path, [], after=20, tensorboard=False)
+        assert (tmp_path / LOG_FILE).read_text() == whole
 
 
 def test_nothing_but_the_log_unless_asked(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -299,10 +300,18 @@ def test_a_study_lies_where_its_workspace_is_whatever_its_name(prepared, command
 def test_a_study_that_is_damaged_is_one_line(prepared, commands, tmp_path):
     prepared(*TUNE, "--trials", "1")
     (study,) = (tmp_path / "workspace" / "tuning").glob("*.db")
+
+    def refused():
+        failed = prepared(*TUNE, "--trials", "1")
+        assert (failed.code, failed.err.count("\n")) == (1, 1)
+        assert f"{study.name} cannot be used" in failed.err
+
+    for value in ("{", "[" * 100_000):
+        with contextlib.closing(sqlite3.connect(study)) as database, database:
+            database.execute("UPDATE trial_user_attributes SET value_json = ?", [value])
+        refused()
     study.write_bytes(b"no database" * 500)
-    failed = prepared(*TUNE, "--trials", "1")
-    assert (failed.code, failed.err.count("\n")) == (1, 1)
-    assert f"{study.name} cannot be used" in failed.err
+    refused()
     study.unlink()
     assert prepared(*TUNE, "--trials", "1").code == 0
     assert len(commands) == 1, "the trial's run was still there"

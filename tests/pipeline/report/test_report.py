@@ -223,11 +223,12 @@ def test_a_missing_extra_names_the_install_command(tssr, workspace, monkeypatch)
 def test_a_damaged_log_names_its_line(tssr, workspace):
     log = workspace / "runs" / "tssr" / "log.jsonl"
     whole = log.read_text()
-    log.write_text(whole + '{"step": 5, "epo')
-    failed = tssr("report", "--users", "1")
-    assert failed.code == 1
-    assert f"log.jsonl, line {len(whole.splitlines()) + 1} is damaged; delete" in failed.err
-    assert failed.err.count("\n") == 1, "told before any model was asked"
+    for line in ('{"step": 5, "epo', "[" * 100_000):
+        log.write_text(whole + line)
+        failed = tssr("report", "--users", "1")
+        assert failed.code == 1
+        assert f"log.jsonl, line {len(whole.splitlines()) + 1} is damaged; delete" in failed.err
+        assert failed.err.count("\n") == 1, "told before any model was asked"
 
 
 def test_a_blend_is_shown_beside_its_parts(tssr, workspace):

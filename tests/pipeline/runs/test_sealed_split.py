@@ -139,10 +139,11 @@ def test_a_run_that_is_trained_again_keeps_its_readings(tssr, workspaces):
     lines = [json.loads(line) for line in (folder / "test-readings.jsonl").read_text().splitlines()]
     now = json.loads((folder / "run.json").read_text())["result"]["weights_sha256"]
     assert lines[0]["weights"] != lines[1]["weights"] == now
-    (folder / "test-readings.jsonl").write_text("{}\nhalf a li")
-    damaged = tssr("evaluate", *where, "--topk", "3")
-    assert (damaged.code, damaged.err.count("\n")) == (1, 1)
-    assert "test-readings.jsonl is damaged" in damaged.err
+    for line in ("half a li", "[" * 100_000):
+        (folder / "test-readings.jsonl").write_text("{}\n" + line)
+        damaged = tssr("evaluate", *where, "--topk", "3")
+        assert (damaged.code, damaged.err.count("\n")) == (1, 1)
+        assert "test-readings.jsonl is damaged" in damaged.err
 
 
 def test_only_what_measures_and_shows_touches_the_test_split():

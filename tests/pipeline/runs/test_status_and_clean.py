@@ -85,7 +85,17 @@ def test_clean_removes_what_nothing_refers_to_and_only_when_told(tssr, workspace
     assert states(tssr)[0]["comparison mine"] == "stale: its run one is gone"
 
 
-@pytest.mark.parametrize("damaged", ["{", "[]", '{"contenders": 1}', '{"contenders": {"x": {"runs": [{}]}}}'])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "{",
+        "[]",
+        '{"contenders": 1}',
+        '{"contenders": {"x": {"runs": [{}]}}}',
+        '{"contenders": ' + "[" * 100_000,
+    ],
+    ids=["cut off", "a list", "a number", "a run without a name", "nested too deeply"],
+)
 def test_a_damaged_comparison_is_told_and_no_run_is_removed_for_its_sake(tssr, workspace, damaged):
     outdate(workspace, "two")
     (workspace / "comparisons").mkdir()
