@@ -1,4 +1,7 @@
-"""Filling one feature store: find contents without a vector, encode them, and write the manifest.
+"""Filling feature stores: find contents without a vector, encode them, and write the manifests.
+
+What a command's stores lack is counted for all of them before anything is encoded, so that a disk with too
+little room for the last one is told before the hours that the first one takes.
 
 Under torchrun the main process finds the missing contents and writes the manifest, and each process encodes
 some of the parts. A part's bytes do not depend on the process, so any number of them makes the same store.
@@ -16,15 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...core.artifacts import atomic_path, fingerprint, refuse_no_room, sweep_partials
-from ...core.errors import ArtifactError, DataError
+from ...core.artifacts import atomic_path, fingerprint, sweep_partials
+from ...core.errors import ArtifactError
 from ...core.lock import exclusive
 from ...core.progress import progress
 from ...core.schema import MANIFEST_FILE
-from ...core.torchrun import World
-from ...features.content import CONTENT, refuse_unusable, source_stamp
+from ...features.content import CONTENT, refuse_unusable
 from ...features.content_batch import Chunk
-from ...features.modality import MODALITIES, EncoderChoice, Modality
 from ...features.parts import (
     Part,
     StoredContents,
@@ -34,9 +35,10 @@ from ...features.parts import (
     find_parts,
     prune,
 )
-from ...features.settings import FeatureSettings
-from ...features.store import FORMAT, KEY, ROW, StoreInfo, read_manifest, store_info
+from ...features.store import FORMAT, KEY, ROW, read_manifest, store_info
 from ...features.usefulness import refuse_useless
+from .disk_need import DiskNeed, refuse_no_room_for_all
+from .store_job import StoreJob, StoreOutcome, refuse_nameless, refuse_nothing
 
 if TYPE_CHECKING:
     from ...features.encoder import ContentEncoder
@@ -46,94 +48,64 @@ HEAD = ("format", "kind", "modality", "encoder", "dimension", "shape", "dtype", 
 
 
 @dataclass(frozen=True)
-class StoreJob:
-    """One store to make: the items of a data set, a modality and an encoder."""
+class _Source:
+    """An encoder that fills a store, the store's folder, and what its manifest says about the rows."""
 
-    choice: EncoderChoice
-    settings: FeatureSettings
-    items: pa.Table
-    catalogue: str  # the hash of the file that `items` were read from
-    raw: Path
-    world: World
-
-    @property
-    def modality(self) -> Modality:
-        """What kind of content it is."""
-        return MODALITIES[self.choice.modality]
-
-    def request(self) -> dict[str, Any]:
-        """The choices and the state of local files; stores made for equal requests are equal."""
-        files = {name: source_stamp(value) for name, value in self.choice.sources().items()}
-        return {**self.choice.record(), "dtype": self.settings.dtype, "files": files}
+    encoder: ContentEncoder
+    folder: Path
+    head: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class StoreOutcome:
-    """The outcome for one store: its manifest, and how much was encoded."""
+def make_stores(jobs: Sequence[StoreJob], stores: Path, *, force: bool) -> list[StoreOutcome]:
+    """Bring the stores that `jobs` ask for up to date; [] in all processes but the main one.
 
-    info: StoreInfo
-    missing: dict[str, int]
-    encoded: int
-    seconds: float
-    cached: bool
-
-
-def refuse_unfillable(jobs: Sequence[StoreJob], stores: Path) -> None:
-    """Raise what a later job would raise only after the hours that an earlier one takes.
-
-    That is DataError where a data set has no such content, UsageError for an encoder that cannot be had.
+    Before anything is encoded, raises for each of them DataError where a data set has no such content,
+    UsageError for an encoder that cannot be had, and TssrError where the disk has no room for all together.
     """
-    from ...features.loading import load_encoder
-
     for job in jobs:
         refuse_nameless(job)
-    for job in jobs[1:]:
-        if _answered(stores, job.request()) is None:
-            load_encoder(job.choice)
-
-
-def refuse_nameless(job: StoreJob) -> None:
-    """Raise DataError where the table of items names no content of the modality at all: no text, no path."""
-    column = job.items[job.modality.column]
-    if column.null_count == len(column):
-        _refuse_nothing(job, count_reasons(job.modality.scan(job.items, job.raw, None)))
-
-
-def make_store(job: StoreJob, stores: Path, *, force: bool) -> StoreOutcome | None:
-    """Bring the store that `job` asks for up to date; None in all processes but the main one."""
-    if not job.world.is_main:
-        # The other processes wait here until the main process has found something to encode, or nothing.
-        if job.world.broadcast():
-            _help(job, stores)
-        return None
+    if not jobs[0].world.is_main:  # all jobs have the same
+        for job in jobs:
+            # The other processes wait here until the main process has found something to encode, or nothing.
+            if job.world.broadcast():
+                _help(job, stores)
+        return []
     # Most runs ask for what is there already: then the encoder is not even loaded.
-    known = None if force else _answered(stores, job.request())
-    outcome = _fill(job, known, None) if known else None
-    if outcome is None:
-        encoder, head = _load(job)
-        outcome = _fill(job, _folder(stores, head), (encoder, head), force=force)
-        assert outcome is not None
-    if outcome.encoded == 0:
-        job.world.broadcast(False)
-    return outcome
+    known = [None if force else _answered(stores, job.request()) for job in jobs]
+    sources = [None if there else _load(job, stores) for job, there in zip(jobs, known, strict=True)]
+    found: list[StoreOutcome | DiskNeed] = []
+    for job, there, source in zip(jobs, known, sources, strict=True):
+        if source is not None:
+            found.append(_finish(job, source.folder, source.head, force=force))
+        elif there is not None:
+            found.append(_finish(job, there, {name: read_manifest(there)[name] for name in HEAD}))
+    refuse_no_room_for_all([need for need in found if isinstance(need, DiskNeed)], stores)
+    made = []
+    for job, source, result in zip(jobs, sources, found, strict=True):
+        if isinstance(result, DiskNeed):
+            made.append(_fill(job, source or _load(job, stores), force=force))
+        else:
+            job.world.broadcast(False)
+            made.append(result)
+    return made
 
 
 def _help(job: StoreJob, stores: Path) -> None:
     """Encode this process's part of what the main process found missing."""
-    encoder, head = _load(job)
-    folder = _folder(stores, head)
-    content = pq.read_table(folder / CONTENT_FILE, schema=CONTENT)
-    _encode_together(job, encoder, content, _missing(find_parts(folder), content, head), folder)
+    source = _load(job, stores)
+    content = pq.read_table(source.folder / CONTENT_FILE, schema=CONTENT)
+    chunks = _missing(find_parts(source.folder), content, source.head)
+    _encode_together(job, source.encoder, content, chunks, source.folder)
 
 
-def _load(job: StoreJob) -> tuple[ContentEncoder, dict[str, Any]]:
-    """The encoder, and what the manifest says about the rows it makes."""
+def _load(job: StoreJob, stores: Path) -> _Source:
+    """The encoder, and the store of the rows that it makes."""
     from ...features.loading import load_encoder
 
     encoder = load_encoder(job.choice)
     dtype = encoder.dtype or job.settings.dtype
     key = {**encoder.key, "modality": job.choice.modality, "dtype": dtype, "format": FORMAT}
-    return encoder, {
+    head = {
         "format": FORMAT,
         "kind": encoder.kind,
         "modality": job.choice.modality,
@@ -143,6 +115,7 @@ def _load(job: StoreJob) -> tuple[ContentEncoder, dict[str, Any]]:
         "dtype": dtype,
         "key": key,
     }
+    return _Source(encoder, _folder(stores, head), head)
 
 
 def _folder(stores: Path, head: dict[str, Any]) -> Path:
@@ -163,47 +136,72 @@ def _answered(stores: Path, request: dict[str, Any]) -> Path | None:
     return None
 
 
-def _fill(
-    job: StoreJob, folder: Path, source: tuple[ContentEncoder, dict[str, Any]] | None, *, force: bool = False
-) -> StoreOutcome | None:
-    """Bring the store in `folder` up to date; None where that takes an encoder and `source` brings none."""
+def _finish(
+    job: StoreJob, folder: Path, head: dict[str, Any], *, force: bool = False
+) -> StoreOutcome | DiskNeed:
+    """Complete a store that lacks no row; otherwise, or with `force`, the disk that its rows will take."""
     started = time.monotonic()
     with exclusive(folder):
-        sweep_partials(folder)
-        content = _scan(job, folder)
+        content, parts, chunks = _look(job, folder, head)
+        if force:
+            chunks = _missing([], content, head)
+        if not chunks:
+            return _commit(job, folder, head, content, parts, 0, started)
+        given_up = sum(part.path.stat().st_size for part in parts) if force else 0
+        return DiskNeed(head["kind"], job.modality.noun, _rows_of(chunks), _row_bytes(head), given_up)
+
+
+def _fill(job: StoreJob, source: _Source, *, force: bool) -> StoreOutcome:
+    """Encode what the store lacks; with `force` all of it."""
+    started = time.monotonic()
+    folder, head = source.folder, source.head
+    with exclusive(folder):
         if force:
             _clear(folder)
-        head = source[1] if source else {name: read_manifest(folder)[name] for name in HEAD}
-        parts = find_parts(folder)
-        chunks = _missing(parts, content, head)
+        content, parts, chunks = _look(job, folder, head)
         if chunks:
-            if source is None:
-                return None
-            what = f"the {head['kind']} of {job.modality.noun}"
-            cure = "free space there, or choose a --workspace on another disk"
-            refuse_no_room(folder, _bytes_of(chunks, head), what, cure)
             job.world.broadcast(True)
-            _encode_together(job, source[0], content, chunks, folder)
+            _encode_together(job, source.encoder, content, chunks, folder)
             parts = find_parts(folder)
-        if job.settings.prune:
-            parts = prune(folder, parts, content)
-        catalogue = StoredContents(parts)
-        table = catalogue.items(job.items, content)
-        if job.settings.strict:
-            refuse_unusable(job.items, table)
-        if table[ROW].null_count == len(table):
-            _refuse_nothing(job, count_reasons(table))
-        if head["kind"] == "vectors":
-            refuse_useless(folder.name, parts, content)
-        changed = commit(
-            folder, {**head, "request": job.request(), "catalogue": job.catalogue}, catalogue, table
-        )
-        drop_unused(folder, catalogue)
-        encoded = sum(len(chunk.members) for chunk in chunks)
-        seconds = time.monotonic() - started
-        return StoreOutcome(
-            store_info(folder), count_reasons(table), encoded, seconds, cached=not changed and not encoded
-        )
+        else:  # another command, for which this one waited, has encoded them
+            job.world.broadcast(False)
+        return _commit(job, folder, head, content, parts, _rows_of(chunks), started)
+
+
+def _look(job: StoreJob, folder: Path, head: dict[str, Any]) -> tuple[pa.Table, list[Part], list[Chunk]]:
+    """The items' content, the parts that are whole, and the contents that none of them holds."""
+    sweep_partials(folder)
+    content = _scan(job, folder)
+    parts = find_parts(folder)
+    return content, parts, _missing(parts, content, head)
+
+
+def _commit(
+    job: StoreJob,
+    folder: Path,
+    head: dict[str, Any],
+    content: pa.Table,
+    parts: list[Part],
+    encoded: int,
+    started: float,
+) -> StoreOutcome:
+    """Write the manifest over `parts`, which hold all contents, and delete what is no longer used."""
+    if job.settings.prune:
+        parts = prune(folder, parts, content)
+    catalogue = StoredContents(parts)
+    table = catalogue.items(job.items, content)
+    if job.settings.strict:
+        refuse_unusable(job.items, table)
+    if table[ROW].null_count == len(table):
+        refuse_nothing(job, count_reasons(table))
+    if head["kind"] == "vectors":
+        refuse_useless(folder.name, parts, content)
+    changed = commit(folder, {**head, "request": job.request(), "catalogue": job.catalogue}, catalogue, table)
+    drop_unused(folder, catalogue)
+    seconds = time.monotonic() - started
+    return StoreOutcome(
+        store_info(folder), count_reasons(table), encoded, seconds, cached=not changed and not encoded
+    )
 
 
 def _clear(folder: Path) -> None:
@@ -227,7 +225,7 @@ def _scan(job: StoreJob, folder: Path) -> pa.Table:
     if job.settings.strict:
         refuse_unusable(job.items, content)
     if content[KEY].null_count == len(content):
-        _refuse_nothing(job, count_reasons(content))
+        refuse_nothing(job, count_reasons(content))
     return content
 
 
@@ -240,9 +238,9 @@ def _row_bytes(head: dict[str, Any]) -> int:
     return int(head["dimension"] * np.dtype(head["dtype"]).itemsize)
 
 
-def _bytes_of(chunks: list[Chunk], head: dict[str, Any]) -> int:
-    """The size of the rows that `chunks` will become."""
-    return sum(len(chunk.members) for chunk in chunks) * _row_bytes(head)
+def _rows_of(chunks: list[Chunk]) -> int:
+    """How many rows `chunks` will become."""
+    return sum(len(chunk.members) for chunk in chunks)
 
 
 def _encode_together(
@@ -260,16 +258,3 @@ def _encode_together(
     with progress(f"encode {noun}", total, noun, shown=shown) as advance:
         encode_chunks(job.modality, encoder, content, own, job.raw, folder, job.settings, advance)
     job.world.barrier()
-
-
-def _refuse_nothing(job: StoreJob, missing: dict[str, int]) -> None:
-    cure = job.modality.cure(job.raw, missing)
-    raise DataError(
-        f"none of the {len(job.items):,} items has usable {job.modality.noun} ({reasons_in_words(missing)}); "
-        f"{cure}"
-    )
-
-
-def reasons_in_words(counts: dict[str, int]) -> str:
-    """Counts by reason, in words."""
-    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())

@@ -14,43 +14,32 @@ from ...core.torchrun import World, joined_world
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.settings import FORMER_FLAGS, FeatureSettings
-from .fill_store import (
-    StoreJob,
-    StoreOutcome,
-    make_store,
-    reasons_in_words,
-    refuse_nameless,
-    refuse_unfillable,
-)
+from .fill_store import make_stores
+from .store_job import StoreJob, StoreOutcome, reasons_in_words
 
 
 def extract_features(
-    workspace: WorkspaceFolders, settings: FeatureSettings, *, force: bool = False
+    workspace: WorkspaceFolders, settings: FeatureSettings, *more: FeatureSettings, force: bool = False
 ) -> Summary:
-    """Make or extend one feature store for each modality.
+    """Make or extend one feature store for each modality; `more` are settings of further stores to make.
 
+    All are of the data set of `settings`. Before the first one is made, all are checked as far as that goes.
     Under torchrun the processes share the work, and all but the main one report nothing. Raises DataError for
-    a raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had.
+    a raw folder that is missing or holds none of the content, UsageError for an encoder that cannot be had,
+    TssrError where the disk has no room for all stores.
     """
     folder = workspace.choose_dataset(settings.dataset)
     for flag in FORMER_FLAGS:
-        if getattr(settings, flag):
+        if any(getattr(asked, flag) for asked in (settings, *more)):
             note_once(f"--{flag} goes in 0.3.0; write --inputs, which is for all of --modality")
     stores = workspace.features(folder.name)
     with joined_world() as world:
-        jobs = _jobs(folder, settings, world)
-        refuse_unfillable(jobs, stores)
-        made = [make_store(job, stores, force=force) for job in jobs]
+        jobs = [job for asked in (settings, *more) for job in _jobs(folder, asked, world)]
+        made = make_stores(jobs, stores, force=force)
         # The main process still commits when the others have encoded their parts. They wait for it, for the
         # next step of their command may read the stores.
         world.barrier()
-    return _summary(folder.name, [outcome for outcome in made if outcome is not None])
-
-
-def refuse_nameless_content(workspace: WorkspaceFolders, settings: FeatureSettings) -> None:
-    """Raise DataError where the data set's table names no content of one of the modalities."""
-    for job in _jobs(workspace.choose_dataset(settings.dataset), settings, World()):
-        refuse_nameless(job)
+    return _summary(folder.name, made)
 
 
 def _jobs(folder: Path, settings: FeatureSettings, world: World) -> list[StoreJob]:

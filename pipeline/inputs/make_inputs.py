@@ -12,7 +12,7 @@ def make_inputs(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *,
 
     Raises all that training would raise, before anything is extracted, and what extract-features raises.
     """
-    from ..extract.stage import extract_features, refuse_nameless_content
+    from ..extract.stage import extract_features
     from ..runs.before_inputs import refuse_untrainable
     from ..runs.encoder_inputs import extraction
 
@@ -23,9 +23,7 @@ def make_inputs(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *,
         extraction(choice, chosen.reads(index), plan.dataset.name)
         for index, choice in enumerate(plan.end_to_end.choices())
     ]
-    for settings in asked:
-        refuse_nameless_content(workspace, settings)
-    for settings in asked:
-        made = extract_features(workspace, settings)
-        for row in made.rows if not made.cached else ():
+    made = extract_features(workspace, *asked)
+    for row, store in zip(made.rows, made.data["stores"], strict=True):
+        if store["encoded"]:
             note(f"extracted what the encoder reads: {row[0]}, {row[-1]}")

@@ -141,12 +141,41 @@ def test_a_missing_library_is_told_before_extraction(prepared, tmp_path, monkeyp
     refuse_without_extraction(refused, r"pip install 'tssr\[adapters\]'", tmp_path)
 
 
-def test_a_disk_with_too_little_room_is_told_before_a_row_is_written(prepared, tmp_path, monkeypatch):
-    """20 pictures of 3 x 224 x 224 bytes are 2.9 MiB."""
+@pytest.fixture
+def one_mebibyte_free(monkeypatch):
     Disk = namedtuple("Disk", "total used free")
     monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda folder: Disk(0, 0, 2**20))
+
+
+def test_a_disk_with_too_little_room_is_told_before_a_row_is_written(prepared, tmp_path, one_mebibyte_free):
+    """20 pictures of 3 x 224 x 224 bytes are 2.9 MiB."""
     refused = prepared(*TRAIN, *IMAGE)
-    words = r"the pixels of pictures take 2\.9 MiB and the disk of .*pixels.* has 1\.0 MiB free; free space"
+    words = r"the pixels of pictures take 2\.9 MiB and the disk of .*features.* has 1\.0 MiB free; free space"
+    assert re.search(words, refused.err), refused.err
+    assert not list((tmp_path / "workspace").rglob("*.arrow"))
+
+
+@pytest.mark.parametrize("command", ["train", "extract-features"])
+def test_the_stores_of_two_modalities_must_fit_together_before_the_first_is_made(
+    prepared, bert, tmp_path, monkeypatch, command
+):
+    """The disk has room for each of the two and not for both.
+
+    20 pictures of 512 x 13 x 13 numbers of two bytes are 3.3 MiB, 20 texts of 512 tokens of 16 numbers 0.3.
+    """
+    Disk = namedtuple("Disk", "total used free")
+    free = int(3.5 * 2**20)
+    monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda folder: Disk(0, 0, free))
+    if command == "train":
+        asked = (*TRAIN, *BOTH, "--unfreeze", "features.12", "last:1")
+    else:
+        asked = (command, "--modality", "image", "text", "--until", "features.11", "0")
+    long_texts = ("--max-tokens", "512", "--weights", "random", "random")
+    refused = prepared(*asked, *long_texts, "--encoder", "squeezenet1_1", bert)
+    assert refused.code == 1
+    assert "the activations of pictures take 3.3 MiB (20 of 169.0 KiB)" in refused.err
+    assert "the activations of texts take 0.3 MiB (20 of 16.0 KiB)" in refused.err
+    words = r"pictures and the activations of texts take 3\.6 MiB and the disk of .* has 3\.5 MiB free; free"
     assert re.search(words, refused.err), refused.err
     assert not list((tmp_path / "workspace").rglob("*.arrow"))
 
