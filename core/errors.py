@@ -83,15 +83,22 @@ def system_code(error: Exception) -> int | None:
     return errno.ENOSPC if re.search(r"\d+ requested and \d+ written", str(error)) else None
 
 
+# What the driver, cuBLAS and cuDNN say where GPU memory ran out while they asked for some themselves. Torch
+# gives these errors no class of their own.
+_GPU_MEMORY = ("CUDA error: out of memory", "STATUS_ALLOC_FAILED", "DEVICE_ALLOCATION_FAILED")
+_CPU_MEMORY = ("DefaultCPUAllocator", "Storage size calculation")
+
+
 @contextmanager
 def memory_errors_as_tssr(doing: str, cure: str) -> Iterator[None]:
     """Turn memory that ran out, the computer's or a GPU's, into one line; `cure` says what to lower."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # Torch has an exception class for GPU memory only; on the CPU the message is all there is to check.
-        gpu = type(error).__name__ == "OutOfMemoryError"
-        of_torch = any(words in str(error) for words in ("DefaultCPUAllocator", "Storage size calculation"))
+        # Torch has an exception class for GPU memory that it asks for itself; for all else there is only the
+        # message to check.
+        gpu = type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _GPU_MEMORY)
+        of_torch = any(words in str(error) for words in _CPU_MEMORY)
         if not (gpu or of_torch or isinstance(error, MemoryError)):
             raise
         raise TssrError(f"out of {'GPU ' if gpu else ''}memory {doing}; {cure}") from error

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PATIENCE = timedelta(days=2)  # the longest a rank waits for the slowest; torchrun ends all when one dies
+# What gloo, NCCL and the store in which processes meet say of one that has ended. Gloo: "Connection closed by
+# peer", or reset; "Broken pipe" for one who was sending. NCCL: "Connection closed by remote peer", "remote
+# process exited or there was a network error", and afterwards "NCCL communicator was aborted".
+_LOST = (
+    "by peer",
+    "by remote peer",
+    "Broken pipe",
+    "remote process exit",
+    "NCCL communicator was aborted",
+    "failed to recv",
+)
 _joins = itertools.count()
 
 
@@ -132,6 +143,11 @@ def process_count() -> int:
     return int(given)
 
 
+def tells_lost_process(error: RuntimeError) -> bool:
+    """Whether an exchange failed because another process has ended; torch has no error class for that."""
+    return any(words in str(error) for words in _LOST)
+
+
 @contextmanager
 def joined_world() -> Iterator[World]:
     """Join the processes of this torchrun; alone where there is none.
@@ -165,8 +181,7 @@ def joined_world() -> Iterator[World]:
     try:
         yield current_world()
     except RuntimeError as error:
-        # "Connection closed by peer", or reset; "Broken pipe" for one who was sending.
-        if "by peer" not in str(error) and "Broken pipe" not in str(error):
+        if not tells_lost_process(error):
             raise
         raise TssrError("another process of this torchrun has ended; its own message says why") from error
     finally:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...core.artifacts import atomic_path, fingerprint, sweep_partials
-from ...core.errors import ArtifactError
+from ...core.errors import ArtifactError, memory_errors_as_tssr
 from ...core.lock import exclusive
 from ...core.progress import progress
 from ...core.schema import MANIFEST_FILE
@@ -255,6 +255,7 @@ def _encode_together(
     own = chunks[job.world.rank :: job.world.size]
     noun = job.modality.noun
     total, shown = sum(len(chunk.members) for chunk in own), job.world.is_main
-    with progress(f"encode {noun}", total, noun, shown=shown) as advance:
+    memory = memory_errors_as_tssr(f"encoding {noun}", f"lower --batch-size (now {job.settings.batch_size})")
+    with memory, progress(f"encode {noun}", total, noun, shown=shown) as advance:
         encode_chunks(job.modality, encoder, content, own, job.raw, folder, job.settings, advance)
     job.world.barrier()

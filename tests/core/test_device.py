@@ -25,6 +25,20 @@ def test_under_torchrun_each_process_has_its_own_gpu(monkeypatch, name):
         choose_device(name)
 
 
+def test_under_torchrun_a_process_makes_its_gpu_the_current_one_and_takes_no_other(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    choose_device("cuda:1")
+    assert not current
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    choose_device("cuda")
+    assert current == [torch.device("cuda:1")]
+    with pytest.raises(UsageError, match="--device cuda:0: under torchrun each process has its own GPU"):
+        choose_device("cuda:0")
+
+
 @pytest.mark.parametrize(("name", "gpus"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
 def test_an_absent_gpu_is_said(monkeypatch, name, gpus):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)

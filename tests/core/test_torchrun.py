@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tssr.core.errors import TssrError
-from tssr.core.torchrun import World, current_world, joined_world
+from tssr.core.torchrun import World, current_world, joined_world, tells_lost_process
 from tssr.pipeline.commands import COMMANDS, RUN_BY_MANY
 
 GLOO_THREADS_AT_THE_END = """
@@ -129,6 +129,27 @@ def test_nothing_of_the_exchange_is_left_when_processes_part():
 def test_who_waits_for_a_process_that_has_ended_says_so_in_one_line():
     said = in_two_processes(THE_SECOND_LEAVES)
     assert said == ["another process of this torchrun has ended; its own message says why", ""]
+
+
+@pytest.mark.parametrize(
+    ("said", "lost"),
+    [
+        ("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:31417", True),
+        ("NCCL error in: NCCLUtils.hpp:268, remote process exited or there was a network error", True),
+        (
+            "ncclInternalError: Internal check failed. Last error: Net : Connection closed by remote peer",
+            True,
+        ),
+        ("NCCL communicator was aborted on rank 1.", True),
+        (
+            "NCCL error in: NCCLUtils.hpp:268, invalid usage. Duplicate GPU detected : rank 0 and rank 1",
+            False,
+        ),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_the_words_of_gloo_and_of_nccl_for_a_process_that_has_ended_are_known(said, lost):
+    assert tells_lost_process(torch.distributed.DistBackendError(said)) == lost
 
 
 @pytest.mark.slow

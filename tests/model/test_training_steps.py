@@ -80,6 +80,13 @@ def test_memory_that_runs_out_names_the_setting(steps_of):
     )
     for losses, which in (
         (broken_by(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")), "GPU "),
+        (broken_by(torch.AcceleratorError("CUDA error: out of memory")), "GPU "),
+        (
+            broken_by(
+                RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+            ),
+            "GPU ",
+        ),
         (really_too_much, ""),
         (broken_by(MemoryError()), ""),
     ):

@@ -347,3 +347,12 @@ def test_vectors_that_are_all_equal_leave_no_store(workspace, monkeypatch):
         with pytest.raises(TssrError, match=r"text-constant-\w+ are nearly all equal, as those of"):
             run(workspace)
     assert list_stores(workspace.features("catalogue")) == []
+
+
+def test_gpu_memory_that_runs_out_names_the_setting(workspace, monkeypatch):
+    def too_much(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(Moments, "forward", too_much)
+    with pytest.raises(TssrError, match=r"^out of GPU memory encoding texts; lower --batch-size \(now 2\)$"):
+        run(workspace)
