@@ -157,3 +157,16 @@ def refuse_unknown(names: Collection[str]) -> None:
     for name in names:
         if name not in MODALITIES:
             raise ValueError(f"--modality: {unknown_name('modality', name, list(MODALITIES))}")
+
+
+def modalities_of(items: Path) -> list[str]:
+    """The names of the modalities of which a data set's table of items has any content, texts for example.
+
+    Raises ArtifactError where the table is missing or damaged.
+    """
+    from ..core.dataset import remake
+    from ..core.schema import ITEMS, read_table
+
+    columns = {name: modality.column for name, modality in MODALITIES.items()}
+    table = read_table(items, ITEMS, cure=remake(items.parent.name), columns=list(columns.values()))
+    return [name for name, column in columns.items() if table[column].null_count < len(table)]

@@ -120,6 +120,11 @@ def store_info(folder: Path) -> StoreInfo:
     )
 
 
+def has_stores(folder: Path) -> bool:
+    """Whether a data set's feature folder holds any store, whole or damaged."""
+    return any(folder.glob(f"*/{MANIFEST_FILE}"))
+
+
 def list_stores(folder: Path) -> list[StoreInfo]:
     """The finished stores in a data set's feature folder, in alphabetical order.
 
@@ -137,6 +142,8 @@ def list_stores(folder: Path) -> list[StoreInfo]:
 def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -> list[StoreInfo]:
     """The stores of `kind` with these `names`, folder names or modalities; without names, the only one.
 
+    `folder` has the name of its data set.
+
     Raises UsageError that lists the stores there are, or says how to make one.
     """
     stores = [store for store in list_stores(folder) if store.kind == kind]
@@ -146,7 +153,7 @@ def choose_stores(folder: Path, names: tuple[str, ...], kind: str = "vectors") -
         modality = names[0] if names else first
         what, flag = ("features", "") if kind == "vectors" else (kind, " --inputs")
         other = f" (or {', '.join(others)})" if others and not names else ""
-        command = f"tssr extract-features --modality {modality}{flag}{other}"
+        command = f"tssr extract-features --dataset {folder.name} --modality {modality}{flag}{other}"
         raise UsageError(f"{folder} holds no {what}; make them first: {command}")
     chosen = [_choose(stores, name, folder) for name in names or (None,)]
     # A store that was named twice, by its name and by its modality, counts once.
@@ -159,7 +166,8 @@ def _choose(stores: list[StoreInfo], name: str | None, folder: Path) -> StoreInf
         return fitting[0]
     there = ", ".join(store.name for store in fitting or stores)
     if not fitting:
-        hint = f"; make it with: tssr extract-features --modality {name}" if name in MODALITIES else ""
+        command = f"tssr extract-features --dataset {folder.name} --modality {name}"
+        hint = f"; make it with: {command}" if name in MODALITIES else ""
         names = {name for store in stores for name in (store.modality, store.name)}
         nearest = nearest_name(str(name), sorted(names))
         raise UsageError(f"--features {name}: {folder} has {there}{nearest or hint}")

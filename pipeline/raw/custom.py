@@ -1,7 +1,8 @@
 """The format `custom`: a table of actions of any origin, or one user a line, and perhaps a table of items.
 
 CSV, TSV, JSON lines or Parquet, or the atomic files of RecBole (`.inter`, `.item`: tabs, and types in the
-header), told by the suffix; the text formats may end in `.gz`.
+header), told by the suffix; the text formats may end in `.gz`. The header of CSV and TSV may tell of another
+separator than the suffix does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from numpy.typing import NDArray
 
 from ...core.errors import DataError, UsageError
 from .blocks import ByteBlock, read_blocks
-from .delimited import ATOMIC, CSV, TSV, check_columns, column_types, read_delimited, read_header
+from .delimited import (
+    ATOMIC,
+    CSV,
+    TSV,
+    Dialect,
+    check_columns,
+    column_types,
+    read_delimited,
+    read_header,
+    separated,
+)
 from .dump import (
     Actions,
     Catalogue,
@@ -43,7 +54,7 @@ from .settings import UTF_8
 
 KEYS = ("user", "item", "time", "text", "image")
 
-_DIALECTS = {"csv": CSV, "tsv": TSV, "tab": TSV, "inter": ATOMIC, "item": ATOMIC}
+_DIALECTS = {"csv": CSV, "tsv": TSV, "tab": TSV, "inter": ATOMIC, "item": ATOMIC}  # by the suffix
 _JSON_LINES = ("jsonl", "ndjson", "json")
 TABLE_KINDS = (*_DIALECTS, *_JSON_LINES, "parquet")
 
@@ -77,7 +88,12 @@ def atomic_map(interactions: Path, items: Path | None, encoding: str) -> dict[st
 
 def _types(path: Path | None, encoding: str) -> dict[str, str]:
     file = RawFile(path, encoding=encoding) if path is not None and path.is_file() else None
-    return column_types(file, _DIALECTS[file.kind]) if file is not None and file.kind in _DIALECTS else {}
+    return column_types(file, _dialect(file)) if file is not None and file.kind in _DIALECTS else {}
+
+
+def _dialect(file: RawFile) -> Dialect:
+    usual = _DIALECTS[file.kind]
+    return usual if usual is ATOMIC else separated(file, usual)
 
 
 def _existing(path: Path, option: str, encoding: str) -> RawFile:
@@ -112,7 +128,7 @@ def _line_file(path: Path, option: str, encoding: str) -> RawFile:
 
 def _columns(file: RawFile) -> list[str]:
     if file.kind in _DIALECTS:
-        return read_header(file, _DIALECTS[file.kind])
+        return read_header(file, _dialect(file))
     if file.kind == "parquet":
         names = column_names(file)
     else:
@@ -129,7 +145,7 @@ def _columns(file: RawFile) -> list[str]:
 
 def _read(file: RawFile, wanted: Sequence[str], problems: Problems) -> Iterator[Rows]:
     if file.kind in _DIALECTS:
-        return read_delimited(file, wanted, problems, _DIALECTS[file.kind])
+        return read_delimited(file, wanted, problems, _dialect(file))
     if file.kind == "parquet":
         return read_parquet(file, wanted, problems)
     return read_json_lines(file, wanted, problems)

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -90,6 +90,22 @@ def _parse(block: ByteBlock, dialect: Dialect) -> Iterator[tuple[int, list[str] 
             at += 1
 
 
+def separated(file: RawFile, usual: Dialect) -> Dialect:
+    """The dialect of a file whose name says `usual`: another sign separates it where its header says so.
+
+    Spreadsheet programs write "CSV" with semicolons where people write 1,5 for one and a half. A header that
+    is a single name to `usual`, and holds another sign, is separated by that sign: `user;item;time`.
+    """
+    header = _header(file, usual)
+    sign = _other_sign(header)
+    return replace(usual, delimiter=sign) if sign else usual
+
+
+def _other_sign(header: Sequence[str]) -> str | None:
+    """What may separate the names of a header that was read as a single name."""
+    return next((sign for sign in _SEPARATORS if len(header) == 1 and sign in header[0]), None)
+
+
 def read_header(file: RawFile, dialect: Dialect = CSV) -> list[str]:
     """The names of the columns, without the types that atomic files have behind them."""
     header = _header(file, dialect)
@@ -127,8 +143,8 @@ def check_columns(file: RawFile, header: Sequence[str], wanted: Sequence[str], d
         if header.count(name) > 1:
             raise DataError(f"{file}, line 1: column {name!r} occurs {header.count(name)} times")
         if name not in header:
-            other = next((word for sign, word in _SEPARATORS.items() if sign in "".join(header)), None)
-            hint = f"; it looks separated by {other}" if delimiter and len(header) == 1 and other else ""
+            other = _other_sign(header) if delimiter else None
+            hint = f"; it looks separated by {_SEPARATORS[other]}" if other else ""
             raise DataError(f"{file} has no column {name!r}; it has {_listed(header) or 'none'}{hint}")
 
 

@@ -1,4 +1,4 @@
-"""Malformed rows: counted for each file, the first three shown with their line, fatal when strict or many.
+"""Malformed rows: counted for each file, three of them shown with their line, fatal when strict or many.
 
 A few malformed rows of a large log do no harm and are dropped. But if more than LARGEST_LOSS of a file's rows
 are dropped for one reason, the whole file is probably not what the reader expects: it has another encoding,
@@ -47,6 +47,15 @@ class FileRows:
         """How many rows were dropped, for whatever reason."""
         return self.dropped.total()
 
+    @property
+    def shown(self) -> list[str]:
+        """Up to SHOWN dropped rows: the first of each reason, beginning with what dropped most, then others.
+
+        So where three rows lack a user and all others have unreadable times, the message tells of the times.
+        """
+        firsts = [self.first[reason] for reason, _ in self.dropped.most_common()]
+        return list(dict.fromkeys([*firsts, *self.examples]))[:SHOWN]
+
 
 class Problems:
     """What was wrong in the raw files of one run of `preprocess`."""
@@ -65,8 +74,8 @@ class Problems:
 
     @property
     def examples(self) -> list[str]:
-        """The first malformed rows of each file, with their line."""
-        return [example for rows in self._files.values() for example in rows.examples]
+        """Some malformed rows of each file, with their line."""
+        return [example for rows in self._files.values() for example in rows.shown]
 
     def _of(self, file: object) -> FileRows:
         return self._files.setdefault(file, FileRows())
@@ -151,17 +160,18 @@ class Problems:
         }
 
     def losses(self) -> list[str]:
-        """One line for each file that lost rows: how many, what share of it, and the first of them."""
+        """One line for each file that lost rows: how many, what share of it, and some of them."""
         return [
             f"{rows.lost:,} malformed {'row' if rows.lost == 1 else 'rows'} dropped: "
-            f"{'; '.join(rows.examples)} ({_percent(rows.lost, rows.found)} of {file})"
+            f"{'; '.join(rows.shown)} ({_percent(rows.lost, rows.found)} of {file})"
             for file, rows in self._files.items()
             if rows.lost
         ]
 
     def why_empty(self) -> str:
         """What to say behind "has no rows": the losses and their cures; "" where no row was dropped."""
-        cures = dict.fromkeys(reason.cure for rows in self._files.values() for reason in rows.dropped)
+        dropped = [rows.dropped.most_common() for rows in self._files.values()]
+        cures = dict.fromkeys(reason.cure for reasons in dropped for reason, _ in reasons)
         return f"; {'; '.join([*self.losses(), *cures])}" if self.malformed else ""
 
     def lines(self) -> list[str]:

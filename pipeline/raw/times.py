@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from .numbers import WRITTEN_FLOAT
 
 _PLAIN = r"^[+-]?(\d{1,19}(\.0*)?|\d{1,18}\.\d*)$"  # a number, perhaps with a fraction
-_CUT = r"(^[+-]?\d+|:\d\d)\.0*[1-9]\d*([^\deE]|$)"  # what has a fraction that is not 0, and no exponent
+# What has a fraction that is not 0, and neither an exponent nor another point: 2024.05.01 is a date.
+_CUT = r"(^[+-]?\d+|:\d\d)\.0*[1-9]\d*([^\d.eE]|$)"
 _FRACTION = r"(:\d\d)\.\d+"
 _DAY = r"^\d{4}-\d\d-\d\d"
 
@@ -23,8 +24,8 @@ def parse_times(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_],
     Returns the int64 times, which rows are no time, and how many lost a fraction of a second.
 
     A time is an integer (kept as it is, whatever its unit), a number with a fraction (cut to the integer
-    below), a date (`2020-09-22` or `2020/9/22`, its midnight UTC) or a date with time (`2020-09-22 13:05:00`,
-    `…T13:05:00Z`, `… 13:05:00 UTC`, `…+02:00`; fractions of a second are cut).
+    below), a date (`2020-09-22`, `2020/9/22` or `22.9.2020`, its midnight UTC) or a date with time
+    (`2020-09-22 13:05:00`, `…T13:05:00Z`, `… 13:05:00 UTC`, `…+02:00`; fractions of a second are cut).
     """
     if pa.types.is_int64(column.type):
         return column.fill_null(0).to_numpy(zero_copy_only=False), np.asarray(column.is_null()), 0
@@ -88,9 +89,10 @@ def _exponents(words: pa.Array) -> pa.Array:
 def _as_iso(words: pa.Array) -> pa.Array:
     """Dates with other signs between their parts, and zones behind a space, as ISO 8601 has them.
 
-    `2024/5/1` is 2024-05-01, `2019-10-01 00:00:00 UTC` is 2019-10-01 00:00:00Z. Only dates that begin with
-    the year are read: 01/05/2024 is January in one country and May in another.
+    `2024/5/1` and `1.5.2024` are 2024-05-01, `2019-10-01 00:00:00 UTC` is 2019-10-01 00:00:00Z. With points
+    the day comes first everywhere. 01/05/2024 is not read: it is January in one country and May in another.
     """
+    words = pc.replace_substring_regex(words, r"^(\d{1,2})\.(\d{1,2})\.(\d{4})\b", r"\3-\2-\1")
     words = pc.replace_substring_regex(words, r"^(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})\b", r"\1-0\2-0\3")
     words = pc.replace_substring_regex(words, r"^(\d{4})-0?(\d\d)-0?(\d\d)\b", r"\1-\2-\3")
     words = pc.replace_substring_regex(words, r" ?(UTC|GMT|Z)$", "Z")

@@ -1,11 +1,11 @@
 """The contents of a workspace: data sets, feature stores, runs, results, and which of these no longer fit.
 
-Only manifests and records are read, never tables or weights. An entry is `unused` where nothing refers to it
-and nothing can use it any more: a run whose data set or features have changed and which is in no comparison;
-features, measured lists and studies of a data set that is gone. While a comparison is damaged, no run is
-unused, for it may name any of them. A run that cannot be read for another reason stays: its model may be
-registered in another shell. Comparisons, tables of `reproduce` and tuned settings are results, and never
-unused.
+Only manifests and records are read, never weights, and of tables only whether items have content. An entry
+is `unused` where nothing refers to it and nothing can use it any more: a run whose data set or features
+have changed and which is in no comparison; features, measured lists and studies of a data set that is gone.
+While a comparison is damaged, no run is unused, for it may name any of them. A run that cannot be read for
+another reason stays: its model may be registered in another shell. Comparisons, tables of `reproduce` and
+tuned settings are results, and never unused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ...core.dataset import describe_dataset
 from ...core.errors import ArtifactError, OutdatedError, TssrError, UsageError
 from ...core.schema import ITEMS_FILE
 from ...core.workspace import RUN_FILE, WorkspaceFolders, check_name, read_run
-from ...features.store import list_stores
+from ...features.modality import modalities_of
+from ...features.store import has_stores, list_stores
 from .evaluate import metrics_name
 from .record import open_run
 
@@ -82,11 +83,24 @@ def next_step(workspace: WorkspaceFolders, entries: list[WorkspaceEntry]) -> str
         return f"the train command of {unfinished[0].name} again, which resumes it"
     runs = [entry for entry in entries if entry.kind == "run" and entry.state.startswith(FINE)]
     if not runs:
-        return f"tssr train --dataset {datasets[0]}"
+        return _first_run(workspace, datasets[0])
     unmeasured = [entry for entry in runs if not (entry.path / metrics_name("test")).exists()]
     if unmeasured:
         return f"tssr evaluate --run {unmeasured[-1].name}"
     return f"tssr compare --dataset {datasets[0]}"
+
+
+def _first_run(workspace: WorkspaceFolders, dataset: str) -> str:
+    """The command that goes on from a data set: content as vectors, if it has content, and then a model."""
+    if has_stores(workspace.features(dataset)):
+        return f"tssr train --dataset {dataset}"
+    try:
+        content = modalities_of(workspace.dataset(dataset) / ITEMS_FILE)
+    except TssrError as error:
+        return str(error)
+    if content:
+        return f"tssr extract-features --dataset {dataset} --modality {' '.join(content)}"
+    return f"tssr train --dataset {dataset} --model rank-id"  # the default model reads content
 
 
 def _datasets(workspace: WorkspaceFolders) -> Iterator[WorkspaceEntry]:

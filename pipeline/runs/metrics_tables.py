@@ -37,15 +37,16 @@ def metrics_summary(
 
 
 def _lists_table(record: Mapping[str, Any], k: int) -> list[str]:
-    """One line for each mask, with the list metrics at length k."""
+    """The list metrics at length k, a line for each: a dozen beside one another is wider than a screen."""
     measurements = record["measurements"]
     names = [
         name
         for name in measurements[0]["metrics"]
         if name.endswith(f"@{k}") and name.partition("@")[0].partition("[")[0] in LIST_METRICS
     ]
-    rows = [[m["protocol"]["mask"], *(f"{m['metrics'][name]:.4g}" for name in names)] for m in measurements]
-    return ["What is in the lists:", *aligned([["mask", *map(metric_title, names)], *rows])] if names else []
+    rows = [[metric_title(name), *(f"{m['metrics'][name]:.4g}" for m in measurements)] for name in names]
+    masks = [m["protocol"]["mask"] for m in measurements]
+    return ["What is in the lists:", *aligned([["mask", *masks], *rows])] if names else []
 
 
 def _slices_table(record: Mapping[str, Any], settings: EvaluateSettings) -> list[str]:

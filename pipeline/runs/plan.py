@@ -18,7 +18,8 @@ from ...core.schema import ITEMS_FILE
 from ...core.settings import Model, Settings, option_name, resolve
 from ...core.words import unknown_name
 from ...core.workspace import WorkspaceFolders
-from ...features.store import StoreInfo, choose_stores
+from ...features.modality import modalities_of
+from ...features.store import StoreInfo, choose_stores, has_stores
 from ...model.registry import BLEND, BLENDED, ModelSpec, from_content, model_spec
 from ...model.settings import PRESETS, TrainSettings, WindowSettings
 from .end_to_end import EndToEndPlan, input_stores, plan_end_to_end, refuse_unfit
@@ -243,8 +244,17 @@ def chosen_of(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def stores_of(workspace: WorkspaceFolders, dataset: DatasetInfo, names: tuple[str, ...]) -> list[StoreInfo]:
-    """The feature stores of these names. Raises ArtifactError for one made for other items."""
-    stores = choose_stores(workspace.features(dataset.name), names)
+    """The feature stores of these names.
+
+    Raises ArtifactError for one made for other items, UsageError where there is none, and what to do then.
+    """
+    folder = workspace.features(dataset.name)
+    if not has_stores(folder) and not modalities_of(dataset.folder / ITEMS_FILE):
+        raise UsageError(
+            f"data set {dataset.name} has neither texts nor pictures, and the model reads item content; "
+            "train one that reads none, such as --model rank-id, or bring vectors: tssr features import"
+        )
+    stores = choose_stores(folder, names)
     for store in stores:
         store.refuse_other_items(dataset.manifest["tables"][ITEMS_FILE]["sha256"])
     return stores

@@ -139,12 +139,14 @@ def test_choose_by_modality_by_name_or_the_only_one(tmp_path):
 
 def test_choose_says_what_there_is(tmp_path):
     with pytest.raises(
-        UsageError, match="holds no features; make them first: tssr extract-features --modality text"
+        UsageError,
+        match=rf"make them first: tssr extract-features --dataset {tmp_path.name} --modality text$",
     ):
         choose_stores(tmp_path, ("text",))
     fill(tmp_path, ["a"], name="image-one")
     with pytest.raises(
-        UsageError, match=r"--features text: .* has image-one; make it with: .*--modality text"
+        UsageError,
+        match=rf"--features text: .* has image-one; .* --dataset {tmp_path.name} --modality text$",
     ):
         choose_stores(tmp_path, ("text",))
     with pytest.raises(UsageError, match=r"image-two: .* has image-one; did you mean image-one\?$"):

@@ -224,7 +224,7 @@ def test_a_first_trial_that_diverges_counts_and_the_search_goes_on(prepared, com
 def test_the_model_after_an_option_of_several_values_is_no_value_of_it(prepared, commands):
     """`--features image tssr` means the store image and the model tssr."""
     said = prepared("tune", "--features", "image", "tssr", "--trials", "1").err
-    assert "make them first: tssr extract-features --modality image" in said
+    assert "make them first: tssr extract-features --dataset hm --modality image" in said
 
 
 @pytest.mark.parametrize(

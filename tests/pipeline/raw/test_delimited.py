@@ -49,14 +49,14 @@ def test_lines_are_right_after_a_field_with_line_breaks_and_a_blank_line(tmp_pat
     assert rows == [("1", "x\ny", 2), ("2", 'say "hi"', 5)]
 
 
-def test_malformed_rows_are_counted_and_three_are_shown(tmp_path):
+def test_malformed_rows_are_counted_and_one_of_each_reason_is_shown(tmp_path):
     data = b"a,b\n1,x\n2\n3,y,z\n4,\xff\n5,\0\n6,w\n"
     rows, problems = read(written(tmp_path, data))
     assert rows == [("1", "x", 2), ("6", "w", 7)]
     assert problems.malformed == 4
     assert problems.lines() == [
         "4 malformed rows dropped: t.csv, line 3: has 1 fields, expected 2; "
-        "t.csv, line 4: has 3 fields, expected 2; t.csv, line 5: is not UTF-8 (66.7 % of t.csv)"
+        "t.csv, line 5: is not UTF-8; t.csv, line 6: holds a NUL byte (66.7 % of t.csv)"
     ]
 
 

@@ -53,6 +53,36 @@ def test_five_percent_of_a_file_may_go_for_one_reason(custom, bad, stops):
         assert not bad or found.problems[0].endswith(f"({bad}.0 % of log.csv)")
 
 
+def test_the_reason_that_drops_most_is_shown_though_other_rows_come_first(custom):
+    rows = [",i,1"] * 4 + ["u,i,soon"] * 9
+    with pytest.raises(DataError, match=r"13 malformed rows dropped: log\.csv, line 6: time 'soon' .*; fill"):
+        custom("user,item,time\n" + "\n".join(rows))
+
+
+def test_each_reason_is_shown_once_before_any_is_shown_again():
+    problems = Problems()
+    for line, words in enumerate(["has no item", "has no item", "has no item", "is late", "has no user"]):
+        problems.row("t.csv", line, words)
+    shown = ["t.csv, line 0: has no item", "t.csv, line 3: is late", "t.csv, line 4: has no user"]
+    assert problems.examples == shown
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+@pytest.mark.parametrize("name", ["log.csv", "log.tsv"])
+def test_another_separator_is_told_by_the_header_of_log_and_items(custom, tmp_path, sign, name):
+    items = [("item", "name", "price"), ("i0", "Tea, green", "1,50"), ("i1", '"Milk' + sign + ' oats"', "2")]
+    (tmp_path / "items.csv").write_text("\n".join(map(sign.join, items)))
+    rows = [("user", "item", "time"), ("u", "i1", "02.01.2024 09:30"), ("u", "i0", "1.2.2024")]
+    found = custom(
+        "\n".join(map(sign.join, rows)), name, items=tmp_path / "items.csv", map=f"{MAP},text=name"
+    )
+    assert [(user, item) for user, item, _ in found.actions] == [("u", "i1"), ("u", "i0")]
+    assert [time for *_, time in found.actions] == [1704187800, 1706745600]
+    assert found.problems == []
+    milk = " ".join(f"Milk{sign} oats".split())
+    assert {name: row["text"] for name, row in found.items.items()} == {"i0": "Tea, green", "i1": milk}
+
+
 def test_several_reasons_are_no_single_one(custom):
     rows = [*(f"u,i,{time}" for time in range(94)), *["u,,1"] * 3, *["u,i,soon"] * 3]
     assert len(custom("user,item,time\n" + "\n".join(rows)).actions) == 94

@@ -41,6 +41,28 @@ def test_an_empty_workspace_says_how_to_begin(tssr):
     assert record["next"].startswith("tssr preprocess hm")
 
 
+def test_what_comes_before_the_first_run_depends_on_content(tssr, workspace, tmp_path):
+    shutil.rmtree(workspace / "runs")
+    assert states(tssr)[1]["next"] == "tssr extract-features --dataset hm --modality image text"
+    (workspace / "features" / "hm" / "one").mkdir(parents=True)
+    (workspace / "features" / "hm" / "one" / "manifest.json").write_text("{}")
+    assert states(tssr)[1]["next"] == "tssr train --dataset hm"
+
+    shutil.rmtree(workspace / "datasets")
+    (tmp_path / "log.csv").write_text(
+        "user_id;item_id\n" + "".join(f"u{n % 5};i{n % 4}\n" for n in range(60))
+    )
+    log = ("custom", "--interactions", tmp_path / "log.csv", "--map", "user=user_id,item=item_id")
+    assert tssr("preprocess", *log).code == 0
+    assert states(tssr)[1]["next"] == "tssr train --dataset custom --model rank-id"
+    refused = tssr("train", "--dataset", "custom")
+    assert "data set custom has neither texts nor pictures" in refused.err
+    assert "--model rank-id" in refused.err
+
+    (workspace / "datasets" / "custom" / "items.parquet").unlink()
+    assert "items.parquet is missing; make data set custom again" in states(tssr)[1]["next"]
+
+
 def test_status_tells_what_is_there_and_what_comes_next(tssr, workspace):
     found, record = states(tssr)
     assert found["data set hm"] == "fine: 60 users, 20 items"

@@ -89,7 +89,9 @@ def test_users_apart_by_the_property_asked_for(prepared):
     assert "Nothing changed" in shown, "what is shown is no other measurement"
     assert "By the number of actions before the target:" in shown
     assert "5-9" in shown
-    assert "What is in the lists:" in shown
+    lists = shown.split("What is in the lists:\n")[1].split("\n\n")[0].splitlines()
+    assert lists[0].split() == ["mask", "none", "exempt", "hard"]
+    assert max(map(len, lists[:10])) <= 80
     assert prepared("evaluate", "--by", "weather").code == 2
 
 
@@ -320,7 +322,7 @@ def test_what_a_config_file_gets_wrong(prepared, tmp_path, toml, words):
         (("--model", "bpr-mf", "--train-windows", "all"), "--train-windows: bpr-mf has no such option"),
         (("--model", "sasrec-id", "--lambda-user", "0"), "--lambda-user: sasrec-id has no such option"),
         (("--model", "sasrec-id", "--features", "image"), "--features: sasrec-id reads no content"),
-        (("--features", "text"), "make it with: tssr extract-features --modality text"),
+        (("--features", "text"), "make it with: tssr extract-features --dataset hm --modality text"),
         (("--lambda-item", "-1"), "--lambda-item: should be greater than or equal to 0"),
         (("--tau-user", "0"), "--tau-user: should be greater than 0"),
         (("--learning-rate", "inf"), "--learning-rate: should be a finite number"),
@@ -351,7 +353,7 @@ def test_without_data_without_features_and_without_runs(tssr, shop):
     assert nothing.code == 2
     assert "make one first, for example: tssr preprocess hm" in nothing.err
     tssr("preprocess", "hm", "--raw", shop)
-    assert "tssr extract-features --modality image" in tssr("train").err
+    assert "tssr extract-features --dataset hm --modality image" in tssr("train").err
     assert "make one with: tssr train" in tssr("evaluate").err
 
 
