@@ -92,12 +92,12 @@ class Run:
             note(f"recommend: {line}")
         return pl.DataFrame(lists.table)
 
-    def export(self, output: str | Path, *, cold_items: bool = False) -> Result:
+    def export(self, output: str | Path, *, cold_items: bool = False, cold_bonus: float = 0.0) -> Result:
         """Write files that rank without tssr, checked against its own lists; as `tssr export`."""
         from ..pipeline.export.settings import ExportSettings
         from ..pipeline.export.stage import export
 
-        given = {"output": output, "run": self.name, "cold_items": cold_items}
+        given = {"output": output, "run": self.name, "cold_items": cold_items, "cold_bonus": cold_bonus}
         return Result(export(self._folders, resolve(ExportSettings, given)))
 
     def __repr__(self) -> str:

@@ -29,10 +29,10 @@ Given = Sequence[tuple[Tensor, Tensor]]  # of each content type the vectors (K, 
 class ItemSide(nn.Module):
     """The item side as one graph whose input is the concatenation of all content types."""
 
-    def __init__(self, part: nn.Module, widths: Sequence[int]) -> None:
-        """`part` takes what is `Given` of content types of these widths."""
+    def __init__(self, part: nn.Module, widths: Sequence[int], bonus: float = 0.0) -> None:
+        """`part` takes what is `Given` of content types of these widths; `bonus` is added to every bias."""
         super().__init__()
-        self.part = part
+        self.part, self.bonus = part, bonus
         self.widths = list(widths)
 
     def forward(self, content: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ class ItemSide(nn.Module):
         types = torch.split(content, self.widths, dim=1)
         given = [(vectors, present[:, m]) for m, vectors in enumerate(types)]
         vectors, bias = self.part(given)
-        return vectors, bias
+        return vectors, bias + self.bonus
 
 
 class HeadSide(nn.Module):

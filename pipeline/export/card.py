@@ -69,6 +69,7 @@ class ExportResult:
     length: int | None
     listed: int
     cold: int
+    cold_bonus: float
     newest_left_out: bool
     proof: Proof
     graphs: float | None
@@ -79,6 +80,11 @@ class ExportResult:
         lines = [_LIMITS[self.kind].format(length=self.length)]
         if self.cold:
             lines.append(f"{self.cold:,} items without a train action are in no list.")
+        if self.cold_bonus:
+            lines.append(
+                f"Scores of items without a train action have {self.cold_bonus:g} added (--cold-bonus), and "
+                "so have those of new items."
+            )
         if self.newest_left_out:
             lines.append("The newest item of a history is no candidate and stands in no list.")
         others = "other items" if self.newest_left_out else "items"

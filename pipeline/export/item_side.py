@@ -81,14 +81,15 @@ def write_item_side(exported_run: ExportedRun, run: Path, folder: Path) -> Expor
     warm = counts[1:] > 0
     widths = [content.vectors.shape[1] for content in contents]
     part = _part(exported_run.model, exported_run.plan, run, inputs, counts, warm)
-    side = ItemSide(part, widths).eval()
+    side = ItemSide(part, widths, exported_run.cold_bonus).eval()
     asked = np.unique(np.linspace(1, len(warm), min(CHECKED, len(warm))).astype(np.int64))
     given = _given(contents, asked)
     example = {name: value[:2] for name, value in given.items()}
     graphs = write_graphs(side, example, OUTPUTS, folder / STEM)
     vectors, bias = _run(folder / f"{STEM}.onnx", given)
     with torch.inference_mode(), full_float32():
-        own = exported_run.model.items_with_cold(torch.ones_like(warm), warm)
+        vectors_as_new, bias_as_new = exported_run.model.items_with_cold(torch.ones_like(warm), warm)
+    own = (vectors_as_new, bias_as_new + exported_run.cold_bonus)
     expected = [part.float().numpy()[asked - 1] for part in own]
     difference = max(float(np.abs(a - b).max()) for a, b in zip((vectors, bias), expected, strict=True))
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected[0]).max())):

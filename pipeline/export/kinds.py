@@ -46,6 +46,7 @@ class ExportedRun:
     listed: Int64  # numbers of items, (K,)
     items: pa.Table
     users: pa.Table
+    cold_bonus: float  # in the scores of the cold items
 
     @property
     def train_counts(self) -> Int64:
@@ -141,7 +142,7 @@ def _write_lists(run: ExportedRun, folder: Path) -> None:
     everyone = _everyone(run.dataset)
     without = np.setdiff1d(np.arange(1, run.dataset.info.item_count + 1), run.listed)
     deep = min(LISTED_ITEMS, run.most_listed)
-    scorer = scorer_of(run.model, everyone, run.listed_cold)
+    scorer = scorer_of(run.model, everyone, run.listed_cold, run.cold_bonus)
     lists = recommend(everyone.histories, scorer, deep, without=without, device="cpu")
     users = np.repeat(everyone.users, deep)
     columns = {"user": users, "item": lists.items.ravel(), "score": lists.scores.ravel()}

@@ -54,7 +54,8 @@ def export_run(workspace: WorkspaceFolders, folder: Path, settings: ExportSettin
         cold = exported_run.dataset.info.item_count - len(listed)
         skips = scorer.skipped is not None
         length = exported_run.model.length
-        exported = ExportResult(name, length, len(listed), cold, skips, proof, graphs, item_side)
+        bonus = settings.cold_bonus
+        exported = ExportResult(name, length, len(listed), cold, bonus, skips, proof, graphs, item_side)
         data = _record(run, plan, exported)
         write_json(temporary / "export.json", data)
         write_card(temporary, run, plan, exported, kind.needs)
@@ -67,11 +68,11 @@ def _open_run_to_export(run: Path, plan: RunPlan, settings: ExportSettings) -> E
     model = trained_model(run, plan, dataset, "cpu")
     queries = some_users(dataset)
     cold = plan.split(dataset).cold_items()
-    scorer = scorer_of(model, queries, cold if settings.cold_items else None)
+    scorer = scorer_of(model, queries, cold if settings.cold_items else None, settings.cold_bonus)
     everything = np.arange(1, plan.dataset.item_count + 1)
     listed = everything if settings.cold_items else np.flatnonzero(~cold) + 1
     items, users = item_table(plan.dataset, listed), user_table(plan.dataset)
-    return ExportedRun(plan, dataset, model, queries, scorer, listed, items, users)
+    return ExportedRun(plan, dataset, model, queries, scorer, listed, items, users, settings.cold_bonus)
 
 
 def _record(run: Path, plan: RunPlan, exported: ExportResult) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def _record(run: Path, plan: RunPlan, exported: ExportResult) -> dict[str, Any]:
         "kind": exported.kind,
         "length": exported.length,
         "listed_items": exported.listed,
+        "cold_bonus": exported.cold_bonus,
         "check": exported.proof.record() | {"share": exported.proof.share},
         "graphs_differ_by": exported.graphs,
         "item_side": exported.item_side and exported.item_side.record(),

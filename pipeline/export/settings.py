@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ...core.settings import Settings
+from ...evaluation.settings import ColdBonus, refuse_lone_bonus
 
 
 class ExportSettings(Settings):
@@ -30,6 +31,7 @@ class ExportSettings(Settings):
         description="serving: also list items without a train action, scored by their content; without this "
         "option they are left out, as by tssr recommend.",
     )
+    cold_bonus: ColdBonus = 0.0
 
     @model_validator(mode="after")
     def the_parts_fit(self) -> Self:
@@ -40,4 +42,5 @@ class ExportSettings(Settings):
             raise ValueError("--dataset belongs to --to recbole and --to sequences; a run knows its data set")
         if self.to != "serving" and (self.run is not None or self.cold_items):
             raise ValueError(f"--run and --cold-items belong to a run; --to {self.to} writes a data set")
+        refuse_lone_bonus(self.cold_bonus, cold_items=self.cold_items)
         return self

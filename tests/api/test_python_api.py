@@ -44,7 +44,7 @@ PUBLIC = {
     "Dataset.export": ["output", "to"],
     "Run.evaluate": ["force", "settings"],
     "Run.recommend": ["histories", "users", "settings"],
-    "Run.export": ["output", "cold_items"],
+    "Run.export": ["output", "cold_items", "cold_bonus"],
     "register_model": ["name", "title", "settings", "reads_content", "trained"],
 }  # fmt: skip
 

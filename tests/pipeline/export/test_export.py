@@ -289,6 +289,26 @@ def test_cold_items_stand_in_lists_on_request(export, tssr, workspace, tmp_path,
     assert "--cold-items: this model knows an item by its actions alone" in refused.err
 
 
+@pytest.mark.parametrize(("run", "asked"), [("looks", ["i3", "i7"]), ("rank", "u19")])
+def test_a_bonus_for_cold_items_is_in_the_exported_scores(export, tssr, workspace, tmp_path, run, asked):
+    found = export("--run", run, "--cold-items", "--cold-bonus", "1000")
+    assert found.code == 0, found.err
+    check = found.json["check"]
+    assert (found.json["cold_bonus"], check["equal"] + check["ties"]) == (1000, 20)
+    (listed,) = rank(tmp_path / "out", [asked])
+    assert set(listed["items"][:LATE]) == {f"i{ITEMS - late}" for late in range(1, LATE + 1)}
+    assert listed["scores"][LATE - 1] > 900 > abs(listed["scores"][LATE])
+    assert "have 1000 added (--cold-bonus)" in (tmp_path / "out" / "README.md").read_text()
+    if run == "looks":  # a new item is a cold one, so it has the bonus as well
+        _, bias = vectors_of_new(tmp_path / "out", *content_of(workspace))
+        assert bias.min() > 900
+    alone = tssr("export", "--run", run, "--cold-bonus", "1", "--output", tmp_path / "alone")
+    assert (alone.code, alone.err) == (
+        2,
+        "error: --cold-bonus 1 is for items ranked by --cold-items; give that too\n",
+    )
+
+
 def test_lists_of_a_blend_hold_cold_items_by_their_content(export, tssr, workspace, monkeypatch):
     """To its part that counts pairs a cold item is the mean of the others, not one that nobody took."""
     made = tssr("blend", "next", "near", "--run", "next-near", "--workspace", workspace)
