@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +28,6 @@ from tssr.core.dataset import Queries
 from tssr.core.errors import TssrError
 from tssr.core.progress import note_once
 from tssr.core.schema import ITEMS, ITEMS_FILE, MANIFEST_FILE
-from tssr.core.torchrun import joined_world
 from tssr.core.workspace import WorkspaceFolders
 from tssr.pipeline.compare.training_pool import TrainingPool
 
@@ -50,7 +46,17 @@ settings.load_profile("tssr")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["tssr.tests.processes"]  # the tests are a folder of the package
+
+SLOW_SECONDS = 1200  # a test that is marked slow may take so long; pyproject.toml has the limit of the others
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items):
+    """Give tests that are marked slow a limit of their own."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -153,59 +159,6 @@ def bert(tmp_path_factory) -> Path:
     widths = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(words), initializer_range=0.5, **widths)).save_pretrained(folder)
     return folder
-
-
-def _as_rank(rank, world, port, work, results):
-    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": world}
-    os.environ.update({name: str(value) for name, value in rendezvous.items()})
-    with joined_world():
-        (results / f"{rank}.json").write_text(json.dumps(work()))
-
-
-@pytest.fixture(scope="session")
-def free_port():
-    """`free_port()`: a port to meet at, another one each time.
-
-    A system gives a program that asks for any port one from 32768 on, so one below is still free soon after.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 20000 + 1000 * (worker % 12)
-    ports = itertools.cycle(range(first, first + 1000))
-    for _ in range(os.getpid() % 1000):  # so that two test runs on one machine do not choose the same ones
-        next(ports)
-
-    def choose():
-        while True:
-            port = next(ports)
-            with socket.socket() as tried, contextlib.suppress(OSError):
-                tried.bind(("127.0.0.1", port))
-                return port
-
-    return choose
-
-
-@pytest.fixture(scope="session")
-def on_ranks(tmp_path_factory, free_port):
-    """`on_ranks(3, work)`: call `work` in three processes, as torchrun does; what each returns, as JSON."""
-    import torch
-
-    torch.set_num_threads(1)  # a forked process waits forever for the OpenMP threads of its parent
-    fork = multiprocessing.get_context("fork")
-
-    def run(world, work):
-        results = tmp_path_factory.mktemp("ranks")
-        port = free_port()
-        processes = [
-            fork.Process(target=_as_rank, args=(rank, world, port, work, results)) for rank in range(world)
-        ]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(120)
-            process.kill()
-        return [json.loads((results / f"{rank}.json").read_text()) for rank in range(world)]
-
-    return run
 
 
 @pytest.fixture

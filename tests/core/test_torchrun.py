@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import time
@@ -51,31 +50,28 @@ except TssrError as error:
 """
 
 
-def in_two_processes(script):
-    """What each of two new processes prints, which torchrun would start the same way."""
-    # The store in which they meet is torchrun's, so that it outlives each of them; here it is this process's.
-    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    meeting = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(store.port),
-        "WORLD_SIZE": "2",
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "TORCHELASTIC_RESTART_COUNT": "0",
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            env={**os.environ, **meeting, "RANK": rank},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    try:
-        return [process.communicate(timeout=300)[0].strip() for process in started]
-    finally:
-        for process in started:
-            process.kill()
+@pytest.fixture
+def in_two_processes(program):
+    """`in_two_processes(script)`: what each of two programs prints, started as torchrun does."""
+
+    def run(script):
+        # The store in which they meet is torchrun's, so that it outlives each of them; here it is of this
+        # process.
+        store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        meeting = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(store.port),
+            "WORLD_SIZE": "2",
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "TORCHELASTIC_RESTART_COUNT": "0",
+        }
+        started = [
+            program("-c", script, env={**meeting, "RANK": rank}, stdout=subprocess.PIPE, text=True)
+            for rank in ("0", "1")
+        ]
+        return [process.communicate()[0].strip() for process in started]
+
+    return run
 
 
 def test_alone_nothing_is_asked_of_anybody():
@@ -120,13 +116,13 @@ def test_rows_of_any_number_are_put_together_by_rank(on_ranks):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads by their names in /proc")
-def test_nothing_of_the_exchange_is_left_when_processes_part():
+def test_nothing_of_the_exchange_is_left_when_processes_part(in_two_processes):
     """Threads that are left to the end of a program abort it now and then, after all its work is done."""
     assert in_two_processes(GLOO_THREADS_AT_THE_END) == ["0", "0"]
 
 
 @pytest.mark.slow
-def test_who_waits_for_a_process_that_has_ended_says_so_in_one_line():
+def test_who_waits_for_a_process_that_has_ended_says_so_in_one_line(in_two_processes):
     said = in_two_processes(THE_SECOND_LEAVES)
     assert said == ["another process of this torchrun has ended; its own message says why", ""]
 
@@ -153,7 +149,7 @@ def test_the_words_of_gloo_and_of_nccl_for_a_process_that_has_ended_are_known(sa
 
 
 @pytest.mark.slow
-def test_processes_that_have_parted_join_again():
+def test_processes_that_have_parted_join_again(in_two_processes):
     """A script under torchrun that extracts pictures and then texts joins them twice."""
     assert in_two_processes(THREE_TIMES) == ["parted", "parted"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,29 +23,27 @@ def group_is_gone(group: int) -> bool:
     return False
 
 
-def ended_by(number: int, arguments: list[str], begun) -> tuple[int, str]:
-    """Start a command in a group of its own, signal it alone once it has `begun`; its code and last words."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tssr", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 120
-    while not begun():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    started = time.monotonic()
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    while not group_is_gone(process.pid):
-        assert time.monotonic() - started < SECONDS, "a process it started goes on"
-        time.sleep(0.05)
-    assert time.monotonic() - started < SECONDS
-    return process.returncode, said
+@pytest.fixture
+def ended_by(program):
+    """`ended_by(SIGTERM, arguments, begun)`: signal a command that has `begun`; its code and last words."""
+
+    def run(number, arguments, begun) -> tuple[int, str]:
+        process = program(
+            "-m", "tssr", *arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        while not begun():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
+        started = time.monotonic()
+        process.send_signal(number)  # to the command alone, not to its group
+        _, said = process.communicate()
+        while not group_is_gone(process.pid):
+            assert time.monotonic() - started < SECONDS, "a process it started goes on"
+            time.sleep(0.05)
+        assert time.monotonic() - started < SECONDS
+        return process.returncode, said
+
+    return run
 
 
 SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -54,7 +51,7 @@ SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (s
 
 @pytest.mark.slow
 @SIGNALS
-def test_processes_that_decode_pictures_end_with_the_command(shop, tmp_path, number, code):
+def test_processes_that_decode_pictures_end_with_the_command(shop, tmp_path, ended_by, number, code):
     main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(tmp_path)])
     slow_encoder = ["--encoder", "resnet50", "--weights", "random", "--workers", "2", "--batch-size", "1"]
     arguments = ["extract-features", "--modality", "image", *slow_encoder, "--workspace", str(tmp_path)]
@@ -72,7 +69,7 @@ def test_processes_that_decode_pictures_end_with_the_command(shop, tmp_path, num
 
 @pytest.mark.slow
 @SIGNALS
-def test_the_demo_ends_within_seconds(tmp_path, number, code):
+def test_the_demo_ends_within_seconds(tmp_path, ended_by, number, code):
     ended, said = ended_by(
         number, ["demo", "--workspace", str(tmp_path)], lambda: (tmp_path / "datasets" / "hm").exists()
     )

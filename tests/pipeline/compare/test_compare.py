@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -327,35 +326,30 @@ def test_the_command_of_a_plan_makes_the_same_plan(workspace, monkeypatch, model
     ("kill", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
 def test_a_killed_comparison_goes_on_to_the_numbers_of_an_unbroken_one(
-    prepared, workspace, tmp_path, kill, code
+    prepared, workspace, tmp_path, program, kill, code
 ):
     long = ("compare", "--models", "sasrec-id", "--width", "8", "--heads", "2", "--batch-size", "4")
     long += ("--max-epochs", "60", "--patience", "1000", "--validate-every", "1", "--seeds", "2", "--json")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    def command(folder, *more):
-        return [sys.executable, "-m", "tssr", *long, "--workspace", str(folder), *more]
+    def compare(folder, *more):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return program("-m", "tssr", *long, "--workspace", folder, *more, **pipes)
 
     broken = tmp_path / "workspace"
-    process = subprocess.Popen(
-        command(broken, "--jobs", "2"), stderr=subprocess.PIPE, env=environment, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(broken.glob("runs/*/checkpoint.safetensors")):
+    process = compare(broken, "--jobs", "2")
+    while process.poll() is None and not list(broken.glob("runs/*/checkpoint.safetensors")):
         time.sleep(0.05)
     process.send_signal(kill)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == code, err
     if kill != signal.SIGKILL:  # nobody can tell the others then; they end at their next word
         assert b"interrupted; finished work is kept" in err
         with pytest.raises(ProcessLookupError):
             os.killpg(process.pid, 0)  # no process of the group is left
-    resumed = json.loads(subprocess.run(command(broken), capture_output=True, env=environment).stdout)
+    resumed = json.loads(compare(broken).communicate()[0])
     whole = tmp_path / "whole"
     shutil.copytree(workspace, whole)
-    unbroken = json.loads(
-        subprocess.run(command(whole, "--jobs", "2"), capture_output=True, env=environment).stdout
-    )
+    unbroken = json.loads(compare(whole, "--jobs", "2").communicate()[0])
     assert resumed["models"] == unbroken["models"]
     for run in unbroken["contenders"]["sasrec-id"]["runs"]:
         assert run["result"]["peak_memory"] > 50 << 20, "a process that has loaded torch"

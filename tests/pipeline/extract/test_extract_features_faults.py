@@ -31,8 +31,6 @@ PART_ROWS = 5
 TEXTS = [f"{'red blue old '[: 4 * (n % 4)]}{'abcdefgh'[n % 8]}{'ijklmno'[n % 7]}" for n in range(56)]
 MOMENTS = 20
 
-fork = multiprocessing.get_context("fork")
-
 
 class LetterTokenizer:
     pad_token_id = 0
@@ -100,17 +98,21 @@ def run_and_die(workspace, step, delay, count):
     run(workspace)
 
 
-def run_in_child(workspace, step=0, delay=0.0):
-    """The exit code of a run that is killed at `step`, and how many steps it took."""
-    count = fork.Value("i", 0, lock=False)
-    child = fork.Process(target=run_and_die, args=(workspace, step, delay, count))
-    child.start()
-    child.join(timeout=60)
-    return child.exitcode, count.value
+@pytest.fixture
+def run_in_child(workspace, fork):
+    """`run_in_child(step=3)`: the exit code of a run that is killed at a step, and how many steps it took."""
+
+    def run_it(step=0, delay=0.0):
+        count = multiprocessing.Value("i", 0, lock=False)
+        child = fork(run_and_die, workspace, step, delay, count)
+        child.join()
+        return child.exitcode, count.value
+
+    return run_it
 
 
-def test_killed_at_twenty_moments_a_rerun_encodes_the_rest_to_the_same_bytes(workspace):
-    code, total = run_in_child(workspace)
+def test_killed_at_twenty_moments_a_rerun_encodes_the_rest_to_the_same_bytes(workspace, run_in_child):
+    code, total = run_in_child()
     assert code == 0
     unbroken = files(workspace)
     assert len([name for name in unbroken if "part-" in name]) == 12
@@ -119,7 +121,7 @@ def test_killed_at_twenty_moments_a_rerun_encodes_the_rest_to_the_same_bytes(wor
     for moment in range(MOMENTS):
         shutil.rmtree(workspace.root / "features")
         step = 1 + moment * (total - 1) // (MOMENTS - 1)
-        code, _ = run_in_child(workspace, step, delay=dice.random() * 0.003)
+        code, _ = run_in_child(step, delay=dice.random() * 0.003)
         assert code in (0, -signal.SIGKILL)
         for info in list_stores(workspace.features("catalogue")):  # a reader sees a whole store or none
             open_store(info).item_features()
@@ -132,10 +134,8 @@ def test_killed_at_twenty_moments_a_rerun_encodes_the_rest_to_the_same_bytes(wor
     assert len(kept) > 6  # the kills came at different times
 
 
-def run_as_rank(workspace, rank, world, port, killed_part):
+def run_as_rank(workspace, rank, killed_part):
     """In a process of its own: run as one process of a torchrun; optionally die at a part of one's share."""
-    rendezvous = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "WORLD_SIZE": world}
-    os.environ.update({name: str(value) for name, value in rendezvous.items()})
     write_part = encoding.write_part
 
     def perhaps_die(folder, number, *rest):
@@ -151,35 +151,24 @@ def run_as_rank(workspace, rank, world, port, killed_part):
 
 
 @pytest.fixture
-def run_ranks(workspace, free_port):
+def run_ranks(workspace, fork, as_rank):
     """`run_ranks(3)`: run as three processes, all ended when one dies, as torchrun does; the exit codes."""
 
-    def wait_for_part(number, deadline):
+    def wait_for_part(number):
         """Let the others finish what they have begun: this part belongs to another process."""
         while not any(workspace.root.glob(f"features/*/*/part-{number:05}*.arrow")):
-            assert time.monotonic() < deadline
             time.sleep(0.02)
 
     def run(world, killed_part=None):
-        port = free_port()
-        ranks = [
-            fork.Process(target=run_as_rank, args=(workspace, rank, world, port, killed_part))
-            for rank in range(world)
-        ]
-        for rank in ranks:
-            rank.start()
-        deadline = time.monotonic() + 120
-        while any(rank.is_alive() for rank in ranks) and time.monotonic() < deadline:
+        met = as_rank(lambda rank: run_as_rank(workspace, rank, killed_part), world)
+        ranks = [fork(met, rank) for rank in range(world)]
+        while any(rank.is_alive() for rank in ranks):
             if any(rank.exitcode for rank in ranks):
                 if killed_part is not None:
-                    wait_for_part(killed_part + 1, deadline)
+                    wait_for_part(killed_part + 1)
                 for rank in ranks:
                     rank.terminate()
             time.sleep(0.02)
-        for rank in ranks:
-            rank.join(max(0.0, deadline - time.monotonic()))
-            rank.kill()
-            rank.join()
         return [rank.exitcode for rank in ranks]
 
     return run
@@ -229,7 +218,9 @@ with exclusive(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_says_who_holds_the_store_and_a_dead_holder_holds_nothing(tmp_path, monkeypatch):
+def test_a_second_process_says_who_holds_the_store_and_a_dead_holder_holds_nothing(
+    tmp_path, monkeypatch, program
+):
     said = []
 
     def heard(line):
@@ -238,17 +229,13 @@ def test_a_second_process_says_who_holds_the_store_and_a_dead_holder_holds_nothi
 
     monkeypatch.setattr(lock, "note", heard)
     folder = tmp_path / "image-store"
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, folder], stdout=subprocess.PIPE, text=True)
-    try:
-        assert holder.stdout.readline() == "held\n"
-        with exclusive(folder):
-            assert holder.wait() == -signal.SIGKILL
-        (line,) = said
-        assert line.startswith(f"image-store is being written by process {holder.pid} on ")
-        assert line.endswith("waiting for it to finish")
-    finally:
-        holder.kill()
-        holder.wait()
+    holder = program("-c", HOLDER, folder, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with exclusive(folder):
+        assert holder.wait() == -signal.SIGKILL
+    (line,) = said
+    assert line.startswith(f"image-store is being written by process {holder.pid} on ")
+    assert line.endswith("waiting for it to finish")
     with exclusive(folder):
         assert len(said) == 1
         assert f"process {os.getpid()} on" in (folder / ".lock").read_text()

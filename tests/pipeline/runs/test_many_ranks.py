@@ -1,9 +1,7 @@
 """`train` and `evaluate` by several processes: one run folder, the same metrics for any number."""
 
 import json
-import os
 import subprocess
-import sys
 
 import pytest
 
@@ -72,20 +70,22 @@ def test_training_by_three_leaves_the_run_of_one(workspace, on_ranks, small_bloc
     assert json.loads((folder / "run.json").read_text())["finished_at"]
 
 
-def torchrun(world, workspace, *arguments):
-    """What a command prints as JSON under torchrun with `world` processes."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    start += ["--nproc-per-node", str(world)]
-    done = subprocess.run(
+@pytest.fixture
+def torchrun(workspace, program):
+    """`torchrun(2, "train")`: a command's JSON and its notes, under torchrun with two processes."""
+
+    def run(world, *arguments):
+        start = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
         # "--": torchrun has an option --run-path, which --run would stand for.
-        [*start, "-m", "--", "tssr", *arguments, "--workspace", str(workspace.root), "--json"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+        start += ["--nproc-per-node", world, "-m", "--", "tssr"]
+        more = ("--workspace", workspace.root, "--json")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = program(*start, *arguments, *more, text=True, **pipes)
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        return json.loads(out), err
+
+    return run
 
 
 def options(settings):
@@ -93,28 +93,30 @@ def options(settings):
 
 
 @pytest.mark.slow
-def test_torchrun_runs_the_commands(workspace):
+def test_torchrun_runs_the_commands(workspace, torchrun):
     """The command of the documentation; the main process speaks for all."""
     train_shared = ("train", "--model", "sasrec-id", "--run", "shared", *options(SMALL))
-    assert not torchrun(2, workspace, *train_shared)["cached"]
-    assert torchrun(3, workspace, *train_shared)["cached"]
+    assert not torchrun(2, *train_shared)[0]["cached"]
+    assert torchrun(3, *train_shared)[0]["cached"]
     metrics = workspace.run("shared") / "metrics.json"
     found = set()
     for world in (1, 2, 3):
-        torchrun(world, workspace, "evaluate", "--run", "shared", "--force")
+        torchrun(world, "evaluate", "--run", "shared", "--force")
         found.add(metrics.read_bytes())
     assert len(found) == 1
 
 
 @pytest.mark.slow
-def test_two_processes_extract_what_an_encoder_reads_and_train_it(workspace):
+def test_two_processes_extract_what_an_encoder_reads_and_train_it(torchrun):
     """One command with two stages, each of which needs the other processes."""
     along = ("--end-to-end", "--features", "image", "--encoder", "squeezenet1_1", "--weights", "random")
     model = ("--model", "sasrec-content", "--unfreeze", "features.12", *options(SMALL | {"max_epochs": 1}))
-    made = torchrun(2, workspace, "train", *along, *model, "--run", "along")
+    made, _ = torchrun(2, "train", *along, *model, "--run", "along")
     assert not made["cached"]
+        "the main process says it for both"
+    )
     assert made["result"]["encoders"] == ["encoder-image.safetensors"]
-    assert torchrun(1, workspace, "train", *along, *model, "--run", "along")["cached"]
+    assert torchrun(1, "train", *along, *model, "--run", "along")[0]["cached"]
 
 
 def test_scores_that_diverge_in_one_process_end_all_of_them(workspace, on_ranks, monkeypatch):
