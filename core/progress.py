@@ -14,15 +14,25 @@ from html import escape
 from importlib import import_module
 from typing import Any
 
+from .torchrun import process_rank
+
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWINGS = 0.25  # in a notebook
 
 Advance = Callable[..., None]
 
 
-def note(message: str) -> None:
-    """Say one line on stderr at once."""
-    print(f"{message}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
+def note(message: str, *, known_to_all: bool = True) -> None:
+    """Say one line on stderr at once.
+
+    Under torchrun the main process says for all what all of them know. What only this process knows, it says
+    itself, with its rank.
+    """
+    rank = process_rank()
+    if rank and known_to_all:
+        return
+    who = f"process {rank} of this torchrun: " if rank else ""
+    print(f"{who}{message}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - the one place that speaks
 
 
 @cache

@@ -148,6 +148,11 @@ def tells_lost_process(error: RuntimeError) -> bool:
     return any(words in str(error) for words in _LOST)
 
 
+def process_rank() -> int:
+    """The rank of this process under torchrun, known before the processes are joined; 0 without torchrun."""
+    return int(os.environ.get("RANK") or 0) if process_count() > 1 else 0
+
+
 @contextmanager
 def joined_world() -> Iterator[World]:
     """Join the processes of this torchrun; alone where there is none.

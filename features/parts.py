@@ -105,8 +105,9 @@ def find_parts(folder: Path) -> list[Part]:
         try:
             parts.append(Part.checked(path))
         except ArtifactError as error:
-            note(f"{error}; its contents are encoded again")
-            path.unlink()
+            path.unlink(missing_ok=True)
+            # Once it is deleted, other processes of a torchrun do not find it.
+            note(f"{error}; its contents are encoded again", known_to_all=False)
     parts.sort(key=lambda part: (part.number, part.path.stat().st_size))
     # Of each number the first, which is the smallest.
     return [next(same) for _, same in groupby(parts, key=lambda part: part.number)]

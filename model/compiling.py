@@ -30,7 +30,7 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
     """
     encoders = [part for part in model.modules() if isinstance(part, Transformer)]
     if not encoders:
-        _say("--compile: this model has no transformer to compile, so it trains as it is")
+        note("--compile: this model has no transformer to compile, so it trains as it is")
         return
     torch._dynamo.config.recompile_limit = VARIANTS
     for encoder in encoders:
@@ -47,15 +47,10 @@ def compile_encoders(model: nn.Module, try_step: Callable[[], object]) -> None:
             ) from error
         for encoder in encoders:
             encoder._compiled_call_impl = None
-        _say(f"--compile: torch.compile does not work here, so it trains as it is ({_reason(error)})")
+        note(f"--compile: torch.compile does not work here, so it trains as it is ({_reason(error)})")
 
 
 def _reason(error: Exception) -> str:
     """The first line of the compiler's own words, where it got so far."""
     cause = getattr(error, "inner_exception", error)
     return (str(cause).strip() or type(cause).__name__).splitlines()[0]
-
-
-def _say(line: str) -> None:
-    if current_world().is_main:
-        note(line)

@@ -52,7 +52,7 @@ def train(workspace: WorkspaceFolders, plan: RunPlan, name: str | None, *, force
     dataset = trainable_dataset(plan, device)
     for store in plan.stores:
         store.refuse_damage()
-    for line in without_effect(plan.model_settings) if current_world().is_main else ():
+    for line in without_effect(plan.model_settings):
         note(line)
     with own_randomness(device):
         return _train(workspace, plan, folder, dataset, device, force)

@@ -26,6 +26,24 @@ def test_a_piped_loop_says_a_line_every_ten_seconds(clock, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("rank", "said"),
+    [
+        ("0", ["for all\n", "mine\n"]),
+        ("1", ["", "process 1 of this torchrun: mine\n"]),
+        (None, ["for all\n", "mine\n"]),
+    ],
+)
+def test_under_torchrun_a_line_that_all_know_is_said_once(monkeypatch, capsys, rank, said):
+    if rank is not None:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", rank)
+    note("for all")
+    for_all = capsys.readouterr().err
+    note("mine", known_to_all=False)
+    assert [for_all, capsys.readouterr().err] == said
+
+
 def test_an_unknown_end_is_left_out(clock, capsys):
     with progress("training", None, "steps") as advance:
         clock[0] += 20.0

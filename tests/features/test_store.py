@@ -234,6 +234,16 @@ def test_a_damaged_part_is_said_and_made_again_with_the_same_bytes(tmp_path, cap
     assert {path.name: path.read_bytes() for path in (tmp_path / "text-tiny").iterdir()} == whole
 
 
+def test_a_process_that_alone_finds_a_part_damaged_says_which_process_it_is(tmp_path, capsys, monkeypatch):
+    fill(tmp_path, ["w"])
+    (part,) = (tmp_path / "text-tiny").glob("part-*")
+    part.write_bytes(b"")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert find_parts(tmp_path / "text-tiny") == []
+    assert capsys.readouterr().err.startswith(f"process 1 of this torchrun: {part}")
+
+
 def test_a_hole_between_parts_is_filled_with_the_same_bytes(tmp_path):
     names = [f"w{n}" for n in range(11)]
     fill(tmp_path, names)

@@ -111,8 +111,9 @@ def test_two_processes_extract_what_an_encoder_reads_and_train_it(torchrun):
     """One command with two stages, each of which needs the other processes."""
     along = ("--end-to-end", "--features", "image", "--encoder", "squeezenet1_1", "--weights", "random")
     model = ("--model", "sasrec-content", "--unfreeze", "features.12", *options(SMALL | {"max_epochs": 1}))
-    made, _ = torchrun(2, "train", *along, *model, "--run", "along")
+    made, said = torchrun(2, "train", *along, *model, "--run", "along")
     assert not made["cached"]
+    assert said.count("--weights random: squeezenet1_1 is untrained") == 1, (
         "the main process says it for both"
     )
     assert made["result"]["encoders"] == ["encoder-image.safetensors"]
