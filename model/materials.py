@@ -154,5 +154,9 @@ class Materials:
         """The contents of a model that reads fixed vectors alone. Raises UsageError for a trained encoder."""
         fixed = [content for content in self.contents if isinstance(content, ContentFeatures)]
         if len(fixed) < len(self.contents):
-            raise UsageError("--end-to-end: this model reads fixed content vectors; leave the option out")
+            raise UsageError(
+                "--end-to-end: this model looks for neighbours by content, in vectors that must not change; "
+                "train the encoder with another model such as sasrec-content, give it to extract-features, "
+                "and train this model without the option"
+            )
         return fixed

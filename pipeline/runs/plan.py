@@ -182,8 +182,9 @@ def plan_run(
     if encoders.end_to_end:
         refuse_unfit(spec, model_settings, encoders)
         along = plan_end_to_end(encoders, chosen.features, train.seed)
-        # Vectors that move with their encoder have no mean that could stand for missing content.
-        model_settings = resolve(spec.settings, {**dict(model_settings), "missing": "zero"})
+        if "missing" in spec.settings.model_fields:
+            # Vectors that move with their encoder have no mean that could stand for missing content.
+            model_settings = resolve(spec.settings, {**dict(model_settings), "missing": "zero"})
         plan = RunPlan(chosen.model, dataset, [], train, model_settings, end_to_end=along)
         if before_inputs is not None:
             before_inputs(plan, chosen.run)

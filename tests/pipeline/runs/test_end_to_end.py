@@ -18,6 +18,7 @@ from tssr.features.loading import load_encoder
 from tssr.features.store import list_stores, open_store
 from tssr.features.stored_inputs import StoredInputs
 from tssr.pipeline.runs import plan as plan_module
+from tssr.pipeline.runs import train as train_module
 from tssr.pipeline.runs.encoder_inputs import input_store
 from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
 from tssr.pipeline.runs.settings import RunSettings
@@ -108,6 +109,36 @@ def test_a_killed_run_goes_on_to_the_same_numbers(goes_on_like_unbroken):
     options = (*TRAIN, *TOP, "--encoder-chunk", "5", "--encoder-weight-decay", "0.1")
     files = ("model.safetensors", "content-image.safetensors", "encoder-image.safetensors")
     goes_on_like_unbroken(options, files)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "written"),
+    [("keep_vectors", False), ("keep_vectors", True), ("keep_encoders", True), ("write_run", False)],
+)
+def test_a_run_killed_after_its_last_step_trains_no_further(prepared, tmp_path, monkeypatch, stage, written):
+    """Before and after the vectors of all items are written, after the encoder, before the last record."""
+    options = (*TRAIN, *TOP, "--encoder-weight-decay", "0.1", "--content-scale", "standard", "--json")
+    whole = prepared(*options, "--run", "whole").json["result"]
+    inner = getattr(train_module, stage)
+
+    def killed(*given, **named):
+        if stage == "write_run" and given[2] is None:
+            return inner(*given, **named)  # the record of a run that begins
+        if written:
+            inner(*given, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module, stage, killed)
+    assert prepared(*options, "--run", "broken").code == 130
+    monkeypatch.setattr(train_module, stage, inner)
+    again = prepared(*options, "--run", "broken")
+    assert again.code == 0, again.err
+    result = again.json["result"]
+    assert (result["steps"], result["weights_sha256"]) == (whole["steps"], whole["weights_sha256"])
+    for file in ("content-image.safetensors", "encoder-image.safetensors"):
+        one, other = (load_file(run_folder(tmp_path, run) / file) for run in ("whole", "broken"))
+        assert all(torch.equal(one[name], other[name]) for name in one), file
 
 
 @pytest.mark.slow
