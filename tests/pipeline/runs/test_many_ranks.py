@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tssr.core.workspace import WorkspaceFolders
 from tssr.evaluation import ranking
 from tssr.evaluation.settings import EvaluateSettings
 from tssr.pipeline.runs import scorer
+from tssr.pipeline.runs import train as train_stage
 from tssr.pipeline.runs.evaluate import evaluate
 from tssr.pipeline.runs.plan import plan_run
 from tssr.pipeline.runs.settings import RunSettings
@@ -142,6 +144,26 @@ def test_scores_that_diverge_in_one_process_end_all_of_them(workspace, on_ranks,
     ]
     record = json.loads((workspace.run("sasrec-id") / "run.json").read_text())
     assert "in another process" in record["diverged"]
+
+
+def test_a_run_is_replaced_only_when_every_process_has_read_it(workspace, on_ranks, monkeypatch):
+    """With --start-from the run may begin with the weights of the one that --force replaces."""
+    trained(workspace, "sasrec-id", force=True, **SMALL)
+    weights = workspace.run("sasrec-id") / "model.safetensors"
+    untrained_model = train_stage.untrained_model
+    found = []
+
+    def slowly(*arguments):
+        time.sleep(current_world().rank)
+        found.append(weights.exists())
+        return untrained_model(*arguments)
+
+    def work():
+        trained(workspace, "sasrec-id", force=True, **SMALL)
+        return found
+
+    monkeypatch.setattr(train_stage, "untrained_model", slowly)
+    assert on_ranks(2, work) == [[True], [True]]
 
 
 def test_processes_that_see_different_runs_or_plans_end_before_they_mix_them(workspace, on_ranks):
