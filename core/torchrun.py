@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from .errors import TssrError, UsageError
+from .errors import ArtifactError, TssrError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,7 @@ _LOST = (
     "failed to recv",
 )
 _joins = itertools.count()
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,20 @@ class World:
                     f"the processes of this torchrun found different {what}: something was written or "
                     "downloaded in between, so run the same command again"
                 )
+
+    def as_main_finds(self, read: Callable[[], Found | None], what: str) -> Found | None:
+        """What `read` finds, or None on all processes where it finds nothing on the main one.
+
+        Example: all take the metrics of an earlier command, or none. Raises ArtifactError where this process
+        no longer finds what the main one did; `what` names it.
+        """
+        found = read() if self.is_main else None
+        if not self.broadcast(found is not None):
+            return None
+        found = read() if found is None else found
+        if found is None:
+            raise ArtifactError(f"{what} was removed while it was read; run the same command again")
+        return found
 
     def row_counts(self, count: int) -> list[int]:
         """Every process's `count`, by rank."""

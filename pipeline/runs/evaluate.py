@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.artifacts import atomic_path, fingerprint, read_json, write_json
 from ...core.dataset import LoadedDataset, Queries, load_dataset
 from ...core.device import choose_device
-from ...core.errors import ArtifactError
 from ...core.progress import progress
 from ...core.summary import Summary
 from ...core.torchrun import current_world
@@ -53,11 +53,9 @@ def evaluate(
     key = _key(folder, settings, contents)
     world = current_world()
     world.refuse_unequal("runs or stores", f"{folder} {key}")
-    kept = None if force else _kept_metrics(metrics_file, key)
-    if world.broadcast(kept is not None):  # all use what the main process finds
-        kept = kept or _kept_metrics(metrics_file, key)
-        if kept is None:  # only on a process that is not the main one
-            raise ArtifactError(f"{metrics_file} was removed while it was read; run the same command again")
+    read = partial(_kept_metrics, metrics_file, key)
+    kept = None if force else world.as_main_finds(read, str(metrics_file))
+    if kept is not None:
         return metrics_summary(metrics_file, kept, settings, _readings(folder, settings), cached=True)
     if settings.split == "test" and world.is_main:
         record_test_reading(folder, reader)

@@ -134,16 +134,13 @@ def _again(folder: Path, plan: RunPlan, result: dict[str, Any]) -> Summary:
 
 
 def _finished(folder: Path, plan: RunPlan) -> dict[str, Any] | None:
-    """The result of the finished run in `folder`, or None; all processes use what the first one finds."""
-    world = current_world()
-    record = recorded_run(folder, plan) if world.is_main else None
-    if not world.broadcast(record is not None and bool(record["finished_at"])):
-        return None
-    record = record or recorded_run(folder, plan)
-    if record is None:  # only on a process that is not the main one
-        raise ArtifactError(f"run folder {folder} was removed while it was read; run the same command again")
-    result: dict[str, Any] = record["result"]
-    return result
+    """The result of the finished run in `folder`, or None; the same for all processes."""
+
+    def read() -> dict[str, Any] | None:
+        record = recorded_run(folder, plan)
+        return record["result"] if record is not None and record["finished_at"] else None
+
+    return current_world().as_main_finds(read, f"run folder {folder}")
 
 
 def _clear(folder: Path) -> None:

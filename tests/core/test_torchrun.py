@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from tssr.core.errors import TssrError
+from tssr.core.errors import ArtifactError, TssrError
 from tssr.core.torchrun import World, current_world, joined_world, tells_lost_process
 from tssr.pipeline.commands import COMMANDS, RUN_BY_MANY
 
@@ -90,6 +90,22 @@ def test_what_the_first_says_holds_for_all(on_ranks):
         return [world.broadcast(world.is_main), world.broadcast(not world.is_main), world.is_main]
 
     assert on_ranks(3, work) == [[True, False, True], [True, False, False], [True, False, False]]
+
+
+def test_all_take_what_the_first_finds_or_nothing(on_ranks):
+    def work():
+        world = current_world()
+        found = []
+        for finding in ({0, 1}, {1}, {0}):
+            try:
+                kept = {"by": 1} if world.rank in finding else None
+                found.append(world.as_main_finds(lambda kept=kept: kept, "metrics.json"))
+            except ArtifactError as error:
+                found.append(str(error))
+        return found
+
+    removed = "metrics.json was removed while it was read; run the same command again"
+    assert on_ranks(2, work) == [[{"by": 1}, None, {"by": 1}], [{"by": 1}, None, removed]]
 
 
 def test_everybody_waits_for_the_slowest(on_ranks, tmp_path):
