@@ -12,13 +12,17 @@ Every way runs in a process of its own.
     peak         MiB: of the GPU by tensors; on a CPU of the process, beyond what it held before
     of full      seconds an item beside `full-64`
 Adapters and the side network have their usual widths: lora 8, houlsby and side 64.
-**bare** is the encoder alone, forward and backward on one chunk in memory: the limit of all the others.
+**bare** is the encoder alone, forward and backward on one chunk in memory: the limit of all the others. Its
+share `of full` is the share of the limit that `full-64` reaches. A way with **-constant** is given the same
+inputs each time, on the device: what it gains is what reading costs. Where a way does not fit into memory, it
+is tried with half the batch, and so on; where one fails, the others still have their turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +36,7 @@ from training_data import generate
 from training_steps import split_of
 
 from tssr.core.device import choose_device
-from tssr.core.errors import TssrError, UsageError
+from tssr.core.errors import TssrError
 from tssr.core.memory import peak_memory
 from tssr.features.modality import ALL, RANDOM, EncoderChoice
 from tssr.model.content import EncoderTraining
@@ -48,6 +52,7 @@ from tssr.pipeline.runs.end_to_end_settings import DEFAULT_DIMS, KEPT_CHUNKS, SI
 ACTIONS_A_USER = 6.92  # H&M's mean, Table 2 of the paper
 DRAWN = 1024  # contents in memory; more numbers than that share them
 RATE = 1e-4
+NO_ROOM = "does not fit"
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ WAYS: dict[str, Way] = {
     "full-64-constant": Way(constant=True),
     "last-stage": Way(part="pixels"),
     "boundary": Way(part="boundary"),
+    "boundary-constant": Way(part="boundary", constant=True),
     "lora": Way(part="lora"),
     "houlsby": Way(part="houlsby"),
     "side": Way(part="side", chunk=SIDE_CHUNK),
@@ -116,17 +122,19 @@ class Drawn:
 
     def __init__(self, inputs: tuple[Tensor, ...], device: torch.device, *, constant: bool) -> None:
         self.inputs, self.device = inputs, device
-        self.same = tuple(each.to(device) for each in inputs) if constant else None
+        self.same = tuple(self._given(each) for each in inputs) if constant else None
 
     def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
         """The inputs of contents (K,)."""
         if self.same is not None:
             return tuple(each[: len(contents)] for each in self.same)
         rows = contents.cpu() % len(self.inputs[0])
-        return tuple(
-            each[rows].to(self.device).float() if each.dtype == torch.float16 else each[rows].to(self.device)
-            for each in self.inputs
-        )
+        return tuple(self._given(each[rows]) for each in self.inputs)
+
+    def _given(self, rows: Tensor) -> Tensor:
+        """Rows on the device, as an encoder wants them."""
+        moved = rows.to(self.device)
+        return moved.float() if moved.dtype == torch.float16 else moved
 
 
 def encoder_of(kind: str, size: Size) -> tuple[nn.Module, tuple[Tensor, ...], int, str]:
@@ -155,12 +163,15 @@ def encoder_of(kind: str, size: Size) -> tuple[nn.Module, tuple[Tensor, ...], in
 
 
 @torch.no_grad()
-def stored(lower: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def stored(lower: nn.Module, inputs: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
     """What `lower` gives for all inputs, in float16 as a store keeps it."""
-    given = [lower(*piece) for piece in zip(*(each.split(64) for each in inputs), strict=True)]
-    pieces = [piece if isinstance(piece, tuple) else (piece,) for piece in given]
-    states, *rest = (torch.cat(each) for each in zip(*pieces, strict=True))
-    return states.half(), *rest
+    lower.to(device)
+    pieces = []
+    for piece in zip(*(each.split(64) for each in inputs), strict=True):
+        given = lower(*(each.to(device) for each in piece))
+        states, *rest = given if isinstance(given, tuple) else (given,)
+        pieces.append((states.half().cpu(), *(each.cpu() for each in rest)))
+    return tuple(torch.cat(each) for each in zip(*pieces, strict=True))
 
 
 def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentSource:
@@ -177,14 +188,14 @@ def source_of(kind: str, size: Size, way: Way, device: torch.device) -> ContentS
         staged = split_encoder(encoder, first_trained(encoder, last))
         encoder = staged
         if way.part == "boundary":
-            encoder, inputs = staged.upper, stored(staged.lower, inputs)
+            encoder, inputs = staged.upper, stored(staged.lower, inputs, device)
     elif way.part == "side":
         from tssr.features.block_states import BlockStates
         from tssr.features.encoder import ContentEncoder
         from tssr.features.side_network import side_network
 
         beside = side_network(ContentEncoder(kind, width, {}, None, encoder), DEFAULT_DIMS["side"], seed=0)
-        encoder, inputs = beside, stored(BlockStates(encoder), inputs)
+        encoder, inputs = beside, stored(BlockStates(encoder), inputs, device)
     elif way.part in ("lora", "houlsby"):
         from tssr.features.adapters import adapted_part
 
@@ -289,24 +300,38 @@ def measure(kind: str, name: str, batch: int, device_name: str) -> dict[str, flo
         )
         before = start_of_peak(device)
         seconds, each = shortest(work, size.steps, device)
-    except UsageError as error:  # the encoder has no layers that the adapter fits
-        return str(error)
-    except (TssrError, torch.OutOfMemoryError):
-        return "does not fit"
+    except torch.OutOfMemoryError:
+        return NO_ROOM
+    except TssrError as error:  # memory ran out in a step, or the encoder has no layers that the adapter fits
+        return NO_ROOM if str(error).startswith("out of") else str(error)
     on_gpu = device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(device) if on_gpu else peak_memory() - before
     return {"contents": seconds / each, "seconds": seconds, "each": each, "peak": peak / 2**20}
 
 
-def table(kind: str, ways: list[str], batch: int, device: str) -> None:
-    """Measure the ways one after the other."""
+def measured(kind: str, name: str, batch: int, device: str) -> dict[str, float] | str:
+    """What `measure` gives in a process of its own; where that fails or is killed, why."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure, kind, name, batch, device).result()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other ways are to be measured
+            return f"failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def table(kind: str, ways: list[str], batch: int, device: str) -> bool:
+    """Measure the ways one after the other; whether none failed."""
     full: float | None = None
-    for name in ways:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            found = pool.submit(measure, kind, name, batch, device).result()
-        line = f"{kind:6}{batch:>6} {name:<18}"
+    whole = True
+    waiting = [(name, batch) for name in ways]
+    while waiting:
+        name, size = waiting.pop(0)
+        found = measured(kind, name, size, device)
+        line = f"{kind:6}{size:>6} {name:<18}"
         if isinstance(found, str):
             print(f"{line} {found}", flush=True)
+            whole = whole and not found.startswith("failed")
+            if found == NO_ROOM and size > 1 and WAYS[name].part != "bare":
+                waiting.insert(0, (name, size // 2))
             continue
         full = found["each"] if name == "full-64" else full
         share = f"{found['each'] / full:8.3f}" if full else f"{'':8}"
@@ -315,6 +340,7 @@ def table(kind: str, ways: list[str], batch: int, device: str) -> None:
             f"{found['peak']:9,.0f}{share}",
             flush=True,
         )
+    return whole
 
 
 def main() -> None:
@@ -334,9 +360,13 @@ def main() -> None:
     ordered = sorted(
         chosen.ways or WAYS, key=lambda name: name != "full-64"
     )  # the others are held against it
+    batches = chosen.batches or ([256] if on_gpu else [128])
+    whole = True
     for kind in chosen.encoders:
-        for batch in chosen.batches or ([256] if on_gpu else [128]):
-            table(kind, ordered, batch, chosen.device)
+        for batch in batches:
+            whole &= table(kind, ordered, batch, chosen.device)
+    if not whole:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -68,17 +68,37 @@ def catalogue(users: int, items: int, rng: np.random.Generator) -> tuple[Queries
     return queries, VectorScorer(lambda lo, hi: states[lo:hi], vectors, bias), states
 
 
-def search(chosen: argparse.Namespace, items: int) -> None:
-    """The product and both backends, one line each."""
-    queries, scorer, states = catalogue(chosen.users, items, np.random.default_rng(1))
-    scores = np.empty((BLOCK, items), dtype=np.float32)
+def product_on_cpu(states: Float32, items: Float32, _: str) -> Callable[[], None]:
+    """All scores, a block at a time."""
+    scores = np.empty((BLOCK, len(items)), dtype=np.float32)
 
     def product() -> None:
         for lo in range(0, len(states), BLOCK):
             part = states[lo : lo + BLOCK]
-            np.matmul(part, scorer.items.T, out=scores[: len(part)])
+            np.matmul(part, items.T, out=scores[: len(part)])
 
-    floor = seconds(product, chosen.runs)
+    return product
+
+
+def product_on_gpu(states: Float32, items: Float32, device: str) -> Callable[[], None]:
+    """All scores, a block at a time, of vectors that lie on the GPU."""
+    import torch
+
+    queries, columns = torch.from_numpy(states).to(device), torch.from_numpy(items).to(device).T
+
+    def product() -> None:
+        for block in queries.split(BLOCK):
+            torch.mm(block, columns)
+        torch.cuda.synchronize(device)
+
+    return product
+
+
+def search(chosen: argparse.Namespace, items: int) -> None:
+    """The product and both backends, one line each."""
+    queries, scorer, states = catalogue(chosen.users, items, np.random.default_rng(1))
+    product = product_on_gpu if chosen.device.startswith("cuda") else product_on_cpu
+    floor = seconds(product(states, scorer.items, chosen.device), chosen.runs)
     print(f"{items:>8}  {'bare product':<22} {len(queries) / floor:>10,.0f} {1:>13.2f}")
     for backend, depth in itertools.product(chosen.backends, chosen.depths):
         lists = LISTED if depth == DEPTH else 0

@@ -45,6 +45,8 @@ from tssr.features.settings import FeatureSettings
 from tssr.features.store import KEY_TYPE, list_stores, open_store
 
 COUNTS = {"resnet18": 512, "resnet50": 192, "minilm": 4096}  # some seconds a round on two cores
+# On a GPU so many are some seconds; of large pictures fewer, so that all fit into the temporary folder.
+GPU_COUNT, GPU_BYTES = 16_384, 2 * 2**30
 SIZES = {"small": (112, 168), "web": (500, 750), "full": (1166, 1750)}  # posters; a shop's page; H&M's own
 WORDS = (  # noqa: SIM905 - one word a line reads no better
     "the red blue old new dress shirt shoes with long short sleeves cotton wool jersey print soft warm for "
@@ -167,6 +169,13 @@ def race(encoder: ContentEncoder, items: pa.Table, raw: Path, settings: FeatureS
     )
 
 
+def count_of(name: str, looks: list[bytes], arguments: argparse.Namespace) -> int:
+    """How many contents are encoded."""
+    if choose_device(arguments.device).type == "cpu":
+        return COUNTS[name]
+    return min(GPU_COUNT, GPU_BYTES // max(map(len, looks), default=1))
+
+
 def throughput(arguments: argparse.Namespace) -> None:
     """Print the table of encoders and kinds of content."""
     print(f"{'encoder':10}{'content':19}  store/s  forward/s  ratio  prepare  forward  bound  cores")
@@ -186,7 +195,8 @@ def throughput(arguments: argparse.Namespace) -> None:
         for kind, looks in kinds.items():
             with tempfile.TemporaryDirectory() as place:
                 raw = Path(place)
-                items = write_pictures(raw, COUNTS[name], looks) if looks else write_texts(COUNTS[name])
+                count = count_of(name, looks, arguments)
+                items = write_pictures(raw, count, looks) if looks else write_texts(count)
                 print(f"{name:10}{kind[:19]:19}{race(encoder, items, raw, settings)}", flush=True)
 
 

@@ -42,14 +42,14 @@ class Section:
 
 SECTIONS = (
     Section(
-        "TSSR, an epoch with frozen features", ("training.py", "gpu"), ("training.py", "tssr", "--quick"), 4
+        "TSSR, an epoch with frozen features", ("training.py", "gpu"), ("training.py", "tssr", "--quick"), 3
     ),
     Section("precision and determinism", ("gpu.py", "--steps"), ("gpu.py", "--steps", "--device", "cpu"), 2),
     Section(
         "encoders trained along",
         ("end_to_end.py",),
         ("end_to_end.py", "--encoders", "text", "--ways", "full-64", "boundary", "--batches", "16"),
-        10,
+        12,
     ),
     Section(
         "extraction beside the bare forward",
@@ -61,7 +61,7 @@ SECTIONS = (
         "exact ranking beside the bare product",
         ("evaluation.py", "--device", "cuda", "--backends", "torch"),
         ("evaluation.py", "--backends", "torch", "--runs", "1", "--users", "256", "--items", "3000"),
-        3,
+        2,
     ),
 )
 
