@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from ..core.summary import Summary
+from ..evaluation.tables import aligned
 
 
 class Result:
@@ -42,9 +43,9 @@ class Result:
         return pl.DataFrame([list(row) for row in rows], schema=dict.fromkeys(names, pl.String), orient="row")
 
     def __repr__(self) -> str:
-        lines = [self._summary.title]
-        lines += ["  " + "  ".join(cell for cell in row if cell) for row in self._summary.rows]
-        return "\n".join([*lines, *self._summary.notes])
+        head = [self._summary.columns] if self._summary.columns else []
+        table = aligned([*head, *self._summary.rows])
+        return "\n".join([self._summary.title, *("  " + line for line in table), *self._summary.notes])
 
     def _repr_html_(self) -> str:
         return html_table(self._summary.title, self._summary.columns, self._summary.rows, self._summary.notes)

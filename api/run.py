@@ -68,15 +68,16 @@ class Run:
     ) -> pl.DataFrame:
         """The best items for histories of anyone, oldest item first, or for users of the data set.
 
-        One row a recommended item: user_id (histories are called `history 1`, `history 2`, …), rank from 1,
-        item_id, score, text. Settings are options of `tssr recommend`: `topk`, `mask`, `cold_items`, ….
-        Items that the data set does not have are left out and named; raises DataError where nothing is left.
+        Without both there is a list for every user of the data set. One row a recommended item: user_id
+        (histories are called `history 1`, `history 2`, …), rank from 1, item_id, score, text. Settings are
+        options of `tssr recommend`: `topk`, `mask`, `cold_items`, …. Items that the data set does not have
+        are left out and named; raises DataError where nothing is left.
         """
         from ..pipeline.runs.asked_users import users_named, users_of
         from ..pipeline.runs.recommend import lists_of
 
-        if (histories is None) == (users is None):
-            raise UsageError("recommend: give either histories= or users=")
+        if histories is not None and users is not None:
+            raise UsageError("recommend: give histories= or users=, not both")
         chosen = resolve(ListSettings, spread(settings, ListSettings))
         if histories is not None:
             items = [
@@ -85,8 +86,13 @@ class Run:
             ]
             names = [f"history {place}" for place in range(1, len(items) + 1)]
             ask = users_named(names, items, strict=chosen.strict)
+        elif users is not None:
+            ids = [id_text(user) for user in as_list(users, "users=")]
+            if not ids:
+                raise UsageError("recommend: users= names nobody; leave it out for all users")
+            ask = users_of(ids)
         else:
-            ask = users_of([id_text(user) for user in as_list(users, "users=")])
+            ask = users_of(None)
         lists = lists_of(self._folders, self.name, ask, chosen)
         for line in lists.notes:
             note(f"recommend: {line}")

@@ -24,11 +24,13 @@ from .options import (
 def command(ctx: click.Context, /, run: str | None, as_json: bool, **_options: object) -> None:
     """List the best items for users of the data set, or for other histories.
 
-    With --history the lists depend only on the history given there, so users need not be in the data set.
-    Scores are the model's own; only scores within one list can be compared.
+    Without --user and --history there is a list for every user of the data set. With --history the lists
+    depend only on the history given there, so users need not be in the data set. Scores are the model's own;
+    only scores within one list can be compared.
 
     \b
     Examples:
+      tssr recommend --output lists.parquet
       tssr recommend --user 42 --topk 5
       tssr recommend --history new-customers.csv --mask hard --output lists.parquet
       echo "item1 item7 item3" | tssr recommend --history - --json

@@ -40,12 +40,16 @@ class AskedUsers:
     notes: Sequence[str]
 
 
-def known_users(dataset: LoadedDataset, ids: Sequence[str]) -> AskedUsers:
-    """Users of the data set, each with all their actions; raises UsageError for an id it does not have."""
+def known_users(dataset: LoadedDataset, ids: Sequence[str] | None) -> AskedUsers:
+    """Users of the data set, each with all their actions: those with these ids, or all where `ids` is None.
+
+    Raises UsageError for an id that it does not have.
+    """
     info = dataset.info
     cure = remake(info.name)
     everyone = read_table(info.folder / USERS_FILE, USERS, cure=cure, columns=[USER_ID])[USER_ID]
-    ids = list(dict.fromkeys(ids))  # a user who is named twice gets one list
+    names = everyone.to_pylist() if ids is None else ids
+    ids = list(dict.fromkeys(names))  # a user who is named twice gets one list
     numbers = pc.index_in(pa.array(ids, pa.string()), value_set=everyone.combine_chunks())
     for name, number in zip(ids, numbers.to_pylist(), strict=True):
         if number is None:
@@ -62,8 +66,8 @@ def known_users(dataset: LoadedDataset, ids: Sequence[str]) -> AskedUsers:
 Ask = Callable[[LoadedDataset], AskedUsers]
 
 
-def users_of(ids: Sequence[str]) -> Ask:
-    """Ask for users of the data set by their ids."""
+def users_of(ids: Sequence[str] | None) -> Ask:
+    """Ask for users of the data set by their ids, or for all of them."""
     return lambda dataset: known_users(dataset, ids)
 
 

@@ -50,7 +50,7 @@ def recommend_items(workspace: WorkspaceFolders, run: str | None, settings: Reco
     """
     write = None if settings.output is None else _writer(settings.output)
     file = settings.history
-    ask = users_of(settings.user) if file is None else users_in(file, settings)
+    ask = users_of(settings.user or None) if file is None else users_in(file, settings)
     lists = lists_of(workspace, run, ask, settings)
     if write is not None:
         write(lists.table.drop_columns([TEXT]))

@@ -50,7 +50,11 @@ class RecommendSettings(ListSettings, RawFileSettings):
             ".parquet), or text with one user a line: item item …, oldest first; - reads stdin."
         ),
     )
-    user: tuple[Verbatim, ...] = Field((), description="Users of the data set, by id; all actions count.")
+    user: tuple[Verbatim, ...] = Field(
+        (),
+        description="Users of the data set, by id; all actions count.  "
+        "[default: all users, without --history]",
+    )
     map: str | None = Field(
         None,
         description="Columns of a table of actions, as user=…,item=…,time=….  "
@@ -61,8 +65,8 @@ class RecommendSettings(ListSettings, RawFileSettings):
     )
 
     @model_validator(mode="after")
-    def someone_is_named(self) -> Self:
-        """Refuse both or neither of the two ways to say whom to recommend to."""
-        if (self.history is None) == (not self.user):
-            raise ValueError("give either --history FILE or --user ID")
+    def one_way_to_name_users(self) -> Self:
+        """Refuse both ways to say whom to recommend to; neither means all users of the data set."""
+        if self.history is not None and self.user:
+            raise ValueError("give --history FILE or --user ID, not both")
         return self

@@ -236,8 +236,10 @@ def test_other_misuse_is_one_sentence(workspace):
     with pytest.raises(UsageError, match="--model: unknown model 'nosuch'; there are poprec"):
         shop.train("nosuch")
     run = shop.train("poprec")
-    with pytest.raises(UsageError, match="give either histories= or users="):
-        run.recommend()
+    with pytest.raises(UsageError, match="give histories= or users=, not both"):
+        run.recommend(histories=[["s1"]], users=["c0"])
+    with pytest.raises(UsageError, match="users= names nobody"):
+        run.recommend(users=[])
     with pytest.raises(UsageError, match=r"histories= 's1' is one text; give a list, as in \['s1'\]"):
         run.recommend(histories=["s1"])
     with pytest.raises(
@@ -265,7 +267,9 @@ def test_two_processes_may_work_in_one_workspace(workspace):
 def test_compare_and_export_are_there_too(workspace, commands, tmp_path):
     shop = preprocess(workspace, rows())
     compared = shop.compare(["poprec", "itemknn"], seeds=1, topk=[5], tried={"neighbours": [2, 5]})
-    assert "poprec" in repr(compared)
+    _, head, first, *_ = repr(compared).splitlines()
+    assert (head.split()[0], first.split()[0]) == ("model", "poprec")
+    assert head.rindex("Recall@5") == first.rindex(f"{compared.frame['recall@5'][0]:.4f}")
     frame = compared.frame
     assert frame["model"].to_list() == ["poprec", "itemknn"]
     assert frame.select("recall@5", "ndcg@5").dtypes == [pl.Float64] * 2

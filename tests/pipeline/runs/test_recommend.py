@@ -122,6 +122,12 @@ def test_a_user_of_the_data_set_is_ranked_by_all_actions(ask, workspace, tmp_pat
     assert known["u3"] == items_of(ask(run, "--history", tmp_path / "same.txt"))["line 1"]
 
 
+def test_without_anyone_named_all_users_of_the_data_set_get_lists(ask, workspace):
+    everyone = items_of(ask("ids"))
+    assert set(everyone) == set(pl.read_csv(workspace / "log.csv")["user_id"])
+    assert everyone["u3"] == items_of(ask("ids", "--user", "u3"))["u3"]
+
+
 @pytest.mark.parametrize("run", BY_CONTENT)
 def test_items_without_a_train_action_are_listed_on_request_alone(ask, history, run):
     left_out = ask(run, "--history", history, "--topk", "12").json
@@ -244,8 +250,7 @@ def test_a_history_of_which_nothing_is_left(ask, tmp_path, content, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "give either --history FILE or --user ID"),
-        (("--user", "u1", "--history", "new.txt"), "give either --history FILE or --user ID"),
+        (("--user", "u1", "--history", "new.txt"), "give --history FILE or --user ID, not both"),
         (("--history", "gone.csv"), "--history gone.csv: there is no such file"),
         (("--user", "nobody"), "--user nobody: late has no such user; its first is u0"),
         (("--user", "u1", "--topk", "13"), "--topk 13: late has only 12 items"),
