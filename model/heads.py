@@ -80,9 +80,9 @@ class ItemHead(nn.Module):
     @property
     def ranks_cold_items(self) -> bool:
         """Whether an item without a train action can be scored: true where a part of the head is content."""
-        entrances = (*self.inputs, *self.tied)
-        learned = [part for enter in entrances for part in enter.modules() if isinstance(part, ItemVectors)]
-        return bool(entrances) and not learned
+        item_inputs = (*self.inputs, *self.tied)
+        learned = [part for enter in item_inputs for part in enter.modules() if isinstance(part, ItemVectors)]
+        return bool(item_inputs) and not learned
 
     def leave_out(self, cold: Tensor) -> None:
         """Keep `cold` items, (N,) bool, out of the softmax of the loss.

@@ -159,7 +159,7 @@ def adapter_record(settings: EndToEndSettings, index: int, weights: str) -> Adap
     from ...features.adapter_files import AdapterRecord
 
     assert settings.adapter is not None
-    return AdapterRecord(settings.adapter, settings.adapter_width(), settings.unfrozen(index), weights)
+    return AdapterRecord(settings.adapter, settings.resolved_adapter_dim(), settings.unfrozen(index), weights)
 
 
 def part_to_train(plan: EndToEndPlan, index: int, encoder: ContentEncoder) -> nn.Module:

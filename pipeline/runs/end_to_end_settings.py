@@ -98,8 +98,8 @@ class EndToEndSettings(Settings):
             )
         return self
 
-    def adapter_width(self) -> int:
-        """What `adapter_dim` is where it is not given."""
+    def resolved_adapter_dim(self) -> int:
+        """`adapter_dim`, or where it is not given the default of the kind of adapter."""
         assert self.adapter is not None
         return self.adapter_dim or DEFAULT_DIMS[self.adapter]
 

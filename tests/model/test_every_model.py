@@ -45,7 +45,7 @@ def inputs_of(histories, length):
     return newest(histories, 0, len(histories), length)
 
 
-def entrances(model):
+def item_inputs(model):
     kinds = (ItemVectors, ContentVectors, MixtureAdaptor)
     return [part for part in model.modules() if isinstance(part, kinds)]
 
@@ -172,7 +172,7 @@ def test_padding_influences_nothing(build, ring, windows, name, contents):
 
     before = answers()
     with torch.no_grad():
-        for part in entrances(model):
+        for part in item_inputs(model):
             (part.table.weight if isinstance(part, ItemVectors) else part.content.features)[0] = 7.0
     assert all(torch.equal(old, new) for old, new in zip(before, answers(), strict=True))
 
@@ -189,7 +189,7 @@ def test_a_later_item_cannot_alter_an_earlier_state(build, ring, name, contents)
         entered.append(leaf)
         return leaf
 
-    for part in entrances(model):
+    for part in item_inputs(model):
         part.register_forward_hook(keep)
     states = model.states(inputs)
     assert len(entered) >= max(1, contents)  # a model that reads items by other means would escape

@@ -38,8 +38,8 @@ def test_items_are_the_sum_of_what_the_head_names(build, name, kind):
     parts += [content(numbers)[0] for content in model.head.inputs]
     assert len(parts) == {"table": 1, "tied": 0, "content": 2, "table+content": 3}[kind]
     if kind == "tied":
-        entrance = model.item_input if hasattr(model, "item_input") else model.inputs[0]
-        parts = [entrance(numbers)[0]]
+        item_input = model.item_input if hasattr(model, "item_input") else model.inputs[0]
+        parts = [item_input(numbers)[0]]
     vectors, bias = model.items()
     torch.testing.assert_close(vectors, torch.stack(parts).sum(0))
     assert bias.shape == (8,)
