@@ -12,7 +12,7 @@ import pytest
 
 from tssr.core.errors import TssrError
 from tssr.pipeline.commands import COMMANDS
-from tssr.pipeline.commands.options import ManyOf, StageCommand
+from tssr.pipeline.commands.stage_command import ManyOf, StageCommand
 
 
 @pytest.fixture

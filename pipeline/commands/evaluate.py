@@ -9,15 +9,9 @@ import click
 from ...core.errors import UsageError
 from ...core.torchrun import joined_world, refuse_torchrun
 from ...evaluation.settings import EvaluateSettings
-from .options import (
-    StageCommand,
-    config_section,
-    settings_from,
-    settings_options,
-    show,
-    stage_options,
-    workspace_of,
-)
+from .options import config_section, settings_from, settings_options, stage_options, workspace_of
+from .printing import show
+from .stage_command import StageCommand
 
 
 @settings_options(EvaluateSettings)

@@ -7,16 +7,9 @@ import click
 from ...core.errors import UsageError
 from ...core.settings import option_name
 from ...features.settings import ImportSettings
-from .options import (
-    Choice,
-    StageCommand,
-    settings_from,
-    settings_options,
-    show,
-    stage_options,
-    typed,
-    workspace_of,
-)
+from .options import settings_from, settings_options, stage_options, typed, workspace_of
+from .printing import show
+from .stage_command import Choice, StageCommand
 
 
 @settings_options(ImportSettings)

@@ -1,9 +1,7 @@
-"""Helpers of all commands: options made from settings, options with several values, results on stdout."""
+"""Options of all commands: made from settings classes, and their values over those of a config file."""
 
 from __future__ import annotations
 
-import json
-import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,45 +13,15 @@ from pydantic.fields import FieldInfo
 
 from ...core.errors import UsageError
 from ...core.settings import Model, Settings, Verbatim, option_name, read_config, resolve
-from ...core.summary import Summary
-from ...core.words import nearest_name
 from ...core.workspace import WorkspaceFolders
 from ...model.registry import MODELS, own_default
 from ...model.settings import TrainSettings
 from . import COMMANDS
+from .stage_command import Choice, ManyOf
 
-WIDTH_WHEN_PIPED = 200
 STAGE_OPTIONS = ("workspace", "config", "force", "as_json", "debug")  # of `stage_options`, by parameter
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class ManyOf(click.ParamType[Any]):
-    """A type of option that takes several values, separated by commas or by spaces (see `StageCommand`).
-
-    With `whole` a value is not split at commas, because paths may contain some.
-    """
-
-    def __init__(self, value_type: click.ParamType[Any], *, whole: bool = False) -> None:
-        self.value_type = value_type
-        self.whole = whole
-        self.name = value_type.name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Any, ...]:
-        """Split at commas, unless values may hold them, and convert each part."""
-        parts = [str(value)] if self.whole else [part.strip() for part in str(value).split(",")]
-        return tuple(self.value_type.convert(part, param, ctx) for part in parts if part)
-
-
-class Choice(click.Choice[str]):
-    """One of several names; the error for an unknown name suggests the nearest one."""
-
-    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """Add the nearest name to click's words."""
-        nearest = nearest_name(str(value), self.choices)
-        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + nearest
 
 
 def _flatten(ctx: click.Context, param: click.Parameter, value: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
@@ -70,57 +38,6 @@ class SettingsOption(click.Option):
     """An option made from a settings field; the help lists it under the title of its settings."""
 
     section = ""
-
-
-class StageCommand(click.Command):
-    """A command whose `ManyOf` options also take several values: `--topk 10 20` is `--topk 10 --topk 20`."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the options by section: first the command's own, then each settings class's."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            if isinstance(param, click.Argument):  # arguments are shown in the usage line
-                continue
-            record = param.get_help_record(ctx)
-            if record is not None:
-                title = getattr(param, "section", "") or "Options"
-                sections.setdefault(title, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat a `ManyOf` option's name before each further value, then parse as usual."""
-        many = {name for p in self.params if isinstance(p.type, ManyOf) for name in p.opts}
-        # In `tune --features image tssr` the last word is a possible value of the command's argument MODEL,
-        # so it is not taken as a further value of --features.
-        own = {
-            name
-            for p in self.params
-            if isinstance(p, click.Argument) and isinstance(p.type, click.Choice)
-            for name in p.type.choices
-        }
-        spread: list[str] = []
-        current: str | None = None
-        for arg in args:
-            if arg.startswith("-") and not _is_number(arg):
-                current, fresh = (arg if arg in many else None), True
-            elif current is not None and not fresh and arg in own:
-                current = None
-            elif current is not None:
-                if not fresh:
-                    spread.append(current)
-                fresh = False
-            spread.append(arg)
-        return super().parse_args(ctx, spread)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _click_type(annotation: Any) -> click.ParamType[Any]:
@@ -286,32 +203,3 @@ def stage_options(
 def workspace_of(ctx: click.Context) -> WorkspaceFolders:
     """The workspace the person chose."""
     return WorkspaceFolders(Path(ctx.params["workspace"]))
-
-
-def show(summary: Summary, *, as_json: bool) -> None:
-    """Print a stage's result on stdout."""
-    if as_json:
-        click.echo(
-            json.dumps({**summary.data, "cached": summary.cached}, ensure_ascii=False, allow_nan=False)
-        )
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    # On a pipe rich assumes 80 columns and would wrap the lines of a table.
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED)
-    console.print(summary.title, style="italic", soft_wrap=True)  # a table's own title wraps at its width
-    table = Table(show_header=bool(summary.columns), box=None)
-    width = max((len(row) for row in summary.rows), default=0)
-    for index, column in enumerate(summary.columns or [""] * width):
-        table.add_column(
-            column, justify="left" if index == 0 or not summary.columns else "right", overflow="fold"
-        )
-    for row in summary.rows:
-        table.add_row(*row)
-    console.print(table)
-    for line in summary.notes:
-        console.print(line, soft_wrap=True)
-    if summary.cached:
-        again = " (--force does it again)" if "force" in click.get_current_context().params else ""
-        console.print(f"Nothing changed since the last time, so nothing was done{again}.")

@@ -6,16 +6,9 @@ import click
 
 from ..preprocess.formats import FORMATS
 from ..preprocess.settings import PreprocessSettings
-from .options import (
-    Choice,
-    StageCommand,
-    config_section,
-    settings_from,
-    settings_options,
-    show,
-    stage_options,
-    workspace_of,
-)
+from .options import config_section, settings_from, settings_options, stage_options, workspace_of
+from .printing import show
+from .stage_command import Choice, StageCommand
 
 
 @settings_options(PreprocessSettings)

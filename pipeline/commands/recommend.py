@@ -5,15 +5,9 @@ from __future__ import annotations
 import click
 
 from ..runs.recommend_settings import RecommendSettings
-from .options import (
-    StageCommand,
-    config_section,
-    settings_from,
-    settings_options,
-    show,
-    stage_options,
-    workspace_of,
-)
+from .options import config_section, settings_from, settings_options, stage_options, workspace_of
+from .printing import show
+from .stage_command import StageCommand
 
 
 @settings_options(RecommendSettings)

@@ -6,15 +6,9 @@ import click
 
 from ..reproduce.settings import ReproduceSettings
 from ..runs.train_config import TrainConfig
-from .options import (
-    StageCommand,
-    config_section,
-    settings_from,
-    settings_options,
-    show,
-    stage_options,
-    workspace_of,
-)
+from .options import config_section, settings_from, settings_options, stage_options, workspace_of
+from .printing import show
+from .stage_command import StageCommand
 
 
 @settings_options(ReproduceSettings)

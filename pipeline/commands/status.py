@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .options import show, stage_options, workspace_of
+from .options import stage_options, workspace_of
+from .printing import show
 
 
 @click.command("status")

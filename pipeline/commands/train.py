@@ -13,16 +13,9 @@ from ..inputs.make_inputs import make_inputs
 from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.settings import RunSettings
 from ..runs.train_config import TrainConfig
-from .options import (
-    STAGE_OPTIONS,
-    StageCommand,
-    config_section,
-    settings_options,
-    show,
-    stage_options,
-    typed,
-    workspace_of,
-)
+from .options import STAGE_OPTIONS, config_section, settings_options, stage_options, typed, workspace_of
+from .printing import show
+from .stage_command import StageCommand
 
 
 @settings_options(RunSettings, TrainSettings, *(spec.settings for spec in MODELS.values()), EndToEndSettings)

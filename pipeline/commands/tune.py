@@ -10,8 +10,10 @@ from ..compare.searching import search_settings, training_options
 from ..compare.tune_settings import TuneSettings
 from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.train_config import TrainConfig
-from .options import Choice, StageCommand, config_section, settings_options, show, stage_options, workspace_of
+from .options import config_section, settings_options, stage_options, workspace_of
+from .printing import show
 from .search_options import given_options, own_config, try_option
+from .stage_command import Choice, StageCommand
 
 
 @settings_options(TuneSettings, TrainSettings, *(spec.settings for spec in MODELS.values()), EndToEndSettings)
