@@ -33,9 +33,9 @@ class DiskNeed:
         return max(0, self.bytes - self.given_up)
 
     def __str__(self) -> str:
-        """Example: the activations of pictures take 24.5 MiB (64 of 392.0 KiB)."""
-        each = f"{self.row_bytes / 2**10:,.1f} KiB"
-        return f"the {self.kind} of {self.noun} take {self.bytes / 2**20:,.1f} MiB ({self.rows:,} of {each})"
+        """Example: the activations of pictures take 24.5 MiB (64 of 401,408 bytes)."""
+        size, each = f"{self.bytes / 2**20:,.1f} MiB", f"{self.row_bytes:,} bytes"
+        return f"the {self.kind} of {self.noun} take {size} ({self.rows:,} of {each})"
 
 
 def refuse_no_room_for_all(needs: Sequence[DiskNeed], stores: Path) -> None:

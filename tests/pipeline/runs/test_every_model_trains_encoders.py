@@ -56,7 +56,6 @@ def test_both_encoders_are_trained_and_all_that_follows_reads_their_vectors(prep
         assert load_file(folder / f"content-{modality}.safetensors")["vectors"].shape == (21, width)
     assert prepared("evaluate", "--run", "along").code == 0
     assert prepared("recommend", "--run", "along", "--user", "0" * 63 + "1", "--topk", "3").code == 0
-    assert prepared("export", "--run", "along", "--output", tmp_path / "export").code == 0
 
 
 @pytest.mark.parametrize("name", NEIGHBOURS)

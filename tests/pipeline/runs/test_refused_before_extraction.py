@@ -118,7 +118,9 @@ def frozen(prepared, tmp_path):
             id="width of the encoder",
         ),
         pytest.param(
-            ("--start-from", "frozen", "--model", "sasrec-hybrid"), "--start-from frozen: ", id="model"
+            ("--start-from", "frozen", "--model", "sasrec-hybrid"),
+            "--start-from frozen: it is a run of sasrec-content and this one trains sasrec-hybrid",
+            id="model",
         ),
         pytest.param(("--run", "frozen"), "holds a run with other settings or data", id="taken name"),
     ],
@@ -133,6 +135,12 @@ def test_a_run_that_fits_starts_a_training_whose_inputs_are_extracted_after_that
     assert begun.code == 0, begun.err
     again = frozen(*TRAIN, *IMAGE, "--unfreeze", "last:1", "--start-from", "frozen", "--run", "along")
     assert "Nothing changed since the last time" in again.out
+    chained = frozen(*TRAIN, *IMAGE, "--unfreeze", "last:1", "--start-from", "along")
+    assert chained.code == 2
+    assert (
+        "--start-from along: it trained its encoders along, and a training starts from a run on froz"
+        in chained.err
+    )
 
 
 def test_a_missing_library_is_told_before_extraction(prepared, tmp_path, monkeypatch):
@@ -173,8 +181,8 @@ def test_the_stores_of_two_modalities_must_fit_together_before_the_first_is_made
     long_texts = ("--max-tokens", "512", "--weights", "random", "random")
     refused = prepared(*asked, *long_texts, "--encoder", "squeezenet1_1", bert)
     assert refused.code == 1
-    assert "the activations of pictures take 3.3 MiB (20 of 169.0 KiB)" in refused.err
-    assert "the activations of texts take 0.3 MiB (20 of 16.0 KiB)" in refused.err
+    assert "the activations of pictures take 3.3 MiB (20 of 173,056 bytes)" in refused.err
+    assert "the activations of texts take 0.3 MiB (20 of 16,384 bytes)" in refused.err
     words = r"pictures and the activations of texts take 3\.6 MiB and the disk of .* has 3\.5 MiB free; free"
     assert re.search(words, refused.err), refused.err
     assert not list((tmp_path / "workspace").rglob("*.arrow"))
