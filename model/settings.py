@@ -7,7 +7,7 @@ these classes and should answer --help at once.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -522,36 +522,3 @@ def without_effect(settings: Settings) -> list[str]:
         for name in names
         if name in changed
     ]
-
-
-# What `--preset NAME` changes; `paper` is the defaults. A preset sets only what the chosen model has.
-# `tuned` is for sparse data, where users have a handful of actions: with it Amazon's Toys, Beauty and
-# Instruments were measured. It is the first that was tried; of nine learning rates and dropouts for
-# SASRec-ID on Toys it is within 1.5 % of the best on validation. `dense` is what validation on MovieLens-1M
-# chose, where users have 165 actions on average (docs/results.md).
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "official": {
-        "blocks": 1,
-        "cross_blocks": 4,
-        "user_mean": "all",
-        "batch_size": 128,
-        "max_epochs": 20,
-        "patience": 20,
-        "validate_every": 200,
-        "precision": "float32",
-    },
-    "tuned": {
-        "learning_rate": 1e-3,
-        "dropout": 0.3,
-        "input_dropout": 0.3,
-        "patience": 3,
-    },
-    "dense": {
-        "learning_rate": 3e-4,
-        "input_dropout": 0.3,
-        "lambda_user": 0.03,
-        "lambda_item": 0.03,
-        "lambda_stream": 2.0,
-    },
-}

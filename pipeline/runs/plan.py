@@ -20,8 +20,9 @@ from ...core.words import unknown_name
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import modalities_of
 from ...features.store import StoreInfo, choose_stores, has_stores
+from ...model.presets import PRESETS
 from ...model.registry import BLEND, BLENDED, ModelSpec, from_content, model_spec
-from ...model.settings import PRESETS, TrainSettings, WindowSettings
+from ...model.settings import TrainSettings, WindowSettings
 from .end_to_end import EndToEndPlan, input_stores, plan_end_to_end, refuse_unfit
 from .end_to_end_settings import EndToEndSettings
 from .settings import RunSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from ...core.settings import Settings
+from ...model.presets import PRESETS
 from ...model.registry import MODELS
-from ...model.settings import PRESETS
 
 
 class SourceSettings(Settings):

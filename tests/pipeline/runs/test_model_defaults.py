@@ -9,8 +9,8 @@ import pytest
 from tssr.api.workspace import Workspace
 from tssr.core.settings import option_words, resolve
 from tssr.core.workspace import WorkspaceFolders
+from tssr.model.presets import PRESETS
 from tssr.model.registry import MODELS
-from tssr.model.settings import PRESETS
 from tssr.pipeline.compare.training_pool import train_command
 from tssr.pipeline.runs import plan as plan_module
 from tssr.pipeline.runs.end_to_end_settings import EndToEndSettings
