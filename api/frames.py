@@ -45,6 +45,15 @@ def stored(frame: Any, what: str, wanted: Sequence[str], path: Path, *, others: 
     return path
 
 
+def refuse_signs(columns: Sequence[str]) -> None:
+    """Raise UsageError for a name that --map, which the stages record, could not hold."""
+    for name in columns:
+        if set(name) & set(",+="):
+            raise UsageError(
+                f"column {name!r}: a name with a comma, + or = cannot be mapped; rename the column"
+            )
+
+
 def stored_vectors(vectors: Any, ids: Sequence[Any] | None, stem: Path) -> Path:
     """The file with the vectors: the one they name if they are a path, else `stem` with an ending.
 

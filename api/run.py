@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -16,8 +17,12 @@ from ..core.settings import resolve
 from ..core.workspace import WorkspaceFolders, read_run
 from ..evaluation.settings import EvaluateSettings
 from ..pipeline.runs.recommend_settings import ListSettings
-from .frames import as_list, id_text
+from .frames import as_list, id_text, refuse_signs, stored
 from .results import Result, html_table, measured_frame, spread
+
+if TYPE_CHECKING:
+    from ..core.dataset import LoadedDataset
+    from ..pipeline.runs.asked_users import Ask, AskedUsers
 
 GALLERY_FILE = "gallery.png"
 
@@ -62,16 +67,20 @@ class Run:
     def recommend(
         self,
         *,
-        histories: Sequence[Sequence[Any]] | None = None,
+        histories: Any = None,
         users: Sequence[Any] | None = None,
+        user: str = "user_id",
+        item: str = "item_id",
+        time: str | None = None,
         **settings: Any,
     ) -> pl.DataFrame:
-        """The best items for histories of anyone, oldest item first, or for users of the data set.
+        """The best items for histories of anyone, or for users of the data set; without both, for all users.
 
-        Without both there is a list for every user of the data set. One row a recommended item: user_id
-        (histories are called `history 1`, `history 2`, …), rank from 1, item_id, score, text. Settings are
-        options of `tssr recommend`: `topk`, `mask`, `cold_items`, …. Items that the data set does not have
-        are left out and named; raises DataError where nothing is left.
+        `histories` are lists of item ids, oldest item first, or a table with a row for each action (Polars,
+        pandas, Arrow), whose columns `user`, `item` and `time` name; without `time` its rows are in order.
+        One row a recommended item: user_id (of lists `history 1`, `history 2`, …), rank from 1, item_id,
+        score, text. Settings are options of `tssr recommend`: `topk`, `mask`, `cold_items`, …. Items that the
+        data set does not have are left out and named; raises DataError where nothing is left.
         """
         from ..pipeline.runs.asked_users import users_named, users_of
         from ..pipeline.runs.recommend import lists_of
@@ -79,7 +88,10 @@ class Run:
         if histories is not None and users is not None:
             raise UsageError("recommend: give histories= or users=, not both")
         chosen = resolve(ListSettings, spread(settings, ListSettings))
-        if histories is not None:
+        if hasattr(histories, "columns"):
+            columns = {"user": user, "item": item} | ({} if time is None else {"time": time})
+            ask = _users_of_table(histories, columns, strict=chosen.strict)
+        elif histories is not None:
             items = [
                 [id_text(item) for item in as_list(own, "histories=")]
                 for own in as_list(histories, "histories=")
@@ -123,6 +135,25 @@ class Run:
             return table
         data = base64.b64encode(picture.read_bytes()).decode("ascii")
         return f'{table}<img src="data:image/png;base64,{data}" style="max-width: 100%">'
+
+
+def _users_of_table(table: Any, columns: dict[str, str], *, strict: bool) -> Ask:
+    """Ask for the users of a table of actions: it is read as the file of --history that it is written to."""
+    from ..pipeline.runs.asked_users import given_users
+    from ..pipeline.runs.recommend_settings import RecommendSettings
+
+    refuse_signs(list(columns.values()))
+
+    def ask(dataset: LoadedDataset) -> AskedUsers:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "histories.parquet"
+            stored(table, "histories=", list(columns.values()), path, others=False)
+            mapping = ",".join(f"{key}={column}" for key, column in columns.items())
+            given = {"history": path, "map": mapping, "strict": strict}
+            settings = resolve(RecommendSettings, given)
+            return given_users(dataset.info, path, settings, "histories=")
+
+    return ask
 
 
 def _short(value: Any) -> str:

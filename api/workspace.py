@@ -15,7 +15,7 @@ from ..core.workspace import WorkspaceFolders
 from ..pipeline.preprocess.formats import FORMATS
 from ..pipeline.preprocess.settings import PreprocessSettings
 from .dataset import Dataset
-from .frames import FRAMES_FOLDER, stored
+from .frames import FRAMES_FOLDER, refuse_signs, stored
 from .results import Result, as_tuple, html_table, spread
 from .run import Run
 
@@ -68,7 +68,7 @@ class Workspace:
             texts = [str(column) for column in as_tuple(text)]
             one_each = {"user": user, "item": item, "time": time, "image": image}
             columns = {key: str(column) for key, column in one_each.items() if column is not None}
-            _refuse_signs([*texts, *columns.values()])
+            refuse_signs([*texts, *columns.values()])
             if "map" in given:
                 raise UsageError("map=: name the columns by user=, item=, time=, text= and image=")
         elif interactions is not None or items is not None:
@@ -226,12 +226,3 @@ class Workspace:
 def _names(runs: Iterable[str | Run]) -> list[str]:
     """The names of runs, which may be given as objects."""
     return [run.name if isinstance(run, Run) else run for run in runs]
-
-
-def _refuse_signs(columns: Sequence[str]) -> None:
-    """Raise UsageError for a name that --map, which the stages record, could not hold."""
-    for name in columns:
-        if set(name) & set(",+="):
-            raise UsageError(
-                f"column {name!r}: a name with a comma, + or = cannot be mapped; rename the column"
-            )

@@ -26,6 +26,17 @@ def reason_of(error: BaseException) -> str:
     return said.splitlines()[0] if said else type(error).__name__
 
 
+def size_in_words(count: int) -> str:
+    """A number of bytes in the unit that suits it: small files would all be 0.0 MiB.
+
+    >>> size_in_words(0), size_in_words(1), size_in_words(262_144), size_in_words(5 << 30)
+    ('0.0 KiB', '0.1 KiB', '256.0 KiB', '5,120.0 MiB')
+    """
+    if count < 1 << 20:
+        return f"{max(count / (1 << 10), 0.1 if count else 0.0):.1f} KiB"
+    return f"{count / (1 << 20):,.1f} MiB"
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """`; did you mean …?` with the known name most like `name`, "" where none is alike.
 

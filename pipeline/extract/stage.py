@@ -11,6 +11,7 @@ from ...core.progress import note_once
 from ...core.schema import ITEM, ITEM_ID, ITEMS, ITEMS_FILE, MANIFEST_FILE, read_table
 from ...core.summary import Summary
 from ...core.torchrun import World, joined_world
+from ...core.words import size_in_words
 from ...core.workspace import WorkspaceFolders
 from ...features.modality import MODALITIES
 from ...features.settings import FORMER_FLAGS, FeatureSettings
@@ -73,7 +74,7 @@ def _summary(dataset: str, outcomes: list[StoreOutcome]) -> Summary:
             f"{outcome.info.items:,}",
             f"{outcome.info.missing:,}",
             f"{outcome.encoded:,}",
-            f"{outcome.info.bytes / 2**20:,.1f} MiB",
+            size_in_words(outcome.info.bytes),
         )
         for outcome in outcomes
     ]

@@ -10,7 +10,7 @@ from ...core.errors import ArtifactError, UsageError
 from ...core.progress import progress
 from ...core.schema import ITEMS_FILE, MANIFEST_FILE
 from ...core.summary import Summary
-from ...core.words import first_few
+from ...core.words import first_few, size_in_words
 from ...core.workspace import WorkspaceFolders
 from ...features.store import CURE, list_stores, read_manifest
 
@@ -27,7 +27,7 @@ def list_features(workspace: WorkspaceFolders, dataset: str | None) -> Summary:
             f"{info.dimension:,}",
             f"{info.items:,}",
             f"{info.missing:,}",
-            f"{info.bytes / 2**20:,.1f} MiB",
+            size_in_words(info.bytes),
         )
         for name, info in stores
     ]

@@ -174,9 +174,13 @@ def _content_cure(catalogue: Catalogue | None, dump: Dump) -> str:
 
 def _summary(folder: Path, manifest: Mapping[str, Any], *, cached: bool) -> Summary:
     name, counts, table_2 = folder.name, manifest["counts"], manifest["table_2"]
-    notes = [f"Table 2, {name}: {_table_words(table_2['this'])}"]
     if table_2["paper"]:
-        notes.append(f"Table 2, the paper: {_table_words(table_2['paper'])}")
+        notes = [
+            f"Table 2, {who}: {_table_words(table_2[row])}"
+            for who, row in ((name, "this"), ("the paper", "paper"))
+        ]
+    else:  # a log of one's own is in no table of the paper
+        notes = [f"Left: {_table_words(table_2['this'])}"]
     if manifest["split"]["kind"] == "time":
         asked = manifest["split"]["users_asked"]
         notes.append(

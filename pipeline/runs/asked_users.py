@@ -81,9 +81,12 @@ def users_in(path: Path, settings: RecommendSettings) -> Ask:
     return lambda dataset: given_users(dataset.info, path, settings)
 
 
-def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -> AskedUsers:
+def given_users(
+    dataset: DatasetInfo, path: Path, settings: RecommendSettings, source: str | None = None
+) -> AskedUsers:
     """The users of the file `path`, or of stdin; only the history given there counts, known user or not.
 
+    `source` is how messages name where the histories come from, where that is not the option with the path.
     Items that the data set does not have are left out and counted, and so are users without any known item.
     Raises UsageError or DataError for a file that is missing, unreadable or of unknown items only, and, when
     strict, for the first thing that would be left out.
@@ -91,9 +94,10 @@ def given_users(dataset: DatasetInfo, path: Path, settings: RecommendSettings) -
     problems = Problems(strict=settings.strict, allow_loss=settings.allow_loss)
     names, items = _read(path, settings, problems)
     if not names:
-        raise DataError(f"{path} holds no history{problems.why_empty()}")
+        raise DataError(f"{source or path} holds no history{problems.why_empty()}")
     problems.refuse_loss()
-    asked = _by_history(dataset, f"--history {path}", names, items, strict=settings.strict)
+    source = source or f"--history {path}"
+    asked = _by_history(dataset, source, names, items, strict=settings.strict)
     return replace(asked, notes=[*problems.lines(), *asked.notes])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...core.errors import os_errors_as_tssr
 from ...core.summary import Summary
+from ...core.words import size_in_words
 from ...core.workspace import WorkspaceFolders
 from .inventory import WorkspaceEntry, next_step, take_inventory
 
@@ -15,7 +16,8 @@ def workspace_status(workspace: WorkspaceFolders) -> Summary:
     """The contents of the workspace, what in it no longer fits and why, and the next command to give."""
     entries = take_inventory(workspace)
     rows = [
-        [entry.kind, entry.name, _size(entry.size), age_in_words(entry.age), entry.state] for entry in entries
+        [entry.kind, entry.name, size_in_words(entry.size), age_in_words(entry.age), entry.state]
+        for entry in entries
     ]
     told = next_step(workspace, entries)
     records = [
@@ -45,10 +47,10 @@ def unused_entries(workspace: WorkspaceFolders) -> list[WorkspaceEntry]:
 def unused_summary(workspace: WorkspaceFolders, unused: Sequence[WorkspaceEntry]) -> Summary:
     """A table of the unused entries, which would be removed or were removed."""
     freed = sum(entry.size for entry in unused)
-    rows = [[entry.kind, entry.name, _size(entry.size), entry.state] for entry in unused]
+    rows = [[entry.kind, entry.name, size_in_words(entry.size), entry.state] for entry in unused]
     names = [f"{entry.kind} {entry.name}" for entry in unused]
     data = {"stage": "clean", "removed": names, "bytes": freed}
-    title = f"{len(unused)} things in {workspace.root} that nothing refers to, {_size(freed)}"
+    title = f"{len(unused)} things in {workspace.root} that nothing refers to, {size_in_words(freed)}"
     return Summary(title, rows, data, ["what", "name", "size", "why"])
 
 
@@ -72,7 +74,3 @@ def age_in_words(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds // unit:.0f} {name}"
     return f"{seconds:.0f} s"
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 20):,.1f} MiB"

@@ -43,7 +43,7 @@ PUBLIC = {
     "Dataset.tune": ["model", "tried", "settings"],
     "Dataset.export": ["output", "to"],
     "Run.evaluate": ["force", "settings"],
-    "Run.recommend": ["histories", "users", "settings"],
+    "Run.recommend": ["histories", "users", "user", "item", "time", "settings"],
     "Run.export": ["output", "cold_items", "cold_bonus"],
     "register_model": ["name", "title", "settings", "reads_content", "trained"],
 }  # fmt: skip
@@ -250,6 +250,28 @@ def test_other_misuse_is_one_sentence(workspace):
         run.recommend(users=["nobody"])
     with pytest.raises(UsageError, match="a data set goes to recbole or sequences"):
         shop.export(workspace.folder / "out", to="serving")
+
+
+@pytest.mark.parametrize(
+    "kind", [pl.DataFrame, lambda rows: pl.DataFrame(rows).to_pandas(), pa.Table.from_pylist]
+)
+def test_a_table_of_actions_gives_the_lists_of_its_histories(workspace, kind):
+    shop = preprocess(workspace, rows())
+    run = shop.train("itemknn")
+    lists = run.recommend(histories=[["s1", "s2", "s3"], ["s4"]], topk=5)
+    # The rows of "x" are out of order, and one item is unknown.
+    took = [("x", "s3", 9), ("y", "s4", 1), ("x", "s1", 2), ("x", "s2", 3), ("y", "nosuch", 0)]
+    table = kind([dict(zip(("who", "what", "when"), row, strict=True)) for row in took])
+    columns = {"user": "who", "item": "what", "time": "when"}
+    found = run.recommend(histories=table, **columns, topk=5)
+    assert found["user_id"].unique(maintain_order=True).to_list() == ["x", "y"]
+    assert found.drop("user_id").equals(lists.drop("user_id"))
+    with pytest.raises(DataError, match=r"histories=: 1 of 5 actions are on items .*\(nosuch\)"):
+        run.recommend(histories=table, **columns, strict=True)
+    with pytest.raises(UsageError, match="histories= has no column 'user_id'; it has who, what, when"):
+        run.recommend(histories=table)
+    with pytest.raises(UsageError, match="a name with a comma"):
+        run.recommend(histories=table, **columns | {"user": "a,b"})
 
 
 def _one_process(folder):

@@ -31,7 +31,7 @@ def test_the_table_and_the_json(tmp_path, capsys):
     main(arguments(tmp_path))
     shown = capsys.readouterr().out
     assert "5-core" in shown
-    assert "Table 2, custom: 6 users, 6 items, 36 actions, 6.0 per item, 6.0 per user" in shown
+    assert "Left: 6 users, 6 items, 36 actions, 6.0 per item, 6.0 per user" in shown
     main(arguments(tmp_path, "--json"))
     result = json.loads(capsys.readouterr().out)
     assert result["cached"] is True
