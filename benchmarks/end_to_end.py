@@ -113,7 +113,7 @@ class EverySlot(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """(B, L) -> (B, L, C)."""
-        vectors: Tensor = self.encoder(*self.read(self.numbers[items].flatten()))
+        vectors: Tensor = self.encoder(*self.read(self.numbers[items].flatten().cpu()))
         return vectors.float().view(*items.shape, -1)
 
 
@@ -128,12 +128,13 @@ class Drawn:
         """The inputs of contents (K,)."""
         if self.same is not None:
             return tuple(each[: len(contents)] for each in self.same)
-        rows = contents.cpu() % len(self.inputs[0])
+        rows = contents % len(self.inputs[0])
         return tuple(self._given(each[rows]) for each in self.inputs)
 
     def _given(self, rows: Tensor) -> Tensor:
-        """Rows on the device, as an encoder wants them."""
-        moved = rows.to(self.device)
+        """Rows on the device, as an encoder wants them; sent as `StoredInputs` sends them."""
+        on_gpu = self.device.type == "cuda"
+        moved = rows.pin_memory().to(self.device, non_blocking=True) if on_gpu else rows.to(self.device)
         return moved.float() if moved.dtype == torch.float16 else moved
 
 

@@ -52,8 +52,8 @@ class InputsToCome:
 class StoredInputs:
     """Reads encoder inputs from a store and puts them on `device`.
 
-    `contents` has each item's content by number 0…R-1, (N + 1,), and -1 for the padding and for items without
-    content. `padding` is the token id that fills short texts up.
+    `contents`, on that device too, has each item's content by number 0…R-1, (N + 1,), and -1 for the padding
+    and for items without content. `padding` is the token id that fills short texts up.
     """
 
     def __init__(self, info: StoreInfo, device: torch.device, padding: int = 0) -> None:
@@ -74,7 +74,7 @@ class StoredInputs:
         self._rows = distinct
         contents = np.full(len(rows), -1, np.int64)
         contents[rows >= 0] = numbers
-        self.contents: Tensor = torch.from_numpy(contents)
+        self.contents: Tensor = torch.from_numpy(contents).to(device)
 
     def _lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The length in tokens of each row; all rows are read once for it."""
@@ -93,29 +93,39 @@ class StoredInputs:
         return rows >= 0 if self._kind == "tokens" else rows.view(len(rows), *self._shape).any(dim=2)
 
     def __call__(self, contents: Tensor) -> tuple[Tensor, ...]:
-        """The inputs of some contents, (K,) numbers: pixels (K, 3, H, W), or ids and mask, (K, L) each.
+        """The inputs of some contents, (K,) numbers on the CPU: pixels (K, 3, H, W), or ids and mask, (K, L).
 
         Of activations and layers what the store has, in float32.
         """
-        rows = torch.from_numpy(self._store.gather(self._rows[contents.cpu().numpy()]))
+        rows = torch.from_numpy(self._store.gather(self._rows[contents.numpy()]))
         if self._kind == "tokens":
             return self._tokens(rows)
         rows = rows.view(len(rows), *self._shape)
         if self._kind == "activations":
             return self._activations(rows)
-        inputs = rows.to(self._device, non_blocking=True)
+        inputs = self._sent(rows)
         return (inputs.float() if self._kind == LAYERS else inputs,)
+
+    def _sent(self, rows: Tensor) -> Tensor:
+        """Rows on the device.
+
+        To a GPU they go from pinned memory: then the CPU does not wait for the copy, and reads the next
+        contents while the GPU computes.
+        """
+        if self._device.type == "cuda":
+            return rows.pin_memory().to(self._device, non_blocking=True)
+        return rows.to(self._device)
 
     def _tokens(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Ids and mask, no wider than the longest text needs."""
-        rows = rows[:, : int(self._mask(rows).sum(dim=1).max())].to(self._device, torch.int64)
+        rows = self._sent(rows[:, : int(self._mask(rows).sum(dim=1).max())]).long()
         mask = self._mask(rows)
         return rows.where(mask, self._padding), mask.long()
 
     def _activations(self, rows: Tensor) -> tuple[Tensor, ...]:
         """The frozen part's outputs in float32; for sequences also the mask, 0 where all D numbers are 0."""
         if not self._sequences:
-            return (rows.to(self._device).float(),)
+            return (self._sent(rows).float(),)
         mask = self._mask(rows)
         longest = int(mask.sum(dim=1).max())
-        return rows[:, :longest].to(self._device).float(), mask[:, :longest].to(self._device).long()
+        return self._sent(rows[:, :longest]).float(), self._sent(mask[:, :longest]).long()

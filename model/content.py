@@ -39,7 +39,7 @@ from ..core.float32 import full_float32
 from ..core.torchrun import current_world
 from .random_state import drawing_as, random_states
 
-Read = Callable[[Tensor], tuple[Tensor, ...]]  # the inputs of contents (K,) by number, on their device
+Read = Callable[[Tensor], tuple[Tensor, ...]]  # numbers (K,) on the CPU to inputs on the encoder's device
 
 _HEAD_READS = ContextVar("head_reads", default=False)
 
@@ -94,7 +94,7 @@ class FrozenContent(nn.Module):
 class _EncodedChunk:
     """A chunk that this process encoded, with the random state before, to draw the same dropout again."""
 
-    contents: Tensor  # (K,)
+    contents: Tensor  # (K,), on the CPU
     vectors: Tensor  # (K, C), with a graph where the activations were kept
     random: dict[str, Tensor]
 
@@ -209,7 +209,9 @@ class TrainedContent(nn.Module):
     def _encode_new(self, new: Tensor) -> _EncodedContents:
         """Encode this process's part of the contents `new` (S,) and get the others' vectors."""
         world = current_world()
-        parts = new.tensor_split(world.size)
+        # The CPU reads by these numbers. Were they copied to it chunk by chunk, each copy would wait until
+        # the GPU has done all its queued work.
+        parts = new.cpu().tensor_split(world.size)
         low, own = sum(map(len, parts[: world.rank])), parts[world.rank]
         cut = self._chunks(own)
         first_kept = len(cut) - self.encoder_training.kept_chunks if not self._encoded else len(cut)
@@ -227,7 +229,7 @@ class TrainedContent(nn.Module):
 
     def _encode_chunk(self, contents: Tensor, *, keep: bool) -> _EncodedChunk:
         """Encode contents (K,), with a graph where it is to be kept."""
-        random = random_states(contents.device)
+        random = random_states(self.contents.device)
         with torch.set_grad_enabled(keep):
             return _EncodedChunk(contents, self._vectors(contents), random)
 
@@ -274,7 +276,7 @@ class TrainedContent(nn.Module):
             for chunk, gradients in reversed(list(zip(each.chunks, parts, strict=True))):
                 vectors = chunk.vectors
                 if not vectors.requires_grad:
-                    with drawing_as(chunk.random, chunk.contents.device):
+                    with drawing_as(chunk.random, self.contents.device):
                         vectors = self._vectors(chunk.contents)
                 vectors.backward(gradients)  # type: ignore[no-untyped-call]
         for part, momentum in momenta.items():
@@ -301,11 +303,10 @@ class TrainedContent(nn.Module):
             modes = {part: part.training for part in self.encoder.modules()}
             self.encoder.eval()
             count = int(self.contents.max()) + 1
-            numbers = torch.arange(count, device=self.contents.device)
-            own = numbers.tensor_split(world.size)[world.rank]
-            nothing = torch.zeros(0, self.width, device=own.device, dtype=self._dtype())
+            own = torch.arange(count).tensor_split(world.size)[world.rank]
+            nothing = torch.zeros(0, self.width, device=self.contents.device, dtype=self._dtype())
             # In half precision on a GPU, because extract-features encodes so, and both should agree.
-            half = torch.autocast("cuda", torch.bfloat16, enabled=numbers.is_cuda)
+            half = torch.autocast("cuda", torch.bfloat16, enabled=self.contents.is_cuda)
             with torch.no_grad(), half:
                 parts = [self._vectors(chunk) for chunk in self._chunks(own)]
             for part, mode in modes.items():

@@ -23,16 +23,27 @@ def table(kind):
     return filled.reshape(6, -1).astype(np.float16)
 
 
-@pytest.fixture(params=["tokens", "activations"])
-def inputs(request, monkeypatch):
-    kind = request.param
+def opened(kind, device, monkeypatch):
     rows = table(kind)
     store = SimpleNamespace(rows=ROWS, gather=lambda wanted: rows[wanted])
     monkeypatch.setattr(stored_inputs, "open_store", lambda info: store)
     monkeypatch.setattr(stored_inputs, "_AT_ONCE", 2)
     shape = (4,) if kind == "tokens" else (4, WIDTH)
     info = SimpleNamespace(kind=kind, shape=shape, modality="text")
-    return StoredInputs(info, torch.device("cpu"))
+    return StoredInputs(info, torch.device(device))
+
+
+@pytest.fixture(params=["tokens", "activations"])
+def inputs(request, monkeypatch):
+    return opened(request.param, "cpu", monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["tokens", "activations"])
+def test_numbers_and_inputs_lie_on_the_device_that_was_asked_for(kind, monkeypatch):
+    """An encoder is put where `contents` are, before the model is whole and moves as one."""
+    inputs = opened(kind, "meta", monkeypatch)
+    given = inputs(torch.tensor([0, 1]))
+    assert {each.device.type for each in (inputs.contents, *given)} == {"meta"}
 
 
 def test_contents_are_numbered_by_length_and_each_item_keeps_its_own(inputs):

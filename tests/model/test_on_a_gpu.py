@@ -229,12 +229,12 @@ def test_a_step_in_bfloat16_is_finite(gpu, name):
 PICTURES = torch.randn(contract.ITEM_COUNT, 5, generator=torch.Generator().manual_seed(2))
 
 
-def with_trained_encoder(device):
+def with_trained_encoder(device, **changed):
     """TSSR with an encoder that draws dropout, in chunks of two."""
-    contents = torch.arange(contract.ITEM_COUNT + 1) - 1
+    contents = torch.arange(contract.ITEM_COUNT + 1).to(device) - 1
 
     def read(numbers):
-        return (PICTURES[numbers.cpu()].to(device),)
+        return (PICTURES[numbers].to(device),)
 
     torch.manual_seed(1)
     encoder = nn.Sequential(nn.Linear(5, 6), nn.Dropout(0.2), nn.Linear(6, 4))
@@ -244,7 +244,7 @@ def with_trained_encoder(device):
     materials = Materials(
         contract.ITEM_COUNT, contract.LENGTH, [source], train, torch.from_numpy(train.counts())
     )
-    return MODELS["tssr"].build(materials, MODELS["tssr"].settings(**contract.SMALL))
+    return MODELS["tssr"].build(materials, MODELS["tssr"].settings(**contract.SMALL, **changed))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -261,3 +261,9 @@ def test_a_resumed_training_of_an_encoder_goes_on_to_the_same_numbers(gpu, preci
     steps.model.eval()
     (content,) = trained_contents(steps.model)
     assert content.encode_all().cpu().shape == (contract.ITEM_COUNT + 1, 4)
+
+
+@pytest.mark.parametrize("scale", ["standard", "whiten"])
+def test_vectors_of_an_untrained_encoder_are_scaled_before_the_model_is_on_the_gpu(gpu, scale):
+    steps = steps_on(gpu, with_trained_encoder(gpu, content_scale=scale))
+    assert all(bool(term.isfinite()) for term in steps.take(0).values())
