@@ -15,8 +15,7 @@ from ...core.artifacts import fingerprint, write_json, write_text
 from ...core.dataset import DatasetInfo
 from ...core.errors import DivergedError, UsageError
 from ...core.progress import note
-from ...core.schema import SELECTION_METRIC
-from ...core.settings import as_options, option_name, resolve
+from ...core.settings import option_name, resolve
 from ...core.summary import Summary
 from ...core.workspace import WorkspaceFolders, check_name, read_run
 from ...evaluation.comparison import Comparison, compare
@@ -30,10 +29,11 @@ from ..runs.list_lengths import with_fitting_topk
 from ..runs.plan import window_of
 from ..runs.run_differences import run_differences
 from .blends import MixedContender, blend_all
-from .contenders import Contender, Trial
+from .contenders import Contender
 from .report import ComparisonReport, MeasuredContender
 from .settings import CompareSettings
-from .training_pool import ContenderRuns, TrainedRun, TrainingPool
+from .trained_trials import train_and_choose
+from .training_pool import ContenderRuns
 
 FOCUS, REFERENCE = "tssr", "sasrec-id"
 
@@ -60,7 +60,7 @@ def compare_models(
     resolve(EvaluateSettings, {"topk": settings.topk})  # refused now, not after the trainings
     _refuse_unequal_windows(settings, contenders)
     path = _path(workspace, settings, contenders, blends)
-    trained = list(zip(contenders, _train(workspace, settings, contenders), strict=True))
+    trained = list(zip(contenders, train_and_choose(workspace, settings, contenders), strict=True))
     if blends:
         trained += blend_all(workspace, settings, blends, {one.name: (one, of) for one, of in trained})
     left_out = _left_out(trained)
@@ -138,52 +138,6 @@ def _path(
         asked["blends"] = {one.name: [one.parts, one.settings.record()] for one in blends}
     made = f"{contenders[0].trials[0].plan.dataset.name}-{fingerprint({**asked, 'plans': plans})[:8]}"
     return workspace.root / "comparisons" / check_name(settings.name or made, "--name")
-
-
-def _train(
-    workspace: WorkspaceFolders, settings: CompareSettings, contenders: Sequence[Contender]
-) -> list[ContenderRuns]:
-    """Train every trial at the first seed, choose, and train what was chosen at the other seeds."""
-    more = [settings.seeds - 1 if contender.trained else 0 for contender in contenders]
-    pool = TrainingPool(workspace, settings.jobs, sum(len(e.trials) for e in contenders) + sum(more))
-    first = [(_label(e, trial, 0), trial.plan) for e in contenders for trial in e.trials]
-    tried = _split(pool.train(first), [len(e.trials) for e in contenders])
-    choices = [_best(runs) for runs in tried]
-    rest = []
-    more = [0 if choice is None else count for choice, count in zip(choices, more, strict=True)]
-    for contender, choice, count in zip(contenders, choices, more, strict=True):
-        if choice is None:
-            continue
-        trial = contender.trials[choice]
-        rest += [
-            (_label(contender, trial, seed), contender.plan(trial, seed)) for seed in range(1, count + 1)
-        ]
-    others = _split(pool.train(rest), more)
-    return [
-        ContenderRuns(own, choice, [] if choice is None else [own[choice], *also])
-        for own, choice, also in zip(tried, choices, others, strict=True)
-    ]
-
-
-def _label(contender: Contender, trial: Trial, seed: int) -> str:
-    values = dict(trial.values)
-    if contender.trained:
-        values["seed"] = trial.plan.train.seed + seed
-    return f"{contender.name} {as_options(values)}".rstrip()
-
-
-def _split(runs: Sequence[TrainedRun], sizes: Sequence[int]) -> list[list[TrainedRun]]:
-    parts, first = [], 0
-    for size in sizes:
-        parts.append(list(runs[first : first + size]))
-        first += size
-    return parts
-
-
-def _best(runs: Sequence[TrainedRun]) -> int | None:
-    """The run with the best validation NDCG@10, the first of equals; None where all diverged."""
-    ended = [i for i, run in enumerate(runs) if run.diverged is None]
-    return max(ended, key=lambda i: runs[i].result[SELECTION_METRIC], default=None)
 
 
 def _measure(
