@@ -263,7 +263,7 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
         (("--models", "poprec", "--topk", "0"), "--topk: list lengths should be 1 or more"),
         (("--models", "poprec", "--topk", "21"), "--topk 21: hm has only 20 items"),
         (("--models", "poprec", "--name", "../x"), "--name '../x': use letters"),
-        (("--models", "tssr", "--features", "text"), "tssr extract-features --modality text"),
+        (("--models", "tssr", "--features", "text"), "tssr extract-features --dataset hm --modality text"),
         (("--models", "poprec", "--seeds", "0"), "--seeds: should be greater than or equal to 1"),
     ],
 )
