@@ -17,6 +17,7 @@ from ...model.registry import BLENDED, model_spec, own_defaults
 from ...model.settings import TrainSettings
 from ..runs.before_inputs import refuse_untrainable
 from ..runs.end_to_end import refuse_unfit
+from ..runs.end_to_end_settings import EndToEndSettings
 from ..runs.plan import RunPlan, chosen_of, options_of, plan_run
 from ..runs.settings import RunSettings, SourceSettings
 from ..runs.train_config import TrainConfig
@@ -126,6 +127,11 @@ def with_values(plan: RunPlan, values: Mapping[str, Any]) -> RunPlan:
         return resolve(type(settings), dict(settings) | mine)
 
     train, along = changed(plan.train), plan.end_to_end
+    of_encoders = [name for name in values if name in EndToEndSettings.model_fields]
+    if along is None and of_encoders:
+        raise UsageError(f"{option_name(of_encoders[0])}: only with --end-to-end")
+    if along is not None:
+        along = replace(along, settings=changed(along.settings))
     if along is not None and train.seed != along.seed:
         if RANDOM in along.settings.weights:
             raise UsageError(
@@ -154,9 +160,11 @@ def refuse_untriable(tried: Iterable[str], given: Container[str]) -> None:
             raise UsageError("--try --count-all: it counts validation actions, so validation cannot judge it")
         if name == "seed":
             raise UsageError("--try --seed: the best of several seeds is chance; --seeds N averages them")
-        if name in {*_SOURCES, *TrainSettings.WHERE_AND_HOW}:
+        untriable = set(EndToEndSettings.model_fields) - set(EndToEndSettings.TRIABLE)
+        if name in {*_SOURCES, *TrainSettings.WHERE_AND_HOW, *untriable}:
             raise UsageError(
-                f"--try {option_name(name)}: only options of training and of models can be tried; for others "
+                f"--try {option_name(name)}: only options of training, of models, and of how an encoder is "
+                "trained can be tried; for others "
                 "make variants, tables [train.NAME] in --config"
             )
 
@@ -180,6 +188,5 @@ def _trials(plan: RunPlan, tried: Mapping[str, Sequence[Any]]) -> list[Trial]:
     trials = []
     for combination in itertools.product(*tried.values()):
         changed = with_values(plan, dict(zip(tried, combination, strict=True)))
-        resolved = dict(changed.train) | dict(changed.model_settings)
-        trials.append(Trial({name: resolved[name] for name in tried}, changed))
+        trials.append(Trial({name: changed.setting(name) for name in tried}, changed))
     return trials

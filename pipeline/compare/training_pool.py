@@ -206,10 +206,8 @@ def train_command(workspace: WorkspaceFolders, plan: RunPlan) -> list[str]:
     """The `tssr train …` that trains the plan into the folder of the plan's own name."""
     command = ["tssr", "train", "--workspace", str(workspace.root), "--dataset", plan.dataset.name]
     command += ["--model", plan.model]
-    changed = plan.options()
-    names = [store.name for store in plan.stores]
-    if plan.end_to_end is not None:
-        names, changed = list(plan.end_to_end.modalities), changed | plan.end_to_end.settings.changed()
+    along = plan.end_to_end
+    names = [store.name for store in plan.stores] if along is None else list(along.modalities)
     for name in names:
         command += ["--features", name]
-    return command + option_words(changed)
+    return command + option_words(plan.options())

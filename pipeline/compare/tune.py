@@ -86,17 +86,13 @@ def _space(settings: TuneSettings, plan: RunPlan, fixed: Sequence[str]) -> dict[
     for name, values in wanted.items():
         if name not in own:
             raise UsageError(f"--try {option_name(name)}: {plan.model} has no such option")
-        read = [_setting(with_values(plan, {name: value}), name) for value in values]
+        read = [with_values(plan, {name: value}).setting(name) for value in values]
         space[name] = list(dict.fromkeys(read))  # each value once
     return space
 
 
 def _combinations(space: Mapping[str, list[Any]]) -> int:
     return math.prod(len(values) for values in space.values())
-
-
-def _setting(plan: RunPlan, name: str) -> Any:
-    return getattr(plan.train if name in type(plan.train).model_fields else plan.model_settings, name)
 
 
 @contextmanager
@@ -254,7 +250,7 @@ def _written(
 def _toml(model: str, plan: RunPlan, searched: Iterable[str]) -> str:
     """What was searched, and the other settings where they differ from the defaults, for `--config`."""
     values = plan.options()
-    values |= {name: _setting(plan, name) for name in searched}
+    values |= {name: plan.setting(name) for name in searched}
     lines = [
         f"{name.replace('_', '-')} = {json.dumps(value)}"
         for name, value in values.items()

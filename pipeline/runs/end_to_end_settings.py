@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -20,6 +20,16 @@ class EndToEndSettings(Settings):
     """Which encoders are trained with the model, which part of them, and how."""
 
     model_config = ConfigDict(title="Training the content encoder along")
+
+    # Settings that decide neither the encoder nor the store it reads, so that values can be tried one after
+    # another within one plan.
+    TRIABLE: ClassVar[tuple[str, ...]] = (
+        "encoder_lr",
+        "encoder_weight_decay",
+        "train_batchnorm",
+        "adapter_dim",
+        "refresh_items",
+    )
 
     end_to_end: bool = Field(
         False,

@@ -94,7 +94,17 @@ class RunPlan:
         usual = dict(resolve(TrainSettings, {})) | dict(resolve(type(self.model_settings), {}))
         defaults = {**usual, **self.spec.defaults}
         settings = {**dict(self.train), **dict(self.model_settings)}
-        return {name: value for name, value in settings.items() if value != defaults[name]}
+        changed = {name: value for name, value in settings.items() if value != defaults[name]}
+        return changed if self.end_to_end is None else changed | self.end_to_end.settings.changed()
+
+    def setting(self, name: str) -> Any:
+        """The value of one setting of training, of the model, or of the encoders that are trained along."""
+        of_encoders = () if self.end_to_end is None else (self.end_to_end.settings,)
+        return next(
+            getattr(of, name)
+            for of in (self.train, self.model_settings, *of_encoders)
+            if name in type(of).model_fields
+        )
 
     def key(self, features: Mapping[str, str] | None = None) -> str:
         """The hash of the plan without settings that change a result by rounding at most, such as device.

@@ -261,6 +261,42 @@ def test_compare_takes_trained_encoders(prepared, tmp_path):
     assert sorted("end_to_end" in record for record in records) == [False, True]
 
 
+@pytest.mark.slow
+def test_how_an_encoder_is_trained_can_be_tried(prepared, tmp_path):
+    along = ("--end-to-end", "--features", "image", *ENCODER, *MODEL[2:], *STEPS, *TOP)
+    tried = ("--try", "encoder_lr=1e-4,1e-3")
+    compared = prepared("compare", "--models", "sasrec-content", "--seeds", "1", *along, *tried, "--json")
+    assert compared.code == 0, compared.err
+    runs = tmp_path / "workspace" / "runs"
+    records = [json.loads(path.read_text()) for path in runs.glob("*/run.json")]
+    assert sorted(record["end_to_end"]["settings"]["encoder_lr"] for record in records) == [1e-4, 1e-3]
+    tuned = prepared("tune", "sasrec-content", *along, *tried, "--json")
+    assert tuned.code == 0, tuned.err
+    assert len(list(runs.glob("*/run.json"))) == 2  # trained before, by compare
+    # The file that tune writes says all that it takes to train the best run again.
+    best = tmp_path / tuned.json["config"]
+    again = prepared("train", "--config", best, "--features", "image", "--model", "sasrec-content", "--json")
+    assert again.json["cached"], again.err
+
+
+@pytest.mark.parametrize(
+    ("tried", "words"),
+    [
+        (
+            "unfreeze=all,last:1",
+            "--try --unfreeze: only options of training, of models, and of how an encoder is",
+        ),
+        ("encoder_lr=1e-4,1e-3", "--encoder-lr: only with --end-to-end"),
+    ],
+)
+def test_what_cannot_be_tried_of_an_encoder_is_one_line(prepared, tried, words):
+    assert prepared("extract-features", "--modality", "image", *ENCODER).code == 0
+    refused = prepared("compare", "--models", "sasrec-content", "--try", tried)
+    assert refused.code == 2
+    assert words in refused.err
+    assert refused.err.count("error:") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
