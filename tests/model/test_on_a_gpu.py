@@ -8,6 +8,8 @@ own kernels cannot be tested so.
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch._dynamo  # before anything is replaced: it notes at its import what torch's functions are
@@ -34,6 +36,11 @@ aten = torch.ops.aten
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 COPYING = {aten._to_copy.default, aten.copy_.default}
 NEW = {getattr(aten, f"new_{what}").default for what in ("zeros", "ones", "empty", "full", "empty_strided")}
+
+DRAWING = {
+    "bpr-mf",
+    "cl4srec",
+}  # models whose steps draw on the device: a real GPU has random numbers of its own
 
 
 class OnGPU(Tensor):
@@ -202,21 +209,27 @@ def test_tensors_of_two_devices_do_not_meet(gpu):
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_learns_and_answers_as_on_the_cpu(gpu, name):
-    found = []
+    first, answers = [], []
     for device in (contract.CPU, gpu):
-        spec = MODELS[name]
-        still = {key: 0.0 for key in ("dropout", "input_dropout") if key in spec.settings.model_fields}
-        model = contract.small_model(name, contents=2, **still)
+        fields = MODELS[name].settings.model_fields
+        model = contract.small_model(name, contents=2, **{key: 0.0 for key in fields if "dropout" in key})
         if isinstance(model, NeuralRecommender):
             steps = steps_on(device, model)
             torch.manual_seed(3)
-            for step in range(2):
-                steps.take(step)
+            terms = steps.take(0)
+            first.append(torch.stack([term.float().cpu() for term in terms.values()]))
+            steps.take(1)
             model.eval()
         elif isinstance(model, nn.Module):
             model.to(device)
-        found.append(contract.answers(model).cpu())
-    torch.testing.assert_close(found[1], found[0], rtol=1e-3, atol=1e-3)
+        answers.append(contract.answers(model).cpu())
+    assert all(bool(found.isfinite().all()) for found in answers)
+    if name in DRAWING and not isinstance(torch.ones(1, device=gpu), OnGPU):
+        return
+    for one, other in itertools.pairwise(first):
+        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+    # Adam's first steps are as long for a small gradient as for a large one, so rounding may turn a few.
+    torch.testing.assert_close(answers[1], answers[0], rtol=1e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize("name", ["tssr", "gru4rec", "unisrec", "bpr-mf"])
