@@ -74,8 +74,8 @@ def take_inventory(workspace: WorkspaceFolders) -> list[WorkspaceEntry]:
 
 
 def next_step(workspace: WorkspaceFolders, entries: list[WorkspaceEntry]) -> str:
-    """The command that goes on from here."""
-    datasets = [entry.name for entry in entries if entry.kind == "data set"]
+    """The command that goes on from the newest run, or from the newest data set where there is none."""
+    datasets = [entry for entry in entries if entry.kind == "data set"]
     if not datasets:
         return "tssr preprocess hm (or another data set), or tssr demo"
     unfinished = [entry for entry in entries if entry.kind == "run" and entry.state.startswith("unfinished")]
@@ -83,11 +83,15 @@ def next_step(workspace: WorkspaceFolders, entries: list[WorkspaceEntry]) -> str
         return f"the train command of {unfinished[0].name} again, which resumes it"
     runs = [entry for entry in entries if entry.kind == "run" and entry.state.startswith(FINE)]
     if not runs:
-        return _first_run(workspace, datasets[0])
+        return _first_run(workspace, _newest(datasets).name)
     unmeasured = [entry for entry in runs if not (entry.path / metrics_name("test")).exists()]
     if unmeasured:
         return f"tssr evaluate --run {unmeasured[-1].name}"
-    return f"tssr compare --dataset {datasets[0]}"
+    return f"tssr compare --dataset {read_run(_newest(runs).path)['dataset']}"
+
+
+def _newest(entries: list[WorkspaceEntry]) -> WorkspaceEntry:
+    return min(entries, key=lambda entry: entry.age)
 
 
 def _first_run(workspace: WorkspaceFolders, dataset: str) -> str:

@@ -55,6 +55,9 @@ def test_what_comes_before_the_first_run_depends_on_content(tssr, workspace, tmp
     log = ("custom", "--interactions", tmp_path / "log.csv", "--map", "user=user_id,item=item_id")
     assert tssr("preprocess", *log).code == 0
     assert states(tssr)[1]["next"] == "tssr train --dataset custom --model rank-id"
+    shutil.copytree(workspace / "datasets" / "custom", workspace / "datasets" / "a")
+    os.utime(workspace / "datasets" / "a", (0, 0))
+    assert states(tssr)[1]["next"] == "tssr train --dataset custom --model rank-id", "the newest data set"
     refused = tssr("train", "--dataset", "custom")
     assert "data set custom has neither texts nor pictures" in refused.err
     assert "--model rank-id" in refused.err
@@ -73,6 +76,8 @@ def test_status_tells_what_is_there_and_what_comes_next(tssr, workspace):
     found, record = states(tssr)
     assert found["run one"] == "fine"
     assert record["next"] == "tssr compare --dataset hm"
+    shutil.copytree(workspace / "datasets" / "hm", workspace / "datasets" / "another")
+    assert states(tssr)[1]["next"] == "tssr compare --dataset hm", "not that of the first data set"
     outdate(workspace, "two")
     assert "another version of data set hm" in states(tssr)[0]["run two"]
     shown = tssr("status").out
