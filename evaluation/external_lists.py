@@ -11,9 +11,9 @@ import numpy as np
 
 from ..core.dataset import Int32, Queries
 from ..core.schema import PADDING
+from .geometry import Float64
 from .masks import SeenItems, reach
 from .ranking import BLOCK, RankingOptions, Ranks
-from .scoring import Float64
 from .settings import Mask
 
 

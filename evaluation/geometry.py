@@ -1,21 +1,43 @@
-"""How vectors lie on the unit sphere: alignment of pairs and uniformity of a set.
+"""Lengths of vectors, and how they lie on the unit sphere: alignment of pairs and uniformity of a set.
 
-Wang and Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the
-Hypersphere, ICML 2020, with their exponents: squared distances, and a Gaussian kernel with t = 2. Each vector
-is scaled to length 1 first, as the TSSR paper does. Lower is better for both: pairs that coincide have an
-alignment of 0, and vectors that are spread evenly have a low uniformity.
+The two measures are of Wang and Isola, Understanding Contrastive Representation Learning through Alignment
+and Uniformity on the Hypersphere, ICML 2020, with their exponents: squared distances, and a Gaussian kernel
+with t = 2. Each vector is scaled to length 1 first, as the TSSR paper does. Lower is better for both: pairs
+that coincide have an alignment of 0, and vectors that are spread evenly have a low uniformity.
 
 Shapes: N vectors of D dimensions.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from .scoring import Float64
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
 
 MEASURES = ("alignment", "uniformity")
 _SHARPNESS = 2.0  # t of the kernel exp(-t * squared distance)
+
+
+def squared_lengths(vectors: NDArray[Any]) -> Float64:
+    """The squared length of each of N vectors, (N, D) -> (N,), summed in float64 without a copy of them."""
+    squares: Float64 = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64, casting="unsafe")
+    return squares
+
+
+def unit_rows(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Vectors scaled to length 1, (N, D), in float32, or in float64 where they are; zeros stay zeros.
+
+    >>> unit_rows(np.array([[3, 4], [0, 0]])).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
+    rows = vectors.astype(np.result_type(vectors.dtype, np.float32))  # a copy, and the only one
+    lengths = np.sqrt(squared_lengths(rows))[:, None]
+    # A vector of zeros has no direction and stays as it is.
+    np.divide(rows, lengths, out=rows, where=lengths > 0, casting="same_kind")
+    return rows
 
 
 def alignment(one: Float64, other: Float64) -> float:
@@ -26,7 +48,7 @@ def alignment(one: Float64, other: Float64) -> float:
     >>> alignment(np.array([[1, 0], [3, 0]]), np.array([[5, 0], [0, 2]])) == (0 + 2) / 2
     True
     """
-    return float(np.square(_on_sphere(one) - _on_sphere(other)).sum(axis=1).mean())
+    return float(np.square(unit_rows(one) - unit_rows(other)).sum(axis=1).mean())
 
 
 def uniformity(vectors: Float64) -> float:
@@ -38,7 +60,7 @@ def uniformity(vectors: Float64) -> float:
     >>> round(found, 12) == round(float(np.log((1 + 2 * np.exp(-4)) / 3)), 12)
     True
     """
-    rows = _on_sphere(vectors)
+    rows = unit_rows(vectors)
     # Each pair once. For vectors of length 1, |a - b|² = 2 - 2 a · b; rounding may take it just below 0.
     upper = np.triu_indices(len(rows), k=1)
     squared = np.maximum(2 - 2 * (rows @ rows.T)[upper], 0.0)
@@ -57,10 +79,3 @@ def measure_title(name: str) -> str:
     streams = "the only stream" if stream == "model" else f"{stream} stream"
     told = f"id and {stream}" if measure == "alignment" else streams
     return f"{measure.capitalize()} of {of}, {told}"
-
-
-def _on_sphere(vectors: Float64) -> Float64:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    # A vector of zeros has no direction and stays as it is.
-    rows: Float64 = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
-    return rows

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.dataset import Int64
 from ..core.errors import TssrError
+from .geometry import unit_rows
 from .search import Float32, exact_search
 
 LAID_OUT = 5_000  # items that t-SNE itself places
@@ -34,13 +35,6 @@ class ItemMap:
 
     places: Float32
     laid_out: int
-
-
-def unit_rows(vectors: Float32) -> Float32:
-    """Rows scaled to length 1, (N, F); a row of zeros stays one."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Float32 = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    return scaled
 
 
 def draw_item_map(vectors: Float32, seed: int = 1, laid_out: int = LAID_OUT) -> ItemMap:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..core.dataset import Histories, Int64
 from ..core.popularity import POPULARITY_LABELS, popularity_groups
 from ..core.schema import PADDING
-from .scoring import Float64
+from .geometry import Float64, squared_lengths, unit_rows
 
 _VALUES_AT_ONCE = 1 << 18  # float64 numbers held in one step of diversity: 2 MiB, which fit the cache
 
@@ -40,20 +40,13 @@ class ItemStatistics:
         """Count the train split's actions; `contents` are vectors (N + 1, C) of any length."""
         _, items = train.distinct()
         users_of = np.bincount(items, minlength=train.item_count + 1)
-        unit = {name: _unit(vectors) for name, vectors in contents.items()}
+        unit = {name: unit_rows(vectors) for name, vectors in contents.items()}
         return cls(train.counts(), users_of, int(np.count_nonzero(train.lengths)), unit)
 
     @property
     def item_count(self) -> int:
         """N."""
         return len(self.counts) - 1
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
-    found = vectors.astype(np.result_type(vectors.dtype, np.float32))  # stores may hold float16
-    norms = np.linalg.norm(found, axis=1, keepdims=True)
-    unit: NDArray[Any] = np.divide(found, norms, out=np.zeros_like(found), where=norms > 0)
-    return unit
 
 
 @dataclass(frozen=True)
@@ -172,7 +165,7 @@ def diversity_at(recommended: EvaluatedLists, k: int) -> dict[str, float]:
 
 def _diversity(items: NDArray[Any], vectors: NDArray[Any]) -> float:
     """The mean of 1 - cosine over the pairs of each list, (U, k); `vectors` (N + 1, C) have length 1 or 0."""
-    own = np.square(vectors, dtype=np.float64).sum(axis=1)  # near 1 where there is content, else 0
+    own = squared_lengths(vectors)  # near 1 where there is content, else 0
     step = max(1, _VALUES_AT_ONCE // vectors.shape[1])
     total = 0.0
     for first in range(0, len(items), step):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.dataset import Int64
+from .geometry import Float64
 from .list_metrics import (
     EvaluatedLists,
     coverage_at,
@@ -25,7 +26,6 @@ from .list_metrics import (
     serendipity_at,
 )
 from .rank_metrics import mrr_at, ndcg_at, recall_at
-from .scoring import Float64
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ LIST_METRICS = {
     ),
     "serendipity": ListMetric(
         "Serendipity",
-        "mean over users of max(p(place) - p(place by popularity), 0) of the hit / k, p(i) = (N + 1 - i) / N",
+        "mean over users of max(p(place) - p(place by popularity), 0) of the hit / length of the list, "
+        "p(i) = (N + 1 - i) / N",
         "Ge et al., RecSys 2010, as Serendipity of RecTools has it",
         serendipity_at,
     ),

@@ -22,9 +22,10 @@ import numpy as np
 
 from ..core.dataset import Int32, Int64, Queries
 from ..core.float32 import full_float32
+from .geometry import Float64
 from .listing import OrderedBlock
 from .masks import SeenItems, reach
-from .scoring import Float64, Index, ScoreBlock, Scorer, Scores, block_size, open_index
+from .scoring import Index, ScoreBlock, Scorer, Scores, block_size, open_index
 from .settings import DEPTH, Backend, Mask
 
 BLOCK = 512  # queries ranked together; a shard starts at a multiple, so any number of processes has the same

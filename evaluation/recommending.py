@@ -10,10 +10,11 @@ import numpy as np
 from ..core.dataset import Histories, Int32, Int64
 from ..core.float32 import full_float32
 from ..core.schema import PADDING
+from .geometry import Float64
 from .listing import OrderedBlock
 from .masks import SeenItems
 from .ranking import BLOCK
-from .scoring import Float64, Scorer, block_size, open_index
+from .scoring import Scorer, block_size, open_index
 from .settings import Backend
 
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from ..core.blocks import rows_at_once
 from ..core.dataset import Int64
 from ..core.errors import ArtifactError, DivergedError
+from .geometry import Float64, squared_lengths
 from .search import Float32, exact_search
 from .settings import Backend
 
-Float64 = NDArray[np.float64]
 Scores = NDArray[Any]  # float32 or float64
 Skipped = Callable[[int, int], Int64]
 
@@ -110,11 +110,6 @@ def _refuse_not_finite(largest: Float64, below: float, lo: int) -> None:
         )
 
 
-def _norms(vectors: Float32) -> Float64:
-    norms: Float64 = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    return norms
-
-
 class VectorIndex:
     """All item vectors, ready to be searched. The bias is one more dimension, for which queries hold a 1."""
 
@@ -122,7 +117,7 @@ class VectorIndex:
         self._encode = scorer.encode
         self._skipped = scorer.skipped or _none_skipped
         self.vectors: Float32 = np.concatenate([scorer.items, scorer.bias[:, None]], axis=1, dtype=np.float32)
-        self.largest_norm = float(_norms(self.vectors).max())
+        self.largest_norm = float(np.sqrt(squared_lengths(self.vectors).max()))
         if not self.largest_norm < _LARGEST:
             raise DivergedError(
                 "the model's item vectors are NaN or infinite; the training diverged: "
@@ -149,7 +144,7 @@ class VectorBlock:
         self._queries = np.concatenate([queries, ones], axis=1, dtype=np.float32)
         # |q| · |v| bounds a score, and also the sum of its products' absolute values
         # (Cauchy-Schwarz), for whichever item.
-        largest = _norms(self._queries) * index.largest_norm
+        largest = np.sqrt(squared_lengths(self._queries)) * index.largest_norm
         _refuse_not_finite(largest, _LARGEST, lo)
         # The error of a sum of D products, in any order, is at most D times the rounding error of one
         # operation times the sum of the products' absolute values (Higham, Accuracy and Stability of

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..core.dataset import Int64, Queries
 from ..core.popularity import POPULARITY_LABELS, popularity_groups
+from .geometry import Float64
 from .metrics import RankCounts
-from .scoring import Float64
 from .settings import By
 
 HISTORY_LABELS = ("1-4", "5-9", "10-19", "20-49", "50+")

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ArtifactError
+from .geometry import Float64
 from .rank_metrics import ndcg_at
 from .ranking import Ranks
-from .scoring import Float64
 from .settings import Mask
 
 DRAWS = 9_999

@@ -14,8 +14,9 @@ import numpy as np
 
 from ...core.dataset import Histories, Int64, LoadedDataset, Queries
 from ...core.errors import ArtifactError
+from ...evaluation.geometry import Float64
 from ...evaluation.recommending import recommend
-from ...evaluation.scoring import Float64, Scorer, block_size, open_index
+from ...evaluation.scoring import Scorer, block_size, open_index
 
 USERS, TOPK = 1000, 20
 # The state of a user is the result of about ten matrix products in a row. The ranking's tolerance bounds the

@@ -13,8 +13,7 @@ import torch
 
 from ...core.dataset import Int64, Split
 from ...core.float32 import full_float32
-from ...evaluation.geometry import alignment, uniformity
-from ...evaluation.scoring import Float64
+from ...evaluation.geometry import Float64, alignment, uniformity
 from ...model.recommender import SequenceRecommender
 
 SAMPLE = 1_000

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tssr.core.errors import TssrError
-from tssr.evaluation.item_map import draw_item_map, nearest_items, unit_rows
+from tssr.evaluation.geometry import unit_rows
+from tssr.evaluation.item_map import draw_item_map, nearest_items
 
 
 @pytest.fixture
@@ -67,13 +68,6 @@ def test_where_there_are_too_few_others_zero_fills_up_and_equals_are_never_onese
     twins = np.ones((3, 2), np.float32)
     found = nearest_items(twins, np.array([1, 2, 3]), 4)
     assert [sorted(row) for row in found.tolist()] == [[0, 0, 2, 3], [0, 0, 1, 3], [0, 0, 1, 2]]
-
-
-def test_a_row_of_zeros_stays_one():
-    assert unit_rows(np.array([[0, 0], [3, 4]], np.float32)).tolist() == [
-        [0, 0],
-        [0.6000000238418579, 0.800000011920929],
-    ]
 
 
 def test_without_scikit_learn_the_cure_is_named(monkeypatch):
