@@ -4,7 +4,8 @@ Rendle et al., UAI 2009 (arXiv 1205.2618); reference: RecBole's BPR: Xavier star
 evenly from items that the user did not take, here from those that occur in training alone. On purpose
 different: the L2 weight is an option.
 Every train action is a positive example, whatever --train-windows says: this model reads no windows. A user
-without a train action has no learned vector and gets the mean of the vectors of the items in the history.
+without a train action has no learned vector and gets the mean of the vectors of the items in the history; of
+an empty history that is a vector of zeros, by which all items score alike.
 
 Shapes: P actions, B queries, U users, N items, D width.
 """
@@ -64,15 +65,21 @@ class BPRMF(NeuralRecommender):
         """The users' vectors, (B, D)."""
         numbers = torch.from_numpy(queries.users[low:high].astype(np.int64)).to(self.users.device)
         # A user asked about may be unknown (then row 0 is read for now), or known without a train action.
-        # Both get the mean of their history's items in the loop below.
+        # Both get the mean of their history's items.
         known = (numbers >= 0) & (numbers < len(self.users))
         numbers = numbers.where(known, 0)
         known &= self.trained[numbers]
         states = self.users[numbers]
-        for row in (~known).nonzero()[:, 0].tolist():
-            taken = queries.histories.part(low + row, low + row + 1).flat().astype(np.int64)
-            states[row] = self.vectors[torch.from_numpy(taken).to(states.device) - 1].mean(dim=0)
+        rows = (~known).nonzero()[:, 0]
+        states[rows] = self._means(queries.histories.part(low, high).take(rows.cpu().numpy()))
         return states
+
+    def _means(self, histories: Histories) -> Tensor:
+        """The mean vector of each history's items, (B, D); zeros for an empty history."""
+        items = torch.from_numpy(histories.flat().astype(np.int64)).to(self.vectors.device)
+        # Where each history begins among the items of all. Example: lengths 2, 0, 3 begin at 0, 2, 2.
+        begins = torch.from_numpy(np.cumsum(histories.lengths) - histories.lengths).to(items.device)
+        return F.embedding_bag(items - 1, self.vectors, begins, mode="mean")
 
     def items(self) -> tuple[Tensor, Tensor]:
         """The items' vectors (N, D), and no bias: zeros (N,)."""

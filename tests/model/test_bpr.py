@@ -50,3 +50,13 @@ def test_a_user_without_a_vector_gets_the_mean_of_the_items(build, histories_of)
     torch.testing.assert_close(states[1], (model.vectors[4] + 2 * model.vectors[5]) / 3)
     torch.testing.assert_close(states[2], model.vectors[3])
     torch.testing.assert_close(states[3], (model.vectors[6] + model.vectors[7]) / 2)
+
+
+@torch.no_grad()
+def test_a_user_of_whom_nothing_is_known_has_a_state_of_zeros(build, histories_of):
+    model = build("bpr-mf", train=histories_of([[1, 2], [4]]))
+    asked = histories_of([[], [3], []])
+    queries = Queries(np.array([-1, -1, 99], dtype=np.int32), asked, np.ones(3, dtype=np.int32))
+    states = model.encode_queries(queries, 0, 3)
+    assert not states[[0, 2]].any()
+    assert torch.equal(states[1], model.vectors[2])
