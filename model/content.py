@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..core.errors import TssrError
+from ..core.errors import TssrError, memory_errors_as_tssr
 from ..core.float32 import full_float32
 from ..core.torchrun import current_world
 from .random_state import drawing_as, random_states
@@ -296,7 +296,7 @@ class TrainedContent(nn.Module):
         """All items' vectors as the encoder gives them in evaluation, (N + 1, C) float32, without a graph.
 
         Under torchrun each process encodes a part of the contents, so all must call this together where the
-        encoder has changed. Raises TssrError where a vector is not finite.
+        encoder has changed. Raises TssrError where a vector is not finite, or memory runs out.
         """
         if self._table is None:
             world = current_world()
@@ -307,7 +307,8 @@ class TrainedContent(nn.Module):
             nothing = torch.zeros(0, self.width, device=self.contents.device, dtype=self._dtype())
             # In half precision on a GPU, because extract-features encodes so, and both should agree.
             half = torch.autocast("cuda", torch.bfloat16, enabled=self.contents.is_cuda)
-            with torch.no_grad(), half:
+            cure = f"lower --encoder-chunk (now {self.encoder_training.chunk})"
+            with torch.no_grad(), half, memory_errors_as_tssr("encoding all items", cure):
                 parts = [self._vectors(chunk) for chunk in self._chunks(own)]
             for part, mode in modes.items():
                 part.training = mode

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map
 
 from tssr.core.device import choose_device
+from tssr.core.errors import TssrError
 from tssr.model.checkpoint import load_checkpoint, save_checkpoint
 from tssr.model.content import EncoderTraining, trained_contents
 from tssr.model.materials import Materials, TrainableContent
@@ -280,3 +281,14 @@ def test_a_resumed_training_of_an_encoder_goes_on_to_the_same_numbers(gpu, preci
 def test_vectors_of_an_untrained_encoder_are_scaled_before_the_model_is_on_the_gpu(gpu, scale):
     steps = steps_on(gpu, with_trained_encoder(gpu, content_scale=scale))
     assert all(bool(term.isfinite()) for term in steps.take(0).values())
+
+
+def test_memory_that_runs_out_while_all_items_are_encoded_names_the_setting(gpu):
+    (content,) = trained_contents(with_trained_encoder(gpu).eval().to(gpu))
+
+    def too_much(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    content.encoder.forward = too_much
+    with pytest.raises(TssrError, match=r"GPU memory encoding all items; lower --encoder-chunk \(now 2\)$"):
+        content.encode_all()
