@@ -22,6 +22,7 @@ Shapes: B queries, L steps, N items, C candidates of a query, D dimensions of a 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,8 @@ class CandidateGenerator:
 
     def __init__(self, train: Histories, contents: Sequence[Tensor], length: int, proposed: int) -> None:
         self.length, self.proposed = length, proposed
+        self.contents: Sequence[Tensor] = ()
+        self._present: list[Tensor] = []
         self.use(contents)
         self.pairs: OrderedPairs = count_ordered_pairs(train)
         self.train_counts: Int64 = train.counts()
@@ -84,9 +87,12 @@ class CandidateGenerator:
         self._popular = np.sort(numbers[np.lexsort((numbers, -self.train_counts[1:]))][:POPULAR])
 
     def use(self, contents: Sequence[Tensor]) -> None:
-        """Read content from these tensors, on whatever device they are."""
-        self.contents = contents
-        self._present = [vectors.any(dim=1) for vectors in contents]
+        """Read content from these tensors, on whatever device they are; of the same ones nothing is new."""
+        same = len(contents) == len(self.contents) and all(map(operator.is_, contents, self.contents))
+        if not same:
+            self.contents = contents
+            # Which items have content reads every number of every vector, so it is not found block by block.
+            self._present = [vectors.any(dim=1) for vectors in contents]
 
     @property
     def feature_count(self) -> int:
