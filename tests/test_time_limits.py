@@ -43,11 +43,14 @@ def test_forked_ranks_end_with_the_test_that_waits_for_them(on_ranks):
         """What the limit raises, wherever the test is."""
 
     def over(*_):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         raise Over
 
     def hang():
-        os.kill(os.getppid(), signal.SIGUSR1)
-        time.sleep(600)
+        # Again and again: a signal just before the parent begins to wait does not end its wait.
+        while True:
+            time.sleep(0.2)
+            os.kill(os.getppid(), signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, over)
     try:
