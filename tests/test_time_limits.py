@@ -42,6 +42,8 @@ def test_forked_ranks_end_with_the_test_that_waits_for_them(on_ranks):
     class Over(BaseException):
         """What the limit raises, wherever the test is."""
 
+    waiting = os.getpid()
+
     def over(*_):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         raise Over
@@ -50,7 +52,7 @@ def test_forked_ranks_end_with_the_test_that_waits_for_them(on_ranks):
         # Again and again: a signal just before the parent begins to wait does not end its wait.
         while True:
             time.sleep(0.2)
-            os.kill(os.getppid(), signal.SIGUSR1)
+            os.kill(waiting, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, over)
     try:
