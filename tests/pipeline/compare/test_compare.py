@@ -247,7 +247,7 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
         (("--models", "gru4rec", "--try", "dropout=2"), "--dropout: should be less than 1, not '2'"),
         (("--models", "gru4rec", "--try", "dropout=0,.1", "--dropout", "0"), "the option is given too"),
         (("--models", "gru4rec", "--try", "seed=1,2"), "--try --seed: the best of several seeds is chance"),
-        (("--models", "gru4rec", "--try", "preset=paper"), "--try --preset: only options of training and of"),
+        (("--models", "gru4rec", "--try", "preset=paper"), "--try --preset: only options of training, of"),
         (("--models", "poprec", "--try", "count-all=true,false"), "--try --count-all: it counts validation"),
         (
             ("--models", "poprec", "itemknn", "--features", "x"),
@@ -257,7 +257,7 @@ def test_settings_for_all_for_one_and_for_a_variant(prepared, commands, tmp_path
             ("--models", "poprec", "sasrec-id", "--length", "5", "--mask", "exempt"),
             "(poprec 10, sasrec-id 5); give all of them the data set's window with --length 10",
         ),
-        (("--models", "gru4rec", "--try", "device=cpu"), "--try --device: only options of training and of"),
+        (("--models", "gru4rec", "--try", "device=cpu"), "--try --device: only options of training, of"),
         (("--models", "poprec", "--focus", "tssr"), "--focus tssr is not among --models: poprec"),
         (("--models", "poprec", "--reference", "tssr"), "--reference tssr is not among --models: poprec"),
         (("--models", "poprec", "--topk", "0"), "--topk: list lengths should be 1 or more"),
