@@ -39,6 +39,7 @@ from tssr.core.device import choose_device
 from tssr.core.errors import TssrError
 from tssr.core.memory import peak_memory
 from tssr.features.modality import ALL, RANDOM, EncoderChoice
+from tssr.features.stored_inputs import sent
 from tssr.model.content import EncoderTraining
 from tssr.model.inputs import ContentVectors
 from tssr.model.materials import ContentFeatures, ContentSource, Materials, TrainableContent
@@ -132,9 +133,8 @@ class Drawn:
         return tuple(self._given(each[rows]) for each in self.inputs)
 
     def _given(self, rows: Tensor) -> Tensor:
-        """Rows on the device, as an encoder wants them; sent as `StoredInputs` sends them."""
-        on_gpu = self.device.type == "cuda"
-        moved = rows.pin_memory().to(self.device, non_blocking=True) if on_gpu else rows.to(self.device)
+        """Rows on the device, as an encoder wants them."""
+        moved = sent(rows, self.device)
         return moved.float() if moved.dtype == torch.float16 else moved
 
 

@@ -20,6 +20,7 @@ from .schema import INTERACTIONS, INTERACTIONS_FILE, ITEM, MANIFEST_FILE, TIMEST
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
 
 _SEED_OF_USERS = 1  # seed of the order of users from which --train-users-share takes the first
 

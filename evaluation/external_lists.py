@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.dataset import Int32, Queries
+from ..core.dataset import Float64, Int32, Queries
 from ..core.schema import PADDING
-from .geometry import Float64
 from .masks import SeenItems, reach
 from .ranking import BLOCK, RankingOptions, Ranks
 from .settings import Mask

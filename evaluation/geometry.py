@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from ..core.dataset import Float64
 
 MEASURES = ("alignment", "uniformity")
 _SHARPNESS = 2.0  # t of the kernel exp(-t * squared distance)

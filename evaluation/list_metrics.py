@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.dataset import Histories, Int64
+from ..core.dataset import Float64, Histories, Int64
 from ..core.popularity import POPULARITY_LABELS, popularity_groups
 from ..core.schema import PADDING
-from .geometry import Float64, squared_lengths, unit_rows
+from .geometry import squared_lengths, unit_rows
 
 _VALUES_AT_ONCE = 1 << 18  # float64 numbers held in one step of diversity: 2 MiB, which fit the cache
 

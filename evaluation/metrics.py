@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.dataset import Int64
-from .geometry import Float64
+from ..core.dataset import Float64, Int64
 from .list_metrics import (
     EvaluatedLists,
     coverage_at,

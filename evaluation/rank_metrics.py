@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .geometry import Float64
+from ..core.dataset import Float64
 
 
 def recall_at(ranks: Float64, k: int) -> Float64:

@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core.dataset import Int32, Int64, Queries
+from ..core.dataset import Float64, Int32, Int64, Queries
 from ..core.float32 import full_float32
-from .geometry import Float64
 from .listing import OrderedBlock
 from .masks import SeenItems, reach
 from .scoring import Index, ScoreBlock, Scorer, Scores, block_size, open_index

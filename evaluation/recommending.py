@@ -7,10 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..core.dataset import Histories, Int32, Int64
+from ..core.dataset import Float64, Histories, Int32, Int64
 from ..core.float32 import full_float32
 from ..core.schema import PADDING
-from .geometry import Float64
 from .listing import OrderedBlock
 from .masks import SeenItems
 from .ranking import BLOCK

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.blocks import rows_at_once
-from ..core.dataset import Int64
+from ..core.dataset import Float64, Int64
 from ..core.errors import ArtifactError, DivergedError
-from .geometry import Float64, squared_lengths
+from .geometry import squared_lengths
 from .search import Float32, exact_search
 from .settings import Backend
 

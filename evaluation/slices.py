@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dataset import Int64, Queries
+from ..core.dataset import Float64, Int64, Queries
 from ..core.popularity import POPULARITY_LABELS, popularity_groups
-from .geometry import Float64
 from .metrics import RankCounts
 from .settings import By
 

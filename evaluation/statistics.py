@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dataset import Float64
 from ..core.errors import ArtifactError
-from .geometry import Float64
 from .rank_metrics import ndcg_at
 from .ranking import Ranks
 from .settings import Mask

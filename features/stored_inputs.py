@@ -24,6 +24,15 @@ from .store import StoreInfo, open_store
 _AT_ONCE = 1024  # rows in memory while lengths are counted: 23 MB of MiniLM's activations for 30 tokens
 
 
+def sent(rows: Tensor, device: torch.device) -> Tensor:
+    """Rows on the device.
+
+    To a GPU they go from pinned memory: then the CPU does not wait for the copy, and reads the next contents
+    while the GPU computes.
+    """
+    return rows.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else rows.to(device)
+
+
 class EncoderInputs(Protocol):
     """Gives the inputs of contents by number; `contents` has each item's, (N + 1,), and -1 for none."""
 
@@ -103,29 +112,19 @@ class StoredInputs:
         rows = rows.view(len(rows), *self._shape)
         if self._kind == "activations":
             return self._activations(rows)
-        inputs = self._sent(rows)
+        inputs = sent(rows, self._device)
         return (inputs.float() if self._kind == LAYERS else inputs,)
-
-    def _sent(self, rows: Tensor) -> Tensor:
-        """Rows on the device.
-
-        To a GPU they go from pinned memory: then the CPU does not wait for the copy, and reads the next
-        contents while the GPU computes.
-        """
-        if self._device.type == "cuda":
-            return rows.pin_memory().to(self._device, non_blocking=True)
-        return rows.to(self._device)
 
     def _tokens(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Ids and mask, no wider than the longest text needs."""
-        rows = self._sent(rows[:, : int(self._mask(rows).sum(dim=1).max())]).long()
+        rows = sent(rows[:, : int(self._mask(rows).sum(dim=1).max())], self._device).long()
         mask = self._mask(rows)
         return rows.where(mask, self._padding), mask.long()
 
     def _activations(self, rows: Tensor) -> tuple[Tensor, ...]:
         """The frozen part's outputs in float32; for sequences also the mask, 0 where all D numbers are 0."""
         if not self._sequences:
-            return (self._sent(rows).float(),)
+            return (sent(rows, self._device).float(),)
         mask = self._mask(rows)
         longest = int(mask.sum(dim=1).max())
-        return self._sent(rows[:, :longest]).float(), self._sent(mask[:, :longest]).long()
+        return sent(rows[:, :longest], self._device).float(), sent(mask[:, :longest], self._device).long()

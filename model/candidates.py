@@ -32,11 +32,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.dataset import Histories, Int64
+from ..core.dataset import Float64, Histories, Int64
 from ..core.float32 import full_float32
 from ..core.schema import PADDING
 from .batches import newest
-from .ordered_pairs import Float64, OrderedPairs, count_ordered_pairs, looked_up
+from .ordered_pairs import OrderedPairs, count_ordered_pairs, looked_up
 from .place_weights import place_weights
 from .ragged import greatest_of_rows
 

@@ -16,12 +16,9 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..core.dataset import Histories, Int64
+from ..core.dataset import Float64, Histories, Int64
 from .ragged import greatest_of_rows, ranges
-
-Float64 = NDArray[np.float64]
 
 REACH = 20  # steps that two actions may be apart and count
 NEARNESS = 0.8  # what a pair counts beside one that is a step nearer

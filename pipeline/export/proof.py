@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ...core.dataset import Histories, Int64, LoadedDataset, Queries
+from ...core.dataset import Float64, Histories, Int64, LoadedDataset, Queries
 from ...core.errors import ArtifactError
-from ...evaluation.geometry import Float64
 from ...evaluation.recommending import recommend
 from ...evaluation.scoring import Scorer, block_size, open_index
 

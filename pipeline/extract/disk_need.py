@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...core.artifacts import refuse_no_room
 from ...core.progress import note
+from ...core.words import size_in_words
 
 CURE = "free space there, or choose a --workspace on another disk"
 
@@ -34,8 +35,8 @@ class DiskNeed:
 
     def __str__(self) -> str:
         """Example: the activations of pictures take 24.5 MiB (64 of 401,408 bytes)."""
-        size, each = f"{self.bytes / 2**20:,.1f} MiB", f"{self.row_bytes:,} bytes"
-        return f"the {self.kind} of {self.noun} take {size} ({self.rows:,} of {each})"
+        size = size_in_words(self.bytes)
+        return f"the {self.kind} of {self.noun} take {size} ({self.rows:,} of {self.row_bytes:,} bytes)"
 
 
 def refuse_no_room_for_all(needs: Sequence[DiskNeed], stores: Path) -> None:

@@ -80,11 +80,17 @@ def make_stores(jobs: Sequence[StoreJob], stores: Path, *, force: bool) -> list[
         elif there is not None:
             found.append(_finish(job, there, {name: read_manifest(there)[name] for name in HEAD}))
     refuse_no_room_for_all([need for need in found if isinstance(need, DiskNeed)], stores)
+    # A store that is there and grows needs its encoder too; all are loaded before the first one works.
+    fillers = [
+        (source or _load(job, stores)) if isinstance(result, DiskNeed) else None
+        for job, source, result in zip(jobs, sources, found, strict=True)
+    ]
     made = []
-    for job, source, result in zip(jobs, sources, found, strict=True):
-        if isinstance(result, DiskNeed):
-            made.append(_fill(job, source or _load(job, stores), force=force))
+    for job, filler, result in zip(jobs, fillers, found, strict=True):
+        if filler is not None:
+            made.append(_fill(job, filler, force=force))
         else:
+            assert isinstance(result, StoreOutcome)
             job.world.broadcast(False)
             made.append(result)
     return made

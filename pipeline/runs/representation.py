@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ...core.dataset import Int64, Split
+from ...core.dataset import Float64, Int64, Split
 from ...core.float32 import full_float32
-from ...evaluation.geometry import Float64, alignment, uniformity
+from ...evaluation.geometry import alignment, uniformity
 from ...model.recommender import SequenceRecommender
 
 SAMPLE = 1_000

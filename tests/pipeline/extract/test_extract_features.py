@@ -13,6 +13,7 @@ from tssr.core.settings import resolve
 from tssr.features.encoding import loader_options
 from tssr.features.settings import FeatureSettings
 from tssr.features.store import choose_stores, open_store
+from tssr.pipeline.extract import fill_store
 from tssr.pipeline.extract.stage import extract_features
 
 
@@ -200,6 +201,27 @@ def test_two_modalities_leave_two_stores(make_catalogue, bert):
     summary = run(workspace, **both)
     assert [store["modality"] for store in summary.data["stores"]] == ["image", "text"]
     assert len(choose_stores(workspace.features("catalogue"), ("image", "text"))) == 2
+
+
+def test_encoders_of_growing_stores_are_loaded_before_the_first_encodes(make_catalogue, bert, monkeypatch):
+    both = {
+        "modality": ("image", "text"),
+        "encoder": ("squeezenet1_1", str(bert)),
+        "weights": ("random", "random"),
+    }
+    workspace, raw = make_catalogue(texts=["red", "blue"], images=["a.jpg", "b.jpg"])
+    for seed, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+        draw(raw / name, seed)
+    run(workspace, **both)
+    make_catalogue(texts=["red", "green"], images=["a.jpg", "c.jpg"])
+    done = []
+    for name in ("_load", "_encode_together"):
+        usual = getattr(fill_store, name)
+        monkeypatch.setattr(
+            fill_store, name, lambda *given, name=name, usual=usual: done.append(name) or usual(*given)
+        )
+    run(workspace, **both)
+    assert done == ["_load", "_load", "_encode_together", "_encode_together"]
 
 
 def test_vectors_beyond_float16_are_recorded_not_stored(make_catalogue, monkeypatch):

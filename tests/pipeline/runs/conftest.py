@@ -1,10 +1,28 @@
-"""What tests of runs share: a training that is killed and goes on, held against one that is not."""
+"""What tests of runs share: the small shop, and a training that is killed, held against one that is not."""
+
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tssr.cli import main
 from tssr.model import trainer
+
+
+@pytest.fixture(scope="session")
+def shop_tables(tmp_path_factory, shop):
+    """A workspace with the small shop preprocessed; it stays as it is."""
+    folder = tmp_path_factory.mktemp("tables")
+    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def prepared(tssr, shop_tables, tmp_path):
+    """`tssr(…)` in a copy of that workspace, tmp_path / "workspace"."""
+    shutil.copytree(shop_tables, tmp_path / "workspace")
+    return tssr
 
 
 @pytest.fixture

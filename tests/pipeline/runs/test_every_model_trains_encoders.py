@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 from safetensors.torch import load_file
 
-from tssr.cli import main
 from tssr.model.registry import MODELS
 
 SMALL = {"width": "8", "heads": "2", "blocks": "1", "length": "5"}
@@ -19,20 +17,6 @@ TRAINED = [
     for name, spec in MODELS.items()
     if spec.trained and spec.reads_content and name not in NEIGHBOURS and spec.same_as is None
 ]
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory, shop):
-    """The small shop, preprocessed once."""
-    folder = tmp_path_factory.mktemp("every")
-    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
-    return folder
-
-
-@pytest.fixture
-def prepared(tssr, workspace, tmp_path):
-    shutil.copytree(workspace, tmp_path / "workspace")
-    return tssr
 
 
 def options_of(name, bert):

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import tssr as package
-from tssr.cli import main
 from tssr.core import artifacts
 from tssr.core.errors import TssrError
 from tssr.core.schema import ITEMS_FILE, TEXT
@@ -21,20 +20,6 @@ WIDER = ("--encoder", "mobilenet_v3_small", "--weights", "random")
 BOTH = ("--features", "image", "text")
 TRAIN = ("train", "--end-to-end", *MODEL, "--max-epochs", "1")
 CONTENT = "it scores all items by their content"
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory, shop):
-    """The small shop, with a run on frozen features whose model has another width."""
-    folder = tmp_path_factory.mktemp("refused")
-    main(["preprocess", "hm", "--raw", str(shop), "--workspace", str(folder)])
-    return folder
-
-
-@pytest.fixture
-def prepared(tssr, workspace, tmp_path):
-    shutil.copytree(workspace, tmp_path / "workspace")
-    return tssr
 
 
 def refuse_without_extraction(refused, words, tmp_path):
@@ -169,7 +154,7 @@ def test_the_stores_of_two_modalities_must_fit_together_before_the_first_is_made
 ):
     """The disk has room for each of the two and not for both.
 
-    20 pictures of 512 x 13 x 13 numbers of two bytes are 3.3 MiB, 20 texts of 512 tokens of 16 numbers 0.3.
+    20 pictures of 512 x 13 x 13 numbers of two bytes are 3.3 MiB, 20 texts of 512 x 16 numbers 320 KiB.
     """
     Disk = namedtuple("Disk", "total used free")
     free = int(3.5 * 2**20)
@@ -182,7 +167,7 @@ def test_the_stores_of_two_modalities_must_fit_together_before_the_first_is_made
     refused = prepared(*asked, *long_texts, "--encoder", "squeezenet1_1", bert)
     assert refused.code == 1
     assert "the activations of pictures take 3.3 MiB (20 of 173,056 bytes)" in refused.err
-    assert "the activations of texts take 0.3 MiB (20 of 16,384 bytes)" in refused.err
+    assert "the activations of texts take 320.0 KiB (20 of 16,384 bytes)" in refused.err
     words = r"pictures and the activations of texts take 3\.6 MiB and the disk of .* has 3\.5 MiB free; free"
     assert re.search(words, refused.err), refused.err
     assert not list((tmp_path / "workspace").rglob("*.arrow"))
